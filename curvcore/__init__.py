@@ -1,0 +1,62 @@
+"""curvcore: the curvature of pullback metrics, for any smooth decoder.
+
+A decoder Ψ: R^d → R^D pulls the Euclidean metric back to latent space, g = ∇Ψᵀ∇Ψ. curvcore
+computes the geometry of g, batched and differentiable::
+
+    geometry = curvcore.pullback(decoder, z)   # decoder: (B, d) -> (B, ...), z: (B, d)
+    geometry.scalar                            # R, (B,)
+
+Conventions, the only ones in this library (B points first):
+
+===========================  ======================================  =================
+quantity                     formula                                 shape
+===========================  ======================================  =================
+``value``                    Ψ(z), flattened                         (B, D)
+``jacobian``                 ∂_i Ψ^a                                 (B, D, d)
+``hessian``                  ∂_i ∂_j Ψ^a                             (B, D, d, d)
+``metric``                   g_ij = ⟨∂_iΨ, ∂_jΨ⟩                     (B, d, d)
+``inverse_metric``           g^{ij}                                  (B, d, d)
+``volume_density``           √det g                                  (B,)
+``christoffel``              Γ^k_ij, index order k, i, j             (B, d, d, d)
+``second_fundamental_form``  II_ij = normal part of ∂_i∂_jΨ          (B, D, d, d)
+``mean_curvature``           H = g^{ij} II_ij, not divided by d      (B, D)
+``riemann``                  R_ijkl = ⟨II_ik,II_jl⟩ − ⟨II_il,II_jk⟩  (B, d, d, d, d)
+``ricci``                    Ric_jl = g^{ik} R_ijkl                  (B, d, d)
+``scalar``                   R = g^{jl} Ric_jl                       (B,)
+===========================  ======================================  =================
+
+Signs: the round sphere of radius r has R = d(d−1)/r² > 0; for d = 2, R = 2K. Units: Ψ in [L] gives
+g in [L²/latent²] and R in [1/L²]. References: do Carmo, *Riemannian Geometry*; Lee, *Introduction
+to Riemannian Manifolds*, 2nd ed.; Chow et al., *The Ricci Flow*; Perelman, arXiv:math/0211159.
+"""
+
+from curvcore._version import __version__
+from curvcore.api import jet, metric, pullback, scalar_curvature
+from curvcore.errors import (
+    CurvatureError,
+    DecoderError,
+    DegenerateMetricError,
+    InputError,
+    PiecewiseLinearWarning,
+    RowsNotIndependentError,
+    UnsupportedOperationError,
+)
+from curvcore.geometry import PullbackGeometry
+from curvcore.jets import Jet
+
+__all__ = [
+    "CurvatureError",
+    "DecoderError",
+    "DegenerateMetricError",
+    "InputError",
+    "Jet",
+    "PiecewiseLinearWarning",
+    "PullbackGeometry",
+    "RowsNotIndependentError",
+    "UnsupportedOperationError",
+    "__version__",
+    "jet",
+    "metric",
+    "pullback",
+    "scalar_curvature",
+]

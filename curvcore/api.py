@@ -1,0 +1,135 @@
+"""The public functions: from a decoder and latent points to geometry."""
+
+import torch
+
+from curvcore import geometry as geometries
+from curvcore.errors import DegenerateMetricError, InputError
+from curvcore.geometry import PullbackGeometry
+from curvcore.jets import Jet
+from curvcore.providers import PROVIDERS
+from curvcore.providers.symbolic import symbolic_jet
+from curvcore.validation import check_choice, check_chunk_size, check_decoder, check_points
+
+DERIVATIVES = ("auto", *PROVIDERS)
+
+
+def jet(decoder, z, order=2, *, derivatives="auto", chunk_size=None):
+    """Value and derivatives of a decoder up to ``order``.
+
+    Args:
+        decoder: ``nn.Module`` or callable (B, d) -> (B, ...) that maps every row by itself.
+        z: latent points (B, d), real floating point; or sympy symbols, see :func:`pullback`.
+        order: 1, 2 or 3.
+        derivatives: ``"auto"``, or ``"autodiff"``: nested forward mode of torch.func.
+        chunk_size: work on this many points at a time, to bound the memory of the derivatives.
+
+    Returns:
+        Jet, differentiable in z and in the parameters; the output is flattened to D components.
+
+    Raises:
+        InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError.
+    """
+    check_choice("order", order, (1, 2, 3))
+    check_choice("derivatives", derivatives, DERIVATIVES)
+    check_chunk_size(chunk_size)
+    if _is_symbolic(decoder, z):
+        return symbolic_jet(decoder, z, order)
+    check_points(z)
+    provider = PROVIDERS["autodiff" if derivatives == "auto" else derivatives]
+    with torch.autocast(z.device.type, enabled=False):  # curvature needs every digit of z's dtype
+        components = check_decoder(decoder, z)
+        if len(z) == 0:
+            return _empty_jet(z, order, components)
+        pieces = [provider(decoder, piece, order).arrays() for piece in _chunks(z, chunk_size)]
+    return Jet(*(torch.cat(arrays) for arrays in zip(*pieces, strict=True)))
+
+
+def pullback(
+    decoder,
+    z,
+    *,
+    derivatives="auto",
+    formula="gauss",
+    chunk_size=None,
+    on_degenerate="raise",
+):
+    """The geometry of the pullback metric g = ∇Ψᵀ∇Ψ of a decoder at latent points.
+
+    Args:
+        decoder: ``nn.Module`` or callable (B, d) -> (B, ...) that maps every row by itself; or D
+            sympy expressions (a Matrix or a sequence).
+        z: latent points (B, d); with expressions, the d sympy symbols.
+        derivatives: as in :func:`jet`.
+        formula: ``"gauss"`` (from ∇Ψ, ∇²Ψ) or ``"intrinsic"`` (through Γ and ∂Γ, needs ∇³Ψ).
+        chunk_size: as in :func:`jet`; the derivatives of all points are kept.
+        on_degenerate: ``"raise"`` or ``"nan"``, for points where g is degenerate.
+
+    Returns:
+        PullbackGeometry: metric, Christoffel symbols, Riemann, Ricci, scalar curvature, ...
+
+    Raises:
+        InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError;
+        DegenerateMetricError once a quantity that needs g⁻¹ is asked for.
+    """
+    order = _order_for(formula)
+    derived = jet(decoder, z, order, derivatives=derivatives, chunk_size=chunk_size)
+    return PullbackGeometry(derived, formula=formula, on_degenerate=on_degenerate)
+
+
+def scalar_curvature(
+    decoder,
+    z,
+    *,
+    derivatives="auto",
+    formula="gauss",
+    chunk_size=None,
+    on_degenerate="raise",
+):
+    """The scalar curvature R (B,) of the pullback metric; arguments as in :func:`pullback`.
+
+    With ``chunk_size`` everything but R is dropped after each piece: without gradients, memory
+    does not grow with B.
+    """
+    options = {"derivatives": derivatives, "formula": formula, "on_degenerate": on_degenerate}
+    check_chunk_size(chunk_size)
+    if chunk_size is None or _is_symbolic(decoder, z):
+        return pullback(decoder, z, **options).scalar
+    check_points(z)
+    pieces, start = [], 0
+    for piece in _chunks(z, chunk_size):
+        try:
+            pieces.append(pullback(decoder, piece, **options).scalar)
+        except DegenerateMetricError as error:
+            raise DegenerateMetricError(error.points + start, error.condition) from None
+        start += len(piece)
+    return torch.cat(pieces)
+
+
+def metric(decoder, z, *, derivatives="auto", chunk_size=None):
+    """The pullback metric g (B, d, d) alone: one derivative; arguments as in :func:`pullback`."""
+    derived = jet(decoder, z, 1, derivatives=derivatives, chunk_size=chunk_size)
+    return PullbackGeometry(derived).metric
+
+
+def _order_for(formula):
+    check_choice("formula", formula, geometries.FORMULAS)
+    return 3 if formula == "intrinsic" else 2
+
+
+def _is_symbolic(decoder, z):
+    if isinstance(z, torch.Tensor) or callable(decoder):
+        return False
+    if hasattr(decoder, "__iter__") and hasattr(z, "__iter__"):
+        return True
+    raise InputError(
+        "Give a callable decoder with a torch tensor z (B, d), or sympy expressions with their "
+        f"symbols; got {type(decoder).__name__} and {type(z).__name__}."
+    )
+
+
+def _chunks(z, chunk_size):
+    return (z,) if chunk_size is None or len(z) == 0 else z.split(chunk_size)
+
+
+def _empty_jet(z, order, components):
+    return Jet(*(z.new_zeros((0, components) + (z.shape[1],) * k) for k in range(order + 1)))

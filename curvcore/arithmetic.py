@@ -1,0 +1,134 @@
+"""The number seam: the few operations that tensor formulas need, for every kind of number.
+
+The same formula source runs on torch tensors and on numpy object arrays whose entries are sympy
+expressions, elements of a rational function field, ``fractions.Fraction`` or ``flint.arb`` balls.
+There is no geometry in here.
+
+Rules for formulas written on top of it: divide by 2 rather than multiply by 0.5 (exact numbers
+stay exact), always write the ``->`` of an einsum, no in-place updates. A full contraction of an
+object array is a bare number.
+"""
+
+import sys
+
+import numpy as np
+import torch
+
+# Closed forms beat batched LAPACK up to this size, and differentiate safely to any order.
+_LARGEST_CLOSED_FORM = 3
+_HALF_PRECISION = (torch.float16, torch.bfloat16)
+
+
+def einsum(equation, *operands):
+    """Contract ``operands``: torch tensors, or numpy object arrays of exact numbers."""
+    if isinstance(operands[0], torch.Tensor):
+        return torch.einsum(equation, *operands)
+    return np.einsum(equation, *operands)
+
+
+def sqrt(number):
+    """Square root, entry by entry."""
+    return _elementary("sqrt", number)
+
+
+def inverse(matrix):
+    """Inverse of symmetric positive definite matrices (..., d, d).
+
+    Torch tensors are equilibrated first, A = S C S with S = diag(A)^{1/2}, so that rescaling a
+    coordinate, however much, costs no accuracy (van der Sluis, Numer. Math. 14, 1969).
+    """
+    if not isinstance(matrix, torch.Tensor):
+        adjugate, determinant_ = _adjugate_and_determinant(matrix)
+        return adjugate / determinant_
+    scale, correlation = _equilibrate(matrix)
+    return _inverse_of_correlation(correlation) / (scale[..., :, None] * scale[..., None, :])
+
+
+def determinant(matrix):
+    """Determinant of symmetric positive definite matrices (..., d, d), equilibrated likewise."""
+    if not isinstance(matrix, torch.Tensor):
+        return _adjugate_and_determinant(matrix)[1]
+    scale, correlation = _equilibrate(matrix)
+    return scale.prod(-1).square() * _determinant_of_correlation(correlation)
+
+
+def condition_number(matrix):
+    """Frobenius condition number ‖C‖‖C⁻¹‖/d of equilibrated torch matrices (..., d, d) -> (...).
+
+    1 for a diagonal matrix; infinite where ``matrix`` is singular, indefinite or not finite.
+    It lies between the spectral condition number of C divided by d, and itself.
+    """
+    matrix = matrix.detach()
+    d = matrix.shape[-1]
+    _, correlation = _equilibrate(matrix)
+    usable = torch.isfinite(correlation).all(-1).all(-1)
+    identity = torch.eye(d, dtype=matrix.dtype, device=matrix.device)
+    correlation = torch.where(usable[..., None, None], correlation, identity)
+    inverted = _inverse_of_correlation(correlation)
+    condition = correlation.flatten(-2).norm(dim=-1) * inverted.flatten(-2).norm(dim=-1) / d
+    positive = torch.diagonal(inverted, dim1=-2, dim2=-1).gt(0).all(-1)
+    return torch.where(usable & positive & torch.isfinite(condition), condition, torch.inf)
+
+
+def _equilibrate(matrix):
+    scale = torch.diagonal(matrix, dim1=-2, dim2=-1).sqrt()
+    return scale, matrix / (scale[..., :, None] * scale[..., None, :])
+
+
+def _inverse_of_correlation(matrix):
+    if matrix.shape[-1] <= _LARGEST_CLOSED_FORM:
+        adjugate, determinant_ = _adjugate_and_determinant(matrix)
+        return adjugate / determinant_[..., None, None]
+    if matrix.dtype in _HALF_PRECISION:
+        return _inverse_of_correlation(matrix.float()).to(matrix.dtype)
+    # inv_ex rather than inv: a singular matrix must give non-finite numbers here, not an error,
+    # and solve, det and cholesky_inverse have faulty higher derivatives in torch 2.13.
+    return torch.linalg.inv_ex(matrix).inverse
+
+
+def _determinant_of_correlation(matrix):
+    if matrix.shape[-1] <= _LARGEST_CLOSED_FORM:
+        return _adjugate_and_determinant(matrix)[1]
+    if matrix.dtype in _HALF_PRECISION:
+        return _determinant_of_correlation(matrix.float()).to(matrix.dtype)
+    factor = torch.linalg.cholesky_ex(matrix).L
+    return torch.diagonal(factor, dim1=-2, dim2=-1).prod(-1).square()
+
+
+def _adjugate_and_determinant(matrix):
+    """Faddeev–LeVerrier: M_1 = I, M_{k+1} = A M_k − (tr A M_k / k) I, for every kind of number.
+
+    adj A = (−1)^{d−1} M_d and det A = (−1)^{d−1} tr(A M_d)/d. No division but by integers.
+    """
+    d = matrix.shape[-1]
+    identity = _identity_like(matrix)
+    term, product = identity, matrix
+    for k in range(1, d):
+        term = product - _times_identity(einsum("...ii->...", product) / k, identity)
+        product = einsum("...ij,...jk->...ik", matrix, term)
+    sign = (-1) ** (d - 1)
+    return sign * term, sign * einsum("...ii->...", product) / d
+
+
+def _identity_like(matrix):
+    d = matrix.shape[-1]
+    if isinstance(matrix, torch.Tensor):
+        return torch.eye(d, dtype=matrix.dtype, device=matrix.device).expand_as(matrix)
+    return np.array([[int(i == j) for j in range(d)] for i in range(d)], dtype=object)
+
+
+def _times_identity(number, identity):
+    if isinstance(number, torch.Tensor):
+        return number[..., None, None] * identity
+    return identity * number  # the array first: exact numbers do not know arrays
+
+
+def _elementary(name, number):
+    if isinstance(number, torch.Tensor):
+        return getattr(torch, name)(number)
+    if isinstance(number, np.ndarray):
+        return np.frompyfunc(lambda entry: _elementary(name, entry), 1, 1)(number)
+    sympy = sys.modules.get("sympy")  # a sympy number exists only where sympy is imported already
+    if sympy is not None and isinstance(number, sympy.Basic):
+        return getattr(sympy, name)(number)
+    return getattr(number, name)()

@@ -1,0 +1,51 @@
+"""Errors and warnings of curvcore.
+
+Every message says what was wrong, what was got, and what to do about it.
+"""
+
+
+class CurvatureError(Exception):
+    """Base class of every error that curvcore raises on purpose."""
+
+
+class InputError(CurvatureError, ValueError):
+    """The latent points or an option cannot be used: rank, dtype, NaN or Inf, an unknown name."""
+
+
+class DecoderError(CurvatureError, ValueError):
+    """The decoder's output is not a floating tensor (B, ...) with at least d components a point."""
+
+
+class RowsNotIndependentError(DecoderError):
+    """The decoder maps a batch, not points: rows mix (BatchNorm in train mode) or are random."""
+
+
+class UnsupportedOperationError(CurvatureError, RuntimeError):
+    """An operation in the decoder cannot be differentiated as often as curvature needs."""
+
+
+class DegenerateMetricError(CurvatureError, ArithmeticError):
+    """The metric is not finite or not positive definite to working precision at some points.
+
+    Attributes:
+        points: their indices in the batch, an integer tensor.
+        condition: their condition numbers, in the same order.
+    """
+
+    def __init__(self, points, condition):
+        self.points, self.condition = points, condition
+        most = 8
+        listed = ", ".join(
+            f"{int(point)} (condition number {float(number):.1e})"
+            for point, number in zip(points[:most], condition[:most], strict=True)
+        )
+        super().__init__(
+            f"The metric is degenerate to working precision at {len(points)} points: {listed}"
+            f"{', ...' if len(points) > most else '.'} Curvature is undefined there. Choose other "
+            "points, compute in float64, write on_degenerate='nan' to get NaN at these points, or "
+            "regularise explicitly: the decoder z -> (Ψ(z), √ε z) has metric g + εI."
+        )
+
+
+class PiecewiseLinearWarning(UserWarning):
+    """The decoder has kinks (ReLU and its kin): derivatives exist only almost everywhere."""

@@ -1,0 +1,68 @@
+"""Jets: a map together with its derivatives at given points."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from curvcore.errors import InputError
+
+_FIELDS = ("value", "jacobian", "hessian", "third")
+
+
+@dataclass(frozen=True, eq=False)
+class Jet:
+    """The k-jet of Ψ: R^d → R^D, k = 1, 2 or 3: its value and derivatives up to order k.
+
+    =============  ==============  ====================
+    field          formula         shape, batch first
+    =============  ==============  ====================
+    ``value``      Ψ^a             (..., D)
+    ``jacobian``   ∂_i Ψ^a         (..., D, d)
+    ``hessian``    ∂_i ∂_j Ψ^a     (..., D, d, d)
+    ``third``      ∂_i∂_j∂_k Ψ^a   (..., D, d, d, d)
+    =============  ==============  ====================
+
+    The arrays are torch tensors, or numpy object arrays of exact numbers (see
+    :mod:`curvcore.arithmetic`).
+
+    Raises:
+        InputError: the shapes do not belong to one jet.
+    """
+
+    value: Any
+    jacobian: Any
+    hessian: Any = None
+    third: Any = None
+
+    def __post_init__(self):
+        shape, d = tuple(self.value.shape), self.jacobian.shape[-1]
+        for order, name in enumerate(_FIELDS[: self.order + 1]):
+            array = getattr(self, name)
+            expected = shape + (d,) * order
+            if array is None or tuple(array.shape) != expected:
+                got = "nothing" if array is None else tuple(array.shape)
+                raise InputError(f"Jet.{name} must have shape {expected}; got {got}.")
+
+    @property
+    def order(self):
+        """Order of the highest derivative held."""
+        return 3 if self.third is not None else 2 if self.hessian is not None else 1
+
+    @property
+    def dimension(self):
+        """Latent dimension d."""
+        return self.jacobian.shape[-1]
+
+    @property
+    def ambient_dimension(self):
+        """Dimension D of the (flattened) output."""
+        return self.jacobian.shape[-2]
+
+    def arrays(self):
+        """The arrays held, lowest order first."""
+        return tuple(getattr(self, name) for name in _FIELDS[: self.order + 1])
+
+
+class JetProvider(Protocol):
+    """Whatever turns a decoder and latent points z (B, d) into a Jet of the given order."""
+
+    def __call__(self, decoder, z, order) -> Jet: ...

@@ -1,0 +1,1 @@
+"""Curvature-regularised autoencoders, built on curvcore (under construction)."""

@@ -1,0 +1,1 @@
+"""Proofs, certificates and benchmarks of ``curvcore`` against manifolds of known curvature."""

@@ -1,0 +1,225 @@
+"""``python -m verification.check``: does curvcore compute the curvature that is known to be true?
+
+Every manifold of the catalogue is proved exactly and then computed along every route, against its
+textbook closed form; on a decoder trained on handwritten digits, or on the user's own, all routes
+must agree. Exit code: 0 all pass, 1 a failure, 2 bad usage.
+"""
+
+import itertools
+import sys
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+import curvcore
+from curvcore.providers import PROVIDERS
+from verification import agreement, closed_forms, decoders, report
+from verification.manifolds import catalogue
+from verification.results import EXACT
+
+AMBIENT = 784
+DECODER = "decoder"
+MANIFOLDS = "manifolds"
+
+
+class Dtype(StrEnum):
+    """Choices of ``--dtype``."""
+
+    float64 = "float64"
+    float32 = "float32"
+    both = "both"
+
+    def torch(self):
+        """The torch dtypes meant."""
+        names = ("float64", "float32") if self is Dtype.both else (self.value,)
+        return [getattr(torch, name) for name in names]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one run checks, and how thoroughly."""
+
+    dtypes: list
+    device: str
+    seed: int
+    points: int
+    ambients: tuple
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer points, no copies in R^784.")
+    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="manifolds, decoder, or (part of) a manifold's name."),
+    ] = None,
+    dtype: Annotated[Dtype, typer.Option(help="Working precision.")] = Dtype.both,
+    device: Annotated[str, typer.Option(help="Torch device, such as cpu or cuda.")] = "cpu",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of points, isometries, training.")] = 0,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every result.")] = None,
+    decoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FACTORY", help="Verify your own decoder, as FACTORY() returns it."
+        ),
+    ] = None,
+    points: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Its latent points (B, d): .npy .npz .csv .txt .pt"),
+    ] = None,
+):
+    """Compare curvcore with closed forms, and all its routes with each other."""
+    console = Console()
+    started = time.perf_counter()
+    try:
+        settings = _settings(quick, dtype, device, seed)
+        _check_writable(json)
+        subject, chosen = _select(only, decoder, points, settings)
+        results = []
+        if chosen:
+            results += _check_catalogue(chosen, settings, console)
+        if subject is not None:
+            results += _check_decoder(subject(), settings, console)
+    except decoders.UsageError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2) from None
+    if json is not None:
+        report.write_json(json, _record(results, settings))
+    console.print(_summary(results, time.perf_counter() - started))
+    raise typer.Exit(0 if all(result.passed for result in results) else 1)
+
+
+# --- what to check ------------------------------------------------------------------------------
+
+
+def _settings(quick, dtype, device, seed):
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise decoders.UsageError(f"--device {device!r} is not usable here: {reason}") from error
+    ambients = (None,) if quick else (None, AMBIENT)
+    return Settings(dtype.torch(), device, seed, 16 if quick else 128, ambients)
+
+
+def _check_writable(path):
+    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+        raise decoders.UsageError(f"--json: {path} is not a file in an existing folder.")
+
+
+def _select(only, decoder, points, settings):
+    """The decoder to check (a function that loads it) and the manifolds to check."""
+    if (decoder is None) != (points is None):
+        raise decoders.UsageError("--decoder and --points go together: give both or neither.")
+    names = list(only or ())
+    if decoder is not None:
+        own = partial(decoders.user_decoder, decoder, points)
+        return own, _matching(names) if names else []
+    digits = partial(decoders.digits_decoder, settings.points, settings.seed)
+    if not names:
+        return digits, list(catalogue().values())
+    rest = [name for name in names if name != DECODER]
+    return digits if DECODER in names else None, _matching(rest)
+
+
+def _matching(names):
+    chosen = {}
+    for name in names:
+        found = {k: m for k, m in catalogue().items() if name == MANIFOLDS or name in k}
+        if not found:
+            known = ", ".join((MANIFOLDS, DECODER, *catalogue()))
+            raise decoders.UsageError(f"--only {name!r} names nothing; there are: {known}.")
+        chosen |= found
+    return list(chosen.values())
+
+
+# --- checking -----------------------------------------------------------------------------------
+
+
+def _check_catalogue(manifolds, settings, console):
+    results = []
+    with _progress(console) as progress:
+        task = progress.add_task("", total=len(manifolds))
+        for manifold in manifolds:
+            progress.update(task, description=manifold.name)
+            results += closed_forms.proofs(manifold)
+            for ambient, derivatives, dtype in itertools.product(
+                settings.ambients, PROVIDERS, settings.dtypes
+            ):
+                results += closed_forms.errors(
+                    manifold,
+                    ambient=ambient,
+                    derivatives=derivatives,
+                    dtype=dtype,
+                    device=settings.device,
+                    points=settings.points,
+                    seed=settings.seed,
+                )
+            progress.advance(task)
+    console.print(report.manifold_table(results))
+    return results
+
+
+def _check_decoder(subject, settings, console):
+    try:
+        results = list(agreement.compare(subject, settings.device, settings.dtypes))
+    except curvcore.CurvatureError as error:
+        raise decoders.UsageError(f"{subject.name}: {error}") from error
+    note = f" ({subject.note})" if subject.note else ""
+    title = f"{subject.name}{note}: every route against gauss in float64"
+    console.print(report.decoder_table(results, title))
+    return results
+
+
+def _progress(console):
+    return Progress(
+        SpinnerColumn(), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(),
+        console=console, transient=True,
+    )  # fmt: skip
+
+
+# --- the outcome --------------------------------------------------------------------------------
+
+
+def _summary(results, seconds):
+    failed = [result for result in results if not result.passed]
+    verdict = f"[bold red]FAIL: {len(failed)} of" if failed else "[bold green]PASS: all"
+    lines = [f"{verdict} {len(results)} comparisons[/] in {seconds:.1f} s"]
+    worst = {}
+    for result in results:
+        if result.section == MANIFOLDS and result.dtype != EXACT:
+            route = (result.dtype, result.formula)
+            worst[route] = max(worst.get(route, 0.0), result.error)
+    if worst:
+        listed = ", ".join(f"{' '.join(route)} {error:.1e}" for route, error in worst.items())
+        lines.append(f"worst errors of the catalogue: {listed}")
+    return "\n".join(lines)
+
+
+def _record(results, settings):
+    return {
+        "curvcore": curvcore.__version__,
+        "torch": torch.__version__,
+        "python": sys.version.split()[0],
+        "device": settings.device,
+        "seed": settings.seed,
+        "passed": all(result.passed for result in results),
+        "results": [result.as_dict() for result in results],
+    }
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,104 @@
+"""Tables of results for people, JSON for machines."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from verification.results import EXACT
+
+ROUTES = tuple(
+    (formula, dtype) for dtype in ("float64", "float32") for formula in ("gauss", "intrinsic")
+)
+
+
+def manifold_table(results):
+    """One row per manifold, ambient dimension and provider; the worst error over quantities."""
+    table = _table("Catalogue: worst relative error against the textbook")
+    table.add_column("manifold", no_wrap=True)
+    table.add_column("d→D", justify="right", no_wrap=True)
+    table.add_column("jets", no_wrap=True)
+    for formula, dtype in ROUTES:
+        table.add_column(f"{formula}\n{dtype}", justify="right", no_wrap=True)
+    table.add_column("", min_width=4)
+    for (name, dimensions, derivatives), group in _grouped(results).items():
+        cells = [_worst(group, formula, dtype) for formula, dtype in ROUTES]
+        table.add_row(name, dimensions, derivatives, *cells, _verdict(group))
+    return table
+
+
+def decoder_table(results, title):
+    """One row per route: the error, and what its rounding analysis allows."""
+    table = _table(title)
+    for column in ("jets", "formula", "dtype"):
+        table.add_column(column, no_wrap=True)
+    for column in ("points", "error in R", "allowed"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for result in results:
+        table.add_row(
+            result.derivatives,
+            result.formula,
+            result.dtype,
+            str(result.points),
+            f"{result.error:.1e}",
+            f"{result.tolerance:.1e}",
+            _verdict([result]),
+        )
+    return table
+
+
+def write_json(path, record):
+    """Write ``record`` whole or not at all."""
+    path = Path(path)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(record, file, indent=1, allow_nan=False)
+            file.write("\n")
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _table(title):
+    return Table(
+        title=title,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=0,
+    )
+
+
+def _grouped(results):
+    groups = {}
+    for result in results:
+        dimensions = f"{result.dimension}→{result.ambient}"
+        groups.setdefault((result.subject, dimensions, result.derivatives), []).append(result)
+    return groups
+
+
+def _worst(group, formula, dtype):
+    chosen = [r for r in group if r.formula == formula and r.dtype in (dtype, EXACT)]
+    if not chosen or (chosen[0].dtype == EXACT and dtype != "float64"):
+        return ""
+    worst = max(chosen, key=lambda r: (not r.passed, r.error))
+    if worst.dtype == EXACT:
+        text = "exact" if worst.passed else "not zero"
+    else:
+        text = f"{worst.error:.1e}"
+    return Text(text, style="" if worst.passed else "bold red")
+
+
+def _verdict(group):
+    if all(result.passed for result in group):
+        return Text("PASS", style="green")
+    failed = sorted({result.quantity for result in group if not result.passed})
+    return Text("FAIL " + ", ".join(failed), style="bold red")

@@ -1,0 +1,47 @@
+"""One comparison and its verdict."""
+
+from dataclasses import asdict, dataclass
+
+EXACT = "exact"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A quantity computed along one route, against a reference.
+
+    Attributes:
+        section: ``"manifolds"`` or ``"decoder"``.
+        subject: the manifold or decoder.
+        dimension, ambient: d and D.
+        quantity: name of the geometric quantity.
+        derivatives: provider of the derivatives.
+        formula: ``"gauss"`` or ``"intrinsic"``; for a decoder's referees, their name.
+        dtype: ``"float64"``, ``"float32"``, or ``"exact"`` for a proof.
+        points: number of points compared.
+        error: worst relative error; for a proof 0 or infinity.
+        tolerance: the largest error that passes (at the same point, where it varies).
+    """
+
+    section: str
+    subject: str
+    dimension: int
+    ambient: int
+    quantity: str
+    derivatives: str
+    formula: str
+    dtype: str
+    points: int
+    error: float
+    tolerance: float
+
+    @property
+    def passed(self):
+        """Whether the error is within tolerance; NaN is not."""
+        return self.error <= self.tolerance
+
+    def as_dict(self):
+        """Plain data for JSON; an error that is not finite becomes a string."""
+        record = asdict(self) | {"passed": self.passed}
+        if not self.error < float("inf"):
+            record["error"] = str(self.error)
+        return record

@@ -7,8 +7,14 @@ from curvcore.errors import DegenerateMetricError, InputError
 from curvcore.geometry import PullbackGeometry
 from curvcore.jets import Jet
 from curvcore.providers import PROVIDERS
+from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.providers.symbolic import symbolic_jet
-from curvcore.validation import check_choice, check_chunk_size, check_decoder, check_points
+from curvcore.validation import (
+    check_choice,
+    check_chunk_size,
+    check_decoder,
+    check_points,
+)
 
 DERIVATIVES = ("auto", *PROVIDERS)
 
@@ -29,14 +35,16 @@ def jet(decoder, z, order=2, *, derivatives="auto", chunk_size=None):
     Raises:
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError.
     """
-    check_choice("order", order, (1, 2, 3))
+    if order not in (1, 2, 3) or not isinstance(order, int):
+        raise InputError(f"order must be 1, 2 or 3; got {order!r}.")
     check_choice("derivatives", derivatives, DERIVATIVES)
     check_chunk_size(chunk_size)
     if _is_symbolic(decoder, z):
         return symbolic_jet(decoder, z, order)
     check_points(z)
     provider = PROVIDERS["autodiff" if derivatives == "auto" else derivatives]
-    with torch.autocast(z.device.type, enabled=False):  # curvature needs every digit of z's dtype
+    # Curvature needs every digit of z's dtype.
+    with torch.autocast(z.device.type, enabled=False), one_warning_of_kinks():
         components = check_decoder(decoder, z)
         if len(z) == 0:
             return _empty_jet(z, order, components)
@@ -71,6 +79,7 @@ def pullback(
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError;
         DegenerateMetricError once a quantity that needs g⁻¹ is asked for.
     """
+    check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     order = _order_for(formula)
     derived = jet(decoder, z, order, derivatives=derivatives, chunk_size=chunk_size)
     return PullbackGeometry(derived, formula=formula, on_degenerate=on_degenerate)
@@ -95,13 +104,16 @@ def scalar_curvature(
     if chunk_size is None or _is_symbolic(decoder, z):
         return pullback(decoder, z, **options).scalar
     check_points(z)
-    pieces, start = [], 0
-    for piece in _chunks(z, chunk_size):
-        try:
-            pieces.append(pullback(decoder, piece, **options).scalar)
-        except DegenerateMetricError as error:
-            raise DegenerateMetricError(error.points + start, error.condition) from None
-        start += len(piece)
+    pieces, degenerate, start = [], [], 0
+    with one_warning_of_kinks():
+        for piece in _chunks(z, chunk_size):
+            try:
+                pieces.append(pullback(decoder, piece, **options).scalar)
+            except DegenerateMetricError as error:
+                degenerate.append((error.points + start, error.condition))
+            start += len(piece)
+    if degenerate:
+        raise DegenerateMetricError.at(*map(torch.cat, zip(*degenerate, strict=True)))
     return torch.cat(pieces)
 
 
@@ -117,19 +129,13 @@ def _order_for(formula):
 
 
 def _is_symbolic(decoder, z):
-    if isinstance(z, torch.Tensor) or callable(decoder):
-        return False
-    if hasattr(decoder, "__iter__") and hasattr(z, "__iter__"):
-        return True
-    raise InputError(
-        "Give a callable decoder with a torch tensor z (B, d), or sympy expressions with their "
-        f"symbols; got {type(decoder).__name__} and {type(z).__name__}."
-    )
+    return not callable(decoder) and not isinstance(z, torch.Tensor)
 
 
 def _chunks(z, chunk_size):
-    return (z,) if chunk_size is None or len(z) == 0 else z.split(chunk_size)
+    return (z,) if chunk_size is None or len(z) == 0 else z.split(int(chunk_size))
 
 
 def _empty_jet(z, order, components):
-    return Jet(*(z.new_zeros((0, components) + (z.shape[1],) * k) for k in range(order + 1)))
+    d = z.shape[1]
+    return Jet(*(z.new_zeros((0, components) + (d,) * k) + z.sum() for k in range(order + 1)))

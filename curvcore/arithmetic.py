@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 # Closed forms beat batched LAPACK up to this size, and differentiate safely to any order.
-_LARGEST_CLOSED_FORM = 3
+_LARGEST_CLOSED_FORM = 2
 _HALF_PRECISION = (torch.float16, torch.bfloat16)
 
 
@@ -39,7 +39,7 @@ def inverse(matrix):
     """
     if not isinstance(matrix, torch.Tensor):
         adjugate, determinant_ = _adjugate_and_determinant(matrix)
-        return adjugate / determinant_
+        return adjugate / np.asarray(determinant_, dtype=object)[..., None, None]
     scale, correlation = _equilibrate(matrix)
     return _inverse_of_correlation(correlation) / (scale[..., :, None] * scale[..., None, :])
 
@@ -53,21 +53,43 @@ def determinant(matrix):
 
 
 def condition_number(matrix):
-    """Frobenius condition number ‖C‖‖C⁻¹‖/d of equilibrated torch matrices (..., d, d) -> (...).
+    """Spectral condition number of equilibrated torch matrices (..., d, d) -> (...).
 
     1 for a diagonal matrix; infinite where ``matrix`` is singular, indefinite or not finite.
-    It lies between the spectral condition number of C divided by d, and itself.
     """
     matrix = matrix.detach()
-    d = matrix.shape[-1]
     _, correlation = _equilibrate(matrix)
     usable = torch.isfinite(correlation).all(-1).all(-1)
-    identity = torch.eye(d, dtype=matrix.dtype, device=matrix.device)
+    identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
     correlation = torch.where(usable[..., None, None], correlation, identity)
-    inverted = _inverse_of_correlation(correlation)
-    condition = correlation.flatten(-2).norm(dim=-1) * inverted.flatten(-2).norm(dim=-1) / d
-    positive = torch.diagonal(inverted, dim1=-2, dim2=-1).gt(0).all(-1)
-    return torch.where(usable & positive & torch.isfinite(condition), condition, torch.inf)
+    smallest, largest = _extreme_eigenvalues(correlation)
+    return torch.where(usable & (smallest > 0), largest / smallest, torch.inf)
+
+
+def _extreme_eigenvalues(correlation):
+    """The least and the greatest eigenvalue of symmetric matrices with unit diagonal."""
+    d = correlation.shape[-1]
+    if d <= 2:
+        offset = correlation[..., 0, -1].abs() * (d - 1)
+        return 1 - offset, 1 + offset
+    if correlation.dtype in _HALF_PRECISION:
+        correlation = correlation.float()
+    eigenvalues = torch.linalg.eigvalsh(correlation)
+    return eigenvalues[..., 0], eigenvalues[..., -1]
+
+
+def almost_orthonormal(matrix):
+    """E and E⁻¹ with EᵀAE ≈ I for positive definite torch matrices A (..., d, d).
+
+    By Cholesky factorisation of the equilibrated matrix; not finite where that fails.
+    """
+    if matrix.dtype in _HALF_PRECISION:
+        return tuple(factor.to(matrix.dtype) for factor in almost_orthonormal(matrix.float()))
+    scale, correlation = _equilibrate(matrix)
+    factor = torch.linalg.cholesky_ex(correlation).L
+    identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+    inverted = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
+    return inverted.mT / scale[..., :, None], factor.mT * scale[..., None, :]
 
 
 def _equilibrate(matrix):
@@ -120,7 +142,7 @@ def _identity_like(matrix):
 def _times_identity(number, identity):
     if isinstance(number, torch.Tensor):
         return number[..., None, None] * identity
-    return identity * number  # the array first: exact numbers do not know arrays
+    return identity * np.asarray(number, dtype=object)[..., None, None]
 
 
 def _elementary(name, number):

@@ -28,23 +28,29 @@ class DegenerateMetricError(CurvatureError, ArithmeticError):
     """The metric is not finite or not positive definite to working precision at some points.
 
     Attributes:
-        points: their indices in the batch, an integer tensor.
+        points: their indices in the batch, an integer tensor; None for a symbolic metric.
         condition: their condition numbers, in the same order.
     """
 
-    def __init__(self, points, condition):
-        self.points, self.condition = points, condition
-        most = 8
+    points = None
+    condition = None
+
+    @classmethod
+    def at(cls, points, condition, most=8):
+        """The error for these points of a batch, of which the message lists the first ones."""
         listed = ", ".join(
             f"{int(point)} (condition number {float(number):.1e})"
             for point, number in zip(points[:most], condition[:most], strict=True)
         )
-        super().__init__(
-            f"The metric is degenerate to working precision at {len(points)} points: {listed}"
-            f"{', ...' if len(points) > most else '.'} Curvature is undefined there. Choose other "
-            "points, compute in float64, write on_degenerate='nan' to get NaN at these points, or "
-            "regularise explicitly: the decoder z -> (Ψ(z), √ε z) has metric g + εI."
+        error = cls(
+            f"The metric is degenerate, or the decoder's derivatives are not finite, at "
+            f"{len(points)} points: {listed}{', ...' if len(points) > most else '.'} Curvature is "
+            "undefined there to working precision. Choose other points, compute in float64, write "
+            "on_degenerate='nan' to get NaN at these points, or regularise explicitly: the decoder "
+            "z -> (Ψ(z), √ε z) has metric g + εI."
         )
+        error.points, error.condition = points, condition
+        return error
 
 
 class PiecewiseLinearWarning(UserWarning):

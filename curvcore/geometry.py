@@ -1,33 +1,26 @@
 """PullbackGeometry: every curvature quantity of one jet, each computed once, when asked for."""
 
-from functools import cached_property, wraps
-
 import torch
 
-from curvcore import intrinsic, metrics, riemann
-from curvcore.arithmetic import condition_number, einsum, inverse
+from curvcore import riemann
+from curvcore.arithmetic import condition_number, determinant, einsum
+from curvcore.caching import cached_quantity
 from curvcore.errors import DegenerateMetricError, InputError
-from curvcore.jets import Jet
+from curvcore.formulas import Formulas
+from curvcore.frames import CoordinateFrame, Frame
 from curvcore.validation import check_choice
 
 FORMULAS = ("gauss", "intrinsic")
 ON_DEGENERATE = ("raise", "nan")
 
 
-def _margin(dtype):
-    """100 eps: a matrix of condition number 1/(100 eps) loses all but two digits when inverted."""
-    return 100 * torch.finfo(dtype).eps
+def smallest_reciprocal_condition(dtype, ambient_dimension=1):
+    """1/κ below which a metric counts as degenerate: fewer than two digits would be left.
 
-
-def _quantity(compute):
-    """A property computed once, at full precision even where autocast is on."""
-
-    @wraps(compute)
-    def at_full_precision(self):
-        with torch.autocast(self._device_type, enabled=False):
-            return compute(self)
-
-    return cached_property(at_full_precision)
+    100 eps, or √D eps, the rounding error of inner products in R^D, where that is more; and never
+    more than 1/8, so that half precision keeps some regular points.
+    """
+    return min(max(100, ambient_dimension**0.5) * torch.finfo(dtype).eps, 1 / 8)
 
 
 class PullbackGeometry:
@@ -35,7 +28,8 @@ class PullbackGeometry:
 
     Shapes below are for B points; a symbolic geometry has the same tensors without the batch axis,
     as numpy object arrays, and ``scalar`` is a bare expression. Signs and index orders are those
-    of :mod:`curvcore`.
+    of :mod:`curvcore`. On tensors the formulas run in an almost orthonormal frame at each point
+    (:mod:`curvcore.frames`), so that ill-conditioned coordinates cost as few digits as possible.
 
     Args:
         jet: derivatives of Ψ, of order 2 at least, of order 3 for ``formula="intrinsic"``; order 1
@@ -43,9 +37,10 @@ class PullbackGeometry:
         formula: ``"gauss"`` computes Γ and Riemann by the Gauss equation from ∇Ψ and ∇²Ψ,
             ``"intrinsic"`` from g, ∂g and ∂²g, hence ∇³Ψ.
         on_degenerate: what points get at which the metric is degenerate to working precision
-            (condition number above 0.01/eps): ``"raise"`` a DegenerateMetricError once a quantity
-            needs g⁻¹, or ``"nan"``: NaN in every such quantity, and no gradient. ``value``,
-            ``jacobian``, ``hessian``, ``metric`` and ``condition_number`` exist at every point.
+            (condition number above 0.01/eps) or a derivative is not finite: ``"raise"`` a
+            DegenerateMetricError once a quantity needs g⁻¹, or ``"nan"``: NaN in every such
+            quantity, and no gradient. ``value``, ``jacobian``, ``hessian``, ``metric`` and
+            ``condition_number`` exist at every point.
 
     Raises:
         InputError: the jet's order is too low, or an option is unknown.
@@ -54,15 +49,13 @@ class PullbackGeometry:
     def __init__(self, jet, *, formula="gauss", on_degenerate="raise"):
         check_choice("formula", formula, FORMULAS)
         check_choice("on_degenerate", on_degenerate, ON_DEGENERATE)
-        self.jet = jet
         self.formula = formula
+        self.device_type = jet.device_type
         self._on_degenerate = on_degenerate
-        symbolic = not isinstance(jet.value, torch.Tensor)
-        self._device_type = "cpu" if symbolic else jet.value.device.type
-        self._is_symbolic = symbolic
+        self.jet = jet
 
     def __repr__(self):
-        batch = "symbolic" if self._is_symbolic else f"points={len(self.jet.value)}"
+        batch = "symbolic" if self.jet.is_symbolic else f"points={len(self.jet.value)}"
         return (
             f"PullbackGeometry({batch}, d={self.jet.dimension}, D={self.jet.ambient_dimension}, "
             f"formula={self.formula!r})"
@@ -83,84 +76,71 @@ class PullbackGeometry:
     @property
     def hessian(self):
         """∂_i ∂_j Ψ^a: (B, D, d, d)."""
-        return self._derivative(self.jet, 2)
+        return self._in_coordinates.derivative(2)
 
     # --- first order: metric and volume ---------------------------------------------------------
 
-    @_quantity
+    @cached_quantity
     def metric(self):
         """The pullback metric g_ij = ⟨∂_iΨ, ∂_jΨ⟩: (B, d, d)."""
-        return metrics.metric(self.jacobian)
+        return self._in_coordinates.metric
 
-    @_quantity
+    @cached_quantity
     def condition_number(self):
         """Condition number of g after scaling each coordinate to unit length: (B,).
 
-        Of C_ij = g_ij / √(g_ii g_jj), in the Frobenius norm: ‖C‖‖C⁻¹‖/d. It bounds the digits lost
-        in g⁻¹, and does not change when a latent coordinate is rescaled. Infinite where g is
-        singular or not finite. Not differentiable.
+        The quotient of the extreme eigenvalues of C_ij = g_ij / √(g_ii g_jj): it tells the digits
+        that curvature loses, and does not change when a latent coordinate is rescaled. Infinite
+        where g is singular or not finite. Not differentiable.
         """
-        return condition_number(self.metric)
+        if self.jet.is_symbolic:
+            raise InputError("A symbolic metric has no condition number; substitute numbers first.")
+        with torch.no_grad():
+            return condition_number(self.metric)
 
-    @_quantity
+    @cached_quantity
     def inverse_metric(self):
         """g^{ij}: (B, d, d)."""
-        return inverse(self._regular_metric)
+        return self._frame.contravariant(self._in_frame.inverse_metric, 2)
 
-    @_quantity
+    @cached_quantity
     def volume_density(self):
         """√det g, the density of the Riemannian volume dμ = √det g dz: (B,)."""
-        return metrics.volume_density(self._regular_metric)
+        return self._in_frame.volume_density * self._frame.volume_density
 
     # --- connection and extrinsic curvature -----------------------------------------------------
 
-    @_quantity
+    @cached_quantity
     def christoffel(self):
         """Γ^k_ij of the Levi-Civita connection, index order k, i, j: (B, d, d, d)."""
-        if self.formula == "gauss":
-            first_kind = self._first_products
-        else:
-            first_kind = metrics.christoffel_first_kind(self._metric_derivative)
-        return metrics.christoffel(self.inverse_metric, first_kind)
+        return self._frame.christoffel(self._in_frame.christoffel)
 
-    @_quantity
+    @cached_quantity
     def second_fundamental_form(self):
         """II_ij, the normal part of ∂_i∂_jΨ: (B, D, d, d)."""
-        jet = self._regular_jet
-        return riemann.second_fundamental_form(
-            jet.jacobian, self._derivative(jet, 2), self.christoffel
-        )
+        return self._frame.covariant(self._in_frame.second_fundamental_form, 2)
 
-    @_quantity
+    @cached_quantity
     def mean_curvature(self):
         """The mean curvature vector H = g^{ij} II_ij, not divided by d: (B, D)."""
-        return riemann.mean_curvature(self.inverse_metric, self.second_fundamental_form)
+        return self._in_frame.mean_curvature
 
     # --- intrinsic curvature --------------------------------------------------------------------
 
-    @_quantity
+    @cached_quantity
     def riemann(self):
         """The Riemann tensor R_ijkl = ⟨II_ik, II_jl⟩ − ⟨II_il, II_jk⟩: (B, d, d, d, d)."""
-        if self.formula == "gauss":
-            return riemann.riemann(riemann.normal_products(self.second_fundamental_form))
-        derivative = intrinsic.christoffel_derivative(
-            self.inverse_metric,
-            self._metric_derivative,
-            self._metric_second_derivative,
-            self.christoffel,
-        )
-        mixed = intrinsic.riemann_mixed(self.christoffel, derivative)
-        return intrinsic.riemann(self._regular_metric, mixed)
+        return self._frame.covariant(self._in_frame.riemann, 4)
 
-    @_quantity
+    @cached_quantity
     def ricci(self):
         """The Ricci tensor Ric_jl = g^{ik} R_ijkl: (B, d, d)."""
-        return riemann.ricci(self.inverse_metric, self.riemann)
+        return self._frame.covariant(self._in_frame.ricci, 2)
 
-    @_quantity
+    @cached_quantity
     def scalar(self):
         """The scalar curvature R = g^{jl} Ric_jl, in units of 1/[Ψ]²: (B,). R = 2K if d = 2."""
-        return riemann.scalar(self.inverse_metric, self.ricci)
+        return self._in_frame.scalar
 
     def sectional(self, u, v):
         """Sectional curvature K(u, v) of the plane of tangent vectors u, v: (B, d) or (d,) -> (B,).
@@ -170,79 +150,87 @@ class PullbackGeometry:
         """
         if self.jet.dimension < 2:
             raise InputError("Sectional curvature needs a plane: d ≥ 2; this latent space has d=1.")
-        u, v = self._tangent("u", u, 1), self._tangent("v", v, 1)
-        curvature = riemann.sectional(self.riemann, self._regular_metric, u, v)
-        if self._is_symbolic:
-            return curvature
-        sine_squared = riemann.sine_squared(self._regular_metric, u, v)
-        return torch.where(sine_squared > _margin(sine_squared.dtype), curvature, torch.nan)
+        u = self._frame.vector(self._checked("u", u, 1))
+        v = self._frame.vector(self._checked("v", v, 1))
+        formulas, plane = self._in_frame, riemann.bivector(u, v)
+        numerator = riemann.sectional_numerator(formulas.riemann, plane)
+        area_squared = riemann.area_squared(formulas.metric, plane)
+        if self.jet.is_symbolic:
+            return numerator / area_squared
+        lengths = u.square().sum(-1) * v.square().sum(-1)  # the frame is orthonormal
+        parallel = ~(area_squared > torch.finfo(u.dtype).eps ** 2 * 100 * lengths)
+        # Not divided by zero even where the quotient is thrown away: its gradient would be NaN.
+        quotient = numerator / torch.where(parallel, 1, area_squared)
+        return torch.where(parallel, torch.nan, quotient)
 
     # --- functions on latent space --------------------------------------------------------------
 
     def gradient_norm_squared(self, df):
         """|∇f|²_g = g^{ij} ∂_i f ∂_j f, from the coordinate derivatives ∂f (B, d): (B,)."""
-        df = self._tangent("df", df, 1)
+        df = self._checked("df", df, 1)
         return einsum("...ij,...i,...j->...", self.inverse_metric, df, df)
 
     def covariant_hessian(self, df, d2f):
         """∇_i∇_j f = ∂_i∂_j f − Γ^k_ij ∂_k f, from ∂f (B, d) and ∂²f (B, d, d): (B, d, d)."""
-        df, d2f = self._tangent("df", df, 1), self._tangent("d2f", d2f, 2)
+        df, d2f = self._checked("df", df, 1), self._checked("d2f", d2f, 2)
         return d2f - einsum("...kij,...k->...ij", self.christoffel, df)
 
     def laplacian(self, df, d2f):
         """Δf = g^{ij} ∇_i∇_j f, the Laplace–Beltrami operator, from ∂f and ∂²f: (B,)."""
         return einsum("...ij,...ij->...", self.inverse_metric, self.covariant_hessian(df, d2f))
 
-    # --- shared intermediate results ------------------------------------------------------------
+    # --- how it is computed ---------------------------------------------------------------------
 
-    @_quantity
+    @cached_quantity
+    def _in_coordinates(self):
+        return Formulas(self.jet, self.formula)
+
+    @cached_quantity
+    def _in_frame(self):
+        """The formulas in the frame, with NaN or an error at degenerate points."""
+        return Formulas(self._frame.jet(self._regular_jet), self.formula)
+
+    @cached_quantity
+    def _frame(self):
+        return CoordinateFrame() if self.jet.is_symbolic else Frame.of(self.metric)
+
+    @cached_quantity
     def _regular_jet(self):
-        """The jet where the metric is regular; elsewhere an error or NaN without gradient."""
-        if self._is_symbolic:
+        """The jet where the metric is regular; elsewhere an error, or NaN without gradient."""
+        if self.jet.is_symbolic:
+            self._refuse_symbolic_degeneracy()
             return self.jet
-        degenerate = ~(self.condition_number < 1 / _margin(self.metric.dtype))
-        if self._on_degenerate == "raise":
-            if degenerate.any():
-                points = degenerate.nonzero()[:, 0]
-                raise DegenerateMetricError(points, self.condition_number[points])
-            return self.jet
-        return Jet(*(_nan_where(degenerate, array) for array in self.jet.arrays()))
+        if self._on_degenerate == "nan":
+            return self.jet.map(lambda array: _nan_where(self._is_degenerate, array))
+        if self._is_degenerate.any():
+            points = self._is_degenerate.nonzero()[:, 0]
+            raise DegenerateMetricError.at(points, self.condition_number[points])
+        return self.jet
 
-    @_quantity
-    def _regular_metric(self):
-        if self._regular_jet is self.jet:
-            return self.metric
-        return metrics.metric(self._regular_jet.jacobian)
+    @cached_quantity
+    def _is_degenerate(self):
+        smallest = smallest_reciprocal_condition(self.metric.dtype, self.jet.ambient_dimension)
+        regular = self.condition_number < 1 / smallest
+        for array in self.jet.arrays():
+            regular = regular & torch.isfinite(array.detach()).flatten(1).all(1)
+        return ~regular
 
-    @_quantity
-    def _first_products(self):
-        jet = self._regular_jet
-        return metrics.first_products(jet.jacobian, self._derivative(jet, 2))
-
-    @_quantity
-    def _metric_derivative(self):
-        return metrics.metric_derivative(self._first_products)
-
-    @_quantity
-    def _metric_second_derivative(self):
-        jet = self._regular_jet
-        third = metrics.third_products(jet.jacobian, self._derivative(jet, 3))
-        return metrics.metric_second_derivative(metrics.second_products(jet.hessian), third)
-
-    def _derivative(self, jet, order):
-        if jet.order < order:
-            raise InputError(
-                f"This quantity needs derivatives of order {order} (formula={self.formula!r}); "
-                f"the jet holds order {jet.order}. Ask for curvcore.jet(..., order={order})."
+    def _refuse_symbolic_degeneracy(self):
+        density = determinant(self.metric)
+        if hasattr(density, "equals") and density.equals(0):  # sympy; exact fields divide by zero
+            raise DegenerateMetricError(
+                "det g vanishes identically: these expressions are not an immersion. Check that "
+                "no coordinate is superfluous."
             )
-        return jet.arrays()[order]
 
-    def _tangent(self, name, array, rank):
-        d = self.jet.dimension
-        if tuple(getattr(array, "shape", ()))[-rank:] != (d,) * rank:
+    def _checked(self, name, array, rank):
+        """``array`` if it is (B, d, ...) or (d, ...) with ``rank`` axes of length d."""
+        shape, d = tuple(getattr(array, "shape", ())), self.jet.dimension
+        batch = () if self.jet.is_symbolic else tuple(self.jet.value.shape[:1])
+        if shape not in ((d,) * rank, batch + (d,) * rank):
             raise InputError(
-                f"{name} must be {('(B, d)', '(B, d, d)')[rank - 1]} with d = {d}; "
-                f"got {tuple(getattr(array, 'shape', ())) or type(array).__name__}."
+                f"{name} must be (B{', d' * rank}) with d = {d}; got "
+                f"{shape or type(array).__name__}{f' for B = {batch[0]} points' if batch else ''}."
             )
         return array
 

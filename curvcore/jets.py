@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
+
 from curvcore.errors import InputError
 
 _FIELDS = ("value", "jacobian", "hessian", "third")
@@ -15,14 +17,14 @@ class Jet:
     =============  ==============  ====================
     field          formula         shape, batch first
     =============  ==============  ====================
-    ``value``      Ψ^a             (..., D)
-    ``jacobian``   ∂_i Ψ^a         (..., D, d)
-    ``hessian``    ∂_i ∂_j Ψ^a     (..., D, d, d)
-    ``third``      ∂_i∂_j∂_k Ψ^a   (..., D, d, d, d)
+    ``value``      Ψ^a             (B, D)
+    ``jacobian``   ∂_i Ψ^a         (B, D, d)
+    ``hessian``    ∂_i ∂_j Ψ^a     (B, D, d, d)
+    ``third``      ∂_i∂_j∂_k Ψ^a   (B, D, d, d, d)
     =============  ==============  ====================
 
     The arrays are torch tensors, or numpy object arrays of exact numbers (see
-    :mod:`curvcore.arithmetic`).
+    :mod:`curvcore.arithmetic`), then without the batch axis.
 
     Raises:
         InputError: the shapes do not belong to one jet.
@@ -35,6 +37,9 @@ class Jet:
 
     def __post_init__(self):
         shape, d = tuple(self.value.shape), self.jacobian.shape[-1]
+        if len(shape) != (1 if self.is_symbolic else 2):
+            expected = "(D,)" if self.is_symbolic else "(B, D)"
+            raise InputError(f"Jet.value must have shape {expected}; got {shape}.")
         for order, name in enumerate(_FIELDS[: self.order + 1]):
             array = getattr(self, name)
             expected = shape + (d,) * order
@@ -56,6 +61,20 @@ class Jet:
     def ambient_dimension(self):
         """Dimension D of the (flattened) output."""
         return self.jacobian.shape[-2]
+
+    @property
+    def is_symbolic(self):
+        """Whether the entries are exact numbers in object arrays rather than torch tensors."""
+        return not isinstance(self.value, torch.Tensor)
+
+    @property
+    def device_type(self):
+        """``"cpu"``, ``"cuda"``, ..."""
+        return "cpu" if self.is_symbolic else self.value.device.type
+
+    def map(self, function):
+        """The jet whose arrays are ``function`` of these."""
+        return Jet(*map(function, self.arrays()))
 
     def arrays(self):
         """The arrays held, lowest order first."""

@@ -51,17 +51,17 @@ def scalar(inverse_metric, ricci):
     return einsum("...jl,...jl->...", inverse_metric, ricci)
 
 
-def sectional(riemann, metric, u, v):
-    """K(u, v) = R_ijkl u^i v^j u^k v^l / (|u|²|v|² − ⟨u, v⟩²): (...)."""
-    numerator = einsum("...ijkl,...i,...j,...k,...l->...", riemann, u, v, u, v)
-    return numerator / (_inner(metric, u, u) * _inner(metric, v, v) - _inner(metric, u, v) ** 2)
+def bivector(u, v):
+    """(u ∧ v)^ij = u^i v^j − u^j v^i: (..., d), (..., d) -> (..., d, d)."""
+    return einsum("...i,...j->...ij", u, v) - einsum("...j,...i->...ij", u, v)
 
 
-def sine_squared(metric, u, v):
-    """sin² of the angle between tangent vectors, 1 − ⟨u, v⟩²/(|u|²|v|²): (...)."""
-    lengths = _inner(metric, u, u) * _inner(metric, v, v)
-    return 1 - _inner(metric, u, v) ** 2 / lengths
+def area_squared(metric, bivector):
+    """|u ∧ v|² = |u|²|v|² − ⟨u, v⟩² = ½ g_ik g_jl ω^ij ω^kl, without cancellation: (...)."""
+    lowered = einsum("...ik,...kl,...jl->...ij", metric, bivector, metric)
+    return einsum("...ij,...ij->...", lowered, bivector) / 2
 
 
-def _inner(metric, u, v):
-    return einsum("...ij,...i,...j->...", metric, u, v)
+def sectional_numerator(riemann, bivector):
+    """R(u, v, u, v) = ¼ R_ijkl ω^ij ω^kl, of which K is the quotient by |u ∧ v|²: (...)."""
+    return einsum("...ijkl,...ij,...kl->...", riemann, bivector, bivector) / 4

@@ -1,23 +1,29 @@
-"""Checks of what users hand in. Nothing is changed, and nothing runs before it is checked."""
+"""Checks of what users hand in, before and after the derivatives are computed."""
+
+import math
+from numbers import Integral
 
 import torch
 
 from curvcore.errors import DecoderError, InputError, RowsNotIndependentError
-from curvcore.providers.primitives import PrimitiveOperations
+from curvcore.providers.primitives import PrimitiveOperations, call_plainly
 
 _NORMALISES_OVER_BATCH = torch.nn.modules.batchnorm._BatchNorm
+_POWER_ITERATION = torch.nn.utils.parametrizations._SpectralNorm
 
 
 def check_choice(name, value, choices):
     """Raise InputError unless ``value`` is one of ``choices``."""
-    if value not in choices:
+    if isinstance(value, bool) or not any(value is c or value == c for c in choices):
         listed = ", ".join(repr(choice) for choice in choices)
         raise InputError(f"{name} must be one of {listed}; got {value!r}.")
 
 
 def check_chunk_size(chunk_size):
     """Raise InputError unless ``chunk_size`` is None or a positive integer."""
-    if chunk_size is not None and (not isinstance(chunk_size, int) or chunk_size < 1):
+    if chunk_size is None:
+        return
+    if isinstance(chunk_size, bool) or not isinstance(chunk_size, Integral) or chunk_size < 1:
         raise InputError(f"chunk_size must be None or a positive integer; got {chunk_size!r}.")
 
 
@@ -25,8 +31,8 @@ def check_points(z):
     """Raise InputError unless z is a finite floating tensor (B, d) with d ≥ 1."""
     if not isinstance(z, torch.Tensor):
         raise InputError(
-            f"z must be a torch tensor (B, d); got {type(z).__name__}. "
-            "Write torch.as_tensor(z), or give sympy symbols together with sympy expressions."
+            f"z must be a torch tensor (B, d); got {type(z).__name__}. Write torch.as_tensor(z), "
+            "or give sympy expressions with their symbols. The decoder comes first, then z."
         )
     if z.ndim != 2:
         hint = " For one point write z[None]." if z.ndim == 1 else ""
@@ -34,40 +40,40 @@ def check_points(z):
     if z.shape[1] == 0:
         raise InputError(f"z must have at least one latent coordinate; got {tuple(z.shape)}.")
     if not z.is_floating_point():
-        raise InputError(f"z must be real floating point; got {z.dtype}. Write z.double().")
+        hint = "z.real" if z.is_complex() else "z.double()"
+        raise InputError(f"z must be real floating point; got {z.dtype}. Write {hint}.")
     finite = torch.isfinite(z.detach()).all(1)
     if not finite.all():
         raise InputError(f"z is NaN or Inf at {list_points(~finite)}.")
 
 
 def check_decoder(decoder, z):
-    """Probe ``decoder`` with at most two rows, and return the number D of output components.
+    """Raise unless ``decoder`` maps rows of z to rows of D ≥ d components; return D.
+
+    The decoder is called once, on the first point.
 
     Raises:
-        DecoderError: it is not callable, its dtype differs from that of z, its output is not a
-            floating tensor (B, ...), or has D < d components.
-        RowsNotIndependentError: BatchNorm in train mode, or a row's output that depends on the
-            other rows.
+        DecoderError: it is not callable, its dtype is not that of z, its output is not a floating
+            tensor (B, ...) of that dtype, or has D < d components.
+        RowsNotIndependentError: BatchNorm in train mode, Dropout.
     """
     if not callable(decoder):
         raise DecoderError(f"decoder must be callable; got {type(decoder).__name__}.")
-    if isinstance(decoder, torch.nn.Module):
-        _check_module(decoder, z)
+    module = decoder if isinstance(decoder, torch.nn.Module) else getattr(decoder, "__self__", None)
+    if isinstance(module, torch.nn.Module):
+        _check_module(module, z)
+    rows = z.detach()[:1].clone()
     with torch.no_grad(), PrimitiveOperations():
-        rows = _probe_rows(z)
-        together = _check_output(decoder(rows), rows)
-        if len(rows) == 2:
-            alone = torch.cat([_check_output(decoder(row[None]), row[None]) for row in rows])
-            _check_rows_independent(together, alone)
-    return together.shape[1]
+        return _check_output(call_plainly(decoder, rows), rows).shape[1]
 
 
 def _check_module(module, z):
     for name, child in module.named_modules():
-        if isinstance(child, _NORMALISES_OVER_BATCH) and child.training:
+        if child.training and isinstance(child, _NORMALISES_OVER_BATCH | _POWER_ITERATION):
             raise RowsNotIndependentError(
-                f"{type(child).__name__} '{name}' is in train mode, so a row's output depends on "
-                "the other rows. Call decoder.eval(), or use LayerNorm or GroupNorm."
+                f"{type(child).__name__} '{name}' is in train mode: its output depends on the "
+                "other rows or on earlier calls. Call decoder.eval(), or use LayerNorm or "
+                "GroupNorm."
             )
     dtypes = {p.dtype for p in module.parameters() if p.is_floating_point()}
     if dtypes and z.dtype not in dtypes:
@@ -76,14 +82,6 @@ def _check_module(module, z):
             f"The decoder's parameters are {got} and z is {z.dtype}. "
             f"Convert one: z.to({got.split(', ')[0]}) or decoder.to({z.dtype})."
         )
-
-
-def _probe_rows(z):
-    """Two distinct rows where there are any; the second made up where z has one row only."""
-    rows = z.detach()[:2].clone()
-    if len(rows) != 1:
-        return rows
-    return torch.cat([rows, rows + rows.abs().amax().clamp(min=1) / 8])
 
 
 def _check_output(output, rows):
@@ -100,7 +98,12 @@ def _check_output(output, rows):
         )
     if not output.is_floating_point():
         raise DecoderError(f"decoder must return real floating point; got {output.dtype}.")
-    components = output[:1].numel() if len(output) else output.flatten(1).shape[1]
+    if output.dtype != rows.dtype:
+        raise DecoderError(
+            f"decoder must return the dtype of z, {rows.dtype}; got {output.dtype}. "
+            f"Write lambda z: decoder(z).to(z.dtype), or remove the conversion."
+        )
+    components = math.prod(shape[1:])
     if components < rows.shape[1]:
         raise DecoderError(
             f"A decoder with D = {components} outputs cannot immerse d = {rows.shape[1]} latent "
@@ -109,18 +112,8 @@ def _check_output(output, rows):
     return output.reshape(len(rows), components)
 
 
-def _check_rows_independent(together, alone):
-    difference = (together - alone).abs().max()
-    tolerance = torch.finfo(together.dtype).eps ** 0.5 * together.abs().max()
-    if difference > tolerance:
-        raise RowsNotIndependentError(
-            "The decoder's output at a point changes with the other points in the batch, by "
-            f"{float(difference):.1e}: it normalises over the batch or is random. Curvature needs "
-            "a map of single points; call decoder.eval() or remove what couples the rows."
-        )
-
-
 def list_points(mask, most=8):
+    """ "3 of 64 points: 1, 5, 9" for a boolean mask of points."""
     indices = mask.nonzero()[:, 0].tolist()
     listed = ", ".join(map(str, indices[:most])) + (", ..." if len(indices) > most else "")
     return f"{len(indices)} of {len(mask)} points: {listed}"

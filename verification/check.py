@@ -107,8 +107,8 @@ def main(
 
 def _settings(quick, dtype, device, seed):
     try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise decoders.UsageError(f"--device {device!r} is not usable here: {reason}") from error
     ambients = (None,) if quick else (None, AMBIENT)
@@ -127,7 +127,7 @@ def _select(only, decoder, points, settings):
     names = list(only or ())
     if decoder is not None:
         own = partial(decoders.user_decoder, decoder, points)
-        return own, _matching(names) if names else []
+        return own, _matching(name for name in names if name != DECODER)
     digits = partial(decoders.digits_decoder, settings.points, settings.seed)
     if not names:
         return digits, list(catalogue().values())
@@ -139,7 +139,7 @@ def _matching(names):
     chosen = {}
     for name in names:
         found = {k: m for k, m in catalogue().items() if name == MANIFOLDS or name in k}
-        if not found:
+        if not found or not name:
             known = ", ".join((MANIFOLDS, DECODER, *catalogue()))
             raise decoders.UsageError(f"--only {name!r} names nothing; there are: {known}.")
         chosen |= found
@@ -178,6 +178,14 @@ def _check_decoder(subject, settings, console):
         results = list(agreement.compare(subject, settings.device, settings.dtypes))
     except curvcore.CurvatureError as error:
         raise decoders.UsageError(f"{subject.name}: {error}") from error
+    except Exception as error:
+        if not subject.is_users:
+            raise
+        # Whatever the user's own code raises, on points of a dtype it may not expect.
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise decoders.UsageError(
+            f"{subject.name} failed on points of {settings.dtypes}, on {settings.device}: {reason}"
+        ) from error
     note = f" ({subject.note})" if subject.note else ""
     title = f"{subject.name}{note}: every route against gauss in float64"
     console.print(report.decoder_table(results, title))

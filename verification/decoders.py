@@ -24,6 +24,7 @@ class Subject:
     decoder: Any
     points: torch.Tensor
     note: str = ""
+    is_users: bool = False
 
     def at(self, dtype, device):
         """A copy of the decoder, and the points, in ``dtype`` on ``device``."""
@@ -78,13 +79,13 @@ def _train(encoder, decoder, images, steps=400, batch=256):
 def user_decoder(factory, points_file):
     """The decoder that ``package.module:factory`` returns, and the points in ``points_file``."""
     module_name, colon, attribute = factory.partition(":")
-    if not colon or not attribute:
+    if not (module_name and colon and attribute):
         raise UsageError(f"--decoder must be package.module:factory; got {factory!r}.")
     sys.path.insert(0, str(Path.cwd()))
     try:
         build = getattr(importlib.import_module(module_name), attribute)
     except ImportError as error:
-        raise UsageError(f"--decoder: cannot import {module_name!r}: {error}.") from error
+        raise UsageError(f"--decoder: cannot import {module_name!r}: {error}") from error
     except AttributeError as error:
         raise UsageError(f"--decoder: {module_name!r} has no {attribute!r}.") from error
     try:
@@ -95,7 +96,7 @@ def user_decoder(factory, points_file):
         ) from error
     if not callable(decoder):
         raise UsageError(f"--decoder: {factory} returned {type(decoder).__name__}, not a callable.")
-    return Subject(factory, decoder, load_points(points_file))
+    return Subject(factory, decoder, load_points(points_file), is_users=True)
 
 
 def load_points(path):
@@ -104,10 +105,12 @@ def load_points(path):
     if not path.is_file():
         raise UsageError(f"--points: there is no file {path}.")
     try:
-        array = _read_array(path)
-    except (ValueError, OSError, RuntimeError) as error:
-        raise UsageError(f"--points: cannot read {path}: {error}.") from error
-    points = torch.as_tensor(array)
+        points = torch.as_tensor(_read_array(path))
+    except Exception as error:  # numpy, torch and pickle raise many kinds
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UsageError(f"--points: cannot read points from {path}: {reason}.") from error
+    if points.is_complex():
+        raise UsageError(f"--points: {path} must hold real numbers; got {points.dtype}.")
     if points.ndim != 2 or not points.numel():
         raise UsageError(f"--points: {path} must hold points (B, d); got {tuple(points.shape)}.")
     return points if points.is_floating_point() else points.double()
@@ -124,5 +127,5 @@ def _read_array(path):
     if path.suffix in (".csv", ".txt"):
         return np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None, ndmin=2)
     if path.suffix == ".pt":
-        return torch.load(path, weights_only=True).detach()
+        return torch.load(path, weights_only=True, map_location="cpu").detach()
     raise ValueError("its suffix is none of .npy, .npz, .csv, .txt, .pt")

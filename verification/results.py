@@ -1,5 +1,6 @@
 """One comparison and its verdict."""
 
+import math
 from dataclasses import asdict, dataclass
 
 EXACT = "exact"
@@ -40,8 +41,9 @@ class Result:
         return self.error <= self.tolerance
 
     def as_dict(self):
-        """Plain data for JSON; an error that is not finite becomes a string."""
+        """Plain data for JSON; a number that is not finite becomes a string."""
         record = asdict(self) | {"passed": self.passed}
-        if not self.error < float("inf"):
-            record["error"] = str(self.error)
+        for name in ("error", "tolerance"):
+            if not math.isfinite(record[name]):
+                record[name] = str(record[name])
         return record

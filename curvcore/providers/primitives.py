@@ -7,6 +7,8 @@ cholesky_inverse) or missing (silu, mish, logit without grad mode, glu, cdist, f
 torch 2.13. ``verification`` shows each fault live, against finite differences.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -25,7 +27,7 @@ class PrimitiveOperations(TorchFunctionMode):
 
     def __init__(self):
         super().__init__()
-        self.operation = None
+        self.operation = "its first operation"
         self.kinks = set()
 
     def __enter__(self):
@@ -38,7 +40,7 @@ class PrimitiveOperations(TorchFunctionMode):
         self._attention.__exit__(*exception)
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
+        kwargs = dict(kwargs or {})
         name = resolve_name(function)
         if name and not name.endswith("__get__"):
             self.operation = name
@@ -46,19 +48,27 @@ class PrimitiveOperations(TorchFunctionMode):
             _ROW_MIXING[function](*args, **kwargs)
         if function in _KINKED:
             self.kinks.add(function.__name__.strip("_"))
-        return _PRIMITIVES.get(function, function)(*args, **kwargs)
+        if function not in PRIMITIVES:
+            return function(*args, **kwargs)
+        for first in ("input", "A"):
+            if first in kwargs:
+                args = (kwargs.pop(first), *args)
+        return PRIMITIVES[function](*args, **kwargs)
 
 
 # --- the same functions, from primitives ------------------------------------------------------
 
 
-def _standardise(x, dims, eps):
+def standardise(x, dims, eps):
+    """(x − mean)/√(var + eps) over ``dims``, with the biased variance."""
     centred = x - x.mean(dims, keepdim=True)
     return centred * (centred.square().mean(dims, keepdim=True) + eps).rsqrt()
 
 
 def _layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5, cudnn_enable=True):
-    normalised = _standardise(x, tuple(range(-len(normalized_shape), 0)), eps)
+    if tuple(x.shape[-len(normalized_shape) :]) != tuple(normalized_shape):
+        raise RuntimeError(f"layer_norm of {tuple(x.shape)} over {tuple(normalized_shape)}")
+    normalised = standardise(x, tuple(range(-len(normalized_shape), 0)), eps)
     normalised = normalised if weight is None else normalised * weight
     return normalised if bias is None else normalised + bias
 
@@ -75,14 +85,18 @@ def _instance_norm(
 ):
     if not use_input_stats:
         return F.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
-    normalised = _standardise(x, tuple(range(2, x.ndim)), eps)
-    channels = (-1,) + (1,) * (x.ndim - 2)
-    normalised = normalised if weight is None else normalised * weight.reshape(channels)
-    return normalised if bias is None else normalised + bias.reshape(channels)
+    return affine_by_channel(standardise(x, tuple(range(2, x.ndim)), eps), weight, bias)
+
+
+def affine_by_channel(x, weight, bias):
+    """weight · x + bias with one weight and bias for each index of axis 1, where given."""
+    shape = (-1,) + (1,) * (x.ndim - 2)
+    x = x if weight is None else x * weight.reshape(shape)
+    return x if bias is None else x + bias.reshape(shape)
 
 
 def _silu(x, inplace=False):
-    return x * torch.sigmoid(x)
+    return x * torch.sigmoid(x)  # forward mode knows no in-place; a decoder uses what is returned
 
 
 def _mish(x, inplace=False):
@@ -114,26 +128,71 @@ def _det(matrix):
 
 def _logdet(matrix):
     sign, logarithm = _slogdet(matrix)
-    return torch.where(sign > 0, logarithm, torch.nan)
+    return torch.where(sign > 0, logarithm, torch.where(sign == 0, -torch.inf, torch.nan))
 
 
-def _solve(matrix, right, *, left=True):
+def _solve(matrix, B, *, left=True):
     inverse = torch.linalg.inv(matrix)
-    if right.ndim == 1 or right.shape == matrix.shape[:-1]:
-        return (inverse @ right[..., None])[..., 0]
-    return inverse @ right if left else right @ inverse
+    if B.ndim == 1 or B.shape == matrix.shape[:-1]:
+        return (inverse @ B[..., None])[..., 0]
+    return inverse @ B if left else B @ inverse
 
 
 def _cholesky_inverse(factor, upper=False):
-    gram = factor.mT @ factor if upper else factor @ factor.mT
-    return torch.linalg.inv(gram)
+    factor = factor.triu() if upper else factor.tril()
+    return torch.linalg.inv(factor.mT @ factor if upper else factor @ factor.mT)
+
+
+def _vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
+    x = x if dtype is None else x.to(dtype)
+    dim = tuple(range(x.ndim)) if dim is None else dim
+    if ord in (2, "fro", None):
+        return x.square().sum(dim, keepdim=keepdim).sqrt()
+    if ord in (0, math.inf, -math.inf):
+        return torch.linalg.vector_norm(x, ord, dim, keepdim)
+    return x.abs().pow(ord).sum(dim, keepdim=keepdim).pow(1 / ord)
+
+
+def _linalg_norm(x, ord=None, dim=None, keepdim=False, *, dtype=None):
+    matrix = (dim is None and x.ndim == 2) or (isinstance(dim, tuple | list) and len(dim) == 2)
+    if ord is not None and ord != "fro" and matrix:
+        return torch.linalg.norm(x, ord, dim, keepdim, dtype=dtype)
+    return _vector_norm(x, ord, dim, keepdim, dtype=dtype)
+
+
+def _norm(x, p="fro", dim=None, keepdim=False, out=None, dtype=None):
+    if isinstance(p, str) and p != "fro":
+        return torch.linalg.norm(x, p, dim, keepdim, dtype=dtype)
+    return _vector_norm(x, p, dim, keepdim, dtype=dtype)
+
+
+def _std(x, *args, **options):
+    return torch.var(x, *args, **options).sqrt()
+
+
+def _std_mean(x, *args, **options):
+    variance, mean = torch.var_mean(x, *args, **options)
+    return variance.sqrt(), mean
+
+
+def _normalize(x, p=2.0, dim=1, eps=1e-12, out=None):
+    return x / _vector_norm(x, p, dim, keepdim=True).clamp_min(eps)
+
+
+def _cosine_similarity(x, y, dim=1, eps=1e-8):
+    lengths = [_vector_norm(v, 2, dim).clamp_min(eps) for v in (x, y)]
+    return (x * y).sum(dim) / (lengths[0] * lengths[1])
+
+
+def _pairwise_distance(x, y, p=2.0, eps=1e-6, keepdim=False):
+    return _vector_norm(x - y + eps, p, -1, keepdim)
 
 
 def _cdist(x, y, p=2.0, compute_mode=None):
-    return torch.linalg.vector_norm(x[..., :, None, :] - y[..., None, :, :], p, dim=-1)
+    return _vector_norm(x[..., :, None, :] - y[..., None, :, :], p, -1)
 
 
-_PRIMITIVES = {
+PRIMITIVES = {
     F.layer_norm: _layer_norm,
     torch.layer_norm: _layer_norm,
     F.instance_norm: _instance_norm,
@@ -155,13 +214,34 @@ _PRIMITIVES = {
     torch.cholesky_inverse: _cholesky_inverse,
     torch.Tensor.cholesky_inverse: _cholesky_inverse,
     torch.cdist: _cdist,
+    torch.norm: _norm,
+    torch.Tensor.norm: _norm,
+    torch.linalg.norm: _linalg_norm,
+    torch.linalg.vector_norm: _vector_norm,
+    torch.std: _std,
+    torch.Tensor.std: _std,
+    torch.std_mean: _std_mean,
+    F.normalize: _normalize,
+    F.cosine_similarity: _cosine_similarity,
+    torch.cosine_similarity: _cosine_similarity,
+    F.pairwise_distance: _pairwise_distance,
+    torch.pairwise_distance: _pairwise_distance,
 }
 
 
 # --- functions of the batch, not of a point ---------------------------------------------------
 
 
-def _refuse_batch_norm(x, mean, var, weight=None, bias=None, training=False, *rest, **options):
+def call_plainly(decoder, z):
+    """decoder(z), on copies of a module's buffers, which it may write to in train mode."""
+    if not isinstance(decoder, torch.nn.Module):
+        return decoder(z)
+    buffers = {name: buffer.clone() for name, buffer in decoder.named_buffers()}
+    return torch.func.functional_call(decoder, buffers, (z,))
+
+
+def refuse_batch_norm(x, mean, var, weight=None, bias=None, training=False, *rest, **options):
+    """Raise if batch_norm is called with the statistics of the batch."""
     if training:
         raise RowsNotIndependentError(
             "The decoder's batch_norm uses the statistics of the batch, so a row's output depends "
@@ -170,7 +250,8 @@ def _refuse_batch_norm(x, mean, var, weight=None, bias=None, training=False, *re
         )
 
 
-def _refuse_dropout(x, p=0.5, training=True, inplace=False):
+def refuse_dropout(x, p=0.5, training=True, inplace=False):
+    """Raise if dropout is active."""
     if training and p > 0:
         raise RowsNotIndependentError(
             f"The decoder applies dropout with p = {p}: its output is random. "
@@ -178,7 +259,7 @@ def _refuse_dropout(x, p=0.5, training=True, inplace=False):
         )
 
 
-_ROW_MIXING = {F.batch_norm: _refuse_batch_norm} | dict.fromkeys(
+_ROW_MIXING = {F.batch_norm: refuse_batch_norm} | dict.fromkeys(
     (
         F.dropout,
         F.dropout1d,
@@ -187,7 +268,7 @@ _ROW_MIXING = {F.batch_norm: _refuse_batch_norm} | dict.fromkeys(
         F.alpha_dropout,
         F.feature_alpha_dropout,
     ),
-    _refuse_dropout,
+    refuse_dropout,
 )
 
 _KINKED = {
@@ -212,8 +293,22 @@ _KINKED = {
     F.max_pool3d,
     torch.abs,
     torch.Tensor.abs,
+    torch.Tensor.__abs__,
     torch.clamp,
     torch.Tensor.clamp,
+    torch.Tensor.clamp_,
+    torch.clip,
+    torch.Tensor.clip,
+    torch.clamp_min,
+    torch.Tensor.clamp_min,
     torch.maximum,
+    torch.Tensor.maximum,
     torch.minimum,
+    torch.Tensor.minimum,
+    torch.fmax,
+    torch.fmin,
+    F.selu,
+    F.adaptive_max_pool1d,
+    F.adaptive_max_pool2d,
+    F.adaptive_max_pool3d,
 }

@@ -22,12 +22,15 @@ def symbolic_jet(expressions, symbols, order=2):
     """
     import sympy  # imported here so that ``import curvcore`` stays light
 
-    coordinates = tuple(symbols)
+    coordinates = _listed("symbols", symbols)
     if not all(isinstance(s, sympy.Symbol) for s in coordinates) or not coordinates:
-        raise InputError(f"symbols must be one or more sympy symbols; got {symbols!r}.")
+        raise InputError(
+            f"symbols must be one or more sympy symbols; got {symbols!r}. (A torch decoder must be "
+            "callable, with a torch tensor z (B, d).)"
+        )
     if len(set(coordinates)) < len(coordinates):
         raise InputError(f"Each coordinate must be named once; got {symbols!r}.")
-    entries = [sympy.sympify(expression) for expression in expressions]
+    entries = [sympy.sympify(entry) for entry in _listed("expressions", expressions)]
     if len(entries) < len(coordinates):
         raise InputError(
             f"An immersion needs at least as many components as coordinates; "
@@ -39,6 +42,16 @@ def symbolic_jet(expressions, symbols, order=2):
     for _ in range(order):
         derivatives.append(_differentiate(derivatives[-1], coordinates))
     return Jet(*derivatives)
+
+
+def _listed(name, entries):
+    try:
+        return list(entries)
+    except TypeError:
+        raise InputError(
+            f"{name} must be a sequence or a sympy Matrix; got {type(entries).__name__}. Give "
+            "expressions with their symbols, or a callable decoder with a torch tensor z (B, d)."
+        ) from None
 
 
 def _differentiate(array, coordinates):

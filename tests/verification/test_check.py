@@ -138,6 +138,29 @@ def test_disagreement_on_a_decoder_is_found(monkeypatch):
     assert all(verdicts.values()), verdicts
 
 
+def test_nan_on_a_decoder_fails():
+    torch.manual_seed(0)
+    decoder = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 5))
+    subject = Subject("mlp", decoder, torch.randn(8, 2))
+    comparison = agreement.Agreement(subject, "cpu")
+    scalar = torch.where(torch.arange(8) < 4, torch.nan, comparison.scalar)
+    allowed = torch.full((8,), 1e-6, dtype=torch.float64)
+    result = comparison._result(scalar, allowed, "autodiff", "gauss", torch.float64)
+    assert not result.passed
+    assert result.points == 8
+    assert json.dumps(result.as_dict(), allow_nan=False)
+
+
+def test_a_tolerance_that_excuses_anything_is_no_pass():
+    torch.manual_seed(0)
+    decoder = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 5))
+    comparison = agreement.Agreement(Subject("mlp", decoder, torch.randn(8, 2)), "cpu")
+    allowed = torch.ones(8, dtype=torch.float64)
+    result = comparison._result(comparison.scalar, allowed, "autodiff", "gauss", torch.float64)
+    assert result.points == 0
+    assert not result.passed
+
+
 # --- the user's own decoder ---------------------------------------------------------------------
 
 USER_MODULE = """
@@ -153,6 +176,10 @@ def rows_mix():
 
 def number():
     return 3
+
+def float32_function():
+    weight = torch.ones(5, 2)
+    return lambda z: torch.sin(z @ weight.T)
 
 def fails():
     raise FileNotFoundError("weights.pt")
@@ -171,6 +198,8 @@ def user(tmp_path, monkeypatch):
     np.savetxt("points.csv", points, delimiter=",")
     np.savetxt("points.txt", points)
     torch.save(torch.tensor(points), "points.pt")
+    torch.save({"z": torch.tensor(points)}, "dictionary.pt")
+    np.save("wide.npy", np.ones((3, 5)))
     return tmp_path
 
 
@@ -197,6 +226,21 @@ BAD_USAGE = {
     "wrong suffix": (("--decoder", "user_model:good", "--points", "user_model.py"), ".npy"),
     "rows mix": (("--decoder", "user_model:rows_mix", "--points", "points.npy"), "eval()"),
     "unusable device": (("--device", "abacus"), "abacus"),
+    "decoder of another dtype": (
+        ("--decoder", "user_model:float32_function", "--points", "points.npy"),
+        "float32_function failed",
+    ),
+    "wrong latent dimension": (
+        ("--decoder", "user_model:good", "--points", "wide.npy"),
+        "failed on points",
+    ),
+    "dictionary of points": (
+        ("--decoder", "user_model:good", "--points", "dictionary.pt"),
+        "cannot read points",
+    ),
+    "no module name": (("--decoder", ":good", "--points", "points.npy"), "module:factory"),
+    "meta device": (("--device", "meta"), "meta"),
+    "empty name": (("--only", ""), "names nothing"),
     "json in no folder": (("--json", "nowhere/results.json", "--only", "plane"), "--json"),
 }
 

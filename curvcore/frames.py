@@ -1,0 +1,97 @@
+"""A change of basis, at each point, that makes the metric nearly the identity.
+
+Formulas for curvature lose about κ² eps where g has condition number κ: they subtract what g⁻¹
+was multiplied with. In an almost orthonormal basis E of the tangent space, g̃ = EᵀgE ≈ I, they lose
+next to nothing beyond what rounding of the jet itself costs, κ eps. Any invertible E gives the same
+tensors, so E may be inexact, and is held constant when one differentiates.
+
+=================  ====================================  =============
+code               mathematics                           index order
+=================  ====================================  =============
+``basis``          E, g = FᵀF up to rounding             [i, a]
+``dual_basis``     F = E⁻¹                               [a, i]
+=================  ====================================  =============
+
+Indices a, b, c belong to the frame, i, j, k to latent coordinates.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from curvcore.arithmetic import almost_orthonormal
+from curvcore.jets import Jet
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Bases E of the tangent spaces at B points, and their inverses F: (B, d, d)."""
+
+    basis: torch.Tensor
+    dual_basis: torch.Tensor
+
+    @property
+    def volume_density(self):
+        """√det g = det F, up to rounding; F is triangular."""
+        return torch.diagonal(self.dual_basis, dim1=-2, dim2=-1).prod(-1)
+
+    @classmethod
+    def of(cls, metric):
+        """The frame in which ``metric`` (B, d, d) is the identity up to rounding."""
+        return cls(*almost_orthonormal(metric.detach()))
+
+    def jet(self, jet):
+        """The jet of the same map in frame coordinates z = E y: ∂_aΨ = E^i_a ∂_iΨ, ..."""
+        return Jet(*(self.lower(array, rank) for rank, array in enumerate(jet.arrays())))
+
+    def lower(self, tensor, rank):
+        """Frame components of covariant coordinate components: T_ab.. = E^i_a E^j_b .. T_ij.."""
+        return _contract(tensor, self.basis, rank)
+
+    def vector(self, vector):
+        """Frame components of a tangent vector: v^a = F^a_i v^i, (B, d) or (d,) -> (B, d)."""
+        return torch.einsum("...ai,...i->...a", self.dual_basis, vector)
+
+    def covariant(self, tensor, rank):
+        """Coordinate components of covariant frame components: T_ij.. = F^a_i F^b_j .. T_ab.."""
+        return _contract(tensor, self.dual_basis, rank)
+
+    def contravariant(self, tensor, rank):
+        """Coordinate components of contravariant frame components: T^ij = E^i_a E^j_b T^ab."""
+        return _contract(tensor, self.basis.mT, rank)
+
+    def christoffel(self, christoffel):
+        """Γ^k_ij = E^k_c F^a_i F^b_j Γ^c_ab; E is constant, so no derivative of it appears."""
+        return torch.einsum("bkc,bcij->bkij", self.basis, self.covariant(christoffel, 2))
+
+
+class CoordinateFrame:
+    """The coordinate basis itself, E = I, for exact numbers, which need no better one."""
+
+    volume_density = 1
+
+    def jet(self, jet):
+        """``jet`` itself."""
+        return jet
+
+    def vector(self, vector):
+        """``vector`` itself."""
+        return vector
+
+    def covariant(self, tensor, rank):
+        """``tensor`` itself."""
+        return tensor
+
+    contravariant = covariant
+
+    def christoffel(self, christoffel):
+        """``christoffel`` itself."""
+        return christoffel
+
+
+def _contract(tensor, matrix, rank):
+    """T_..ij M^i_a M^j_b, over the last ``rank`` axes of T (B, ..., d, ..., d)."""
+    for _ in range(rank):
+        contracted = tensor.flatten(1, -2) @ matrix
+        tensor = contracted.reshape(tensor.shape).movedim(-1, -rank)
+    return tensor

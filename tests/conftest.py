@@ -1,0 +1,28 @@
+"""Settings of the whole suite."""
+
+import sys
+import warnings
+from pathlib import Path
+
+import torch
+from hypothesis import HealthCheck, settings
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for ``tests.support``
+
+# Two workers on two cores: threads inside torch would only get in each other's way.
+torch.set_num_threads(1)
+
+settings.register_profile(
+    "reproducible",
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("search", parent=settings.get_profile("reproducible"), derandomize=False)
+settings.load_profile("reproducible")
+
+with warnings.catch_warnings():
+    # torch loads its forward-mode rules on first use, by way of its own deprecated torch.jit.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    torch.func.jacfwd(torch.sin)(torch.ones(1))

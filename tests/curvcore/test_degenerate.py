@@ -1,0 +1,202 @@
+"""Points where Ψ is no immersion: an error that names them, or NaN there and nowhere else."""
+
+import pytest
+import torch
+
+import curvcore
+from tests.support.parametrisation import every_formula, every_provider
+from tests.support.tolerance import assert_close, eps
+
+NEEDS_INVERSE = [
+    "inverse_metric",
+    "volume_density",
+    "christoffel",
+    "second_fundamental_form",
+    "mean_curvature",
+    "riemann",
+    "ricci",
+    "scalar",
+]
+
+
+def fold(z):
+    """(x, y) ↦ (x², y, xy): degenerate exactly where x = y = 0."""
+    x, y = z[:, :1], z[:, 1:]
+    return torch.cat([x**2, y, x * y], 1)
+
+
+def points(*bad, batch=6, dtype=torch.float64):
+    z = 1 + torch.arange(2 * batch, dtype=dtype).reshape(batch, 2) / 10
+    z[list(bad)] = 0
+    return z
+
+
+def routes(test):
+    """Formula × provider."""
+    return every_formula(every_provider(test))
+
+
+@routes
+@pytest.mark.parametrize("quantity", NEEDS_INVERSE)
+def test_every_quantity_that_needs_the_inverse_raises(quantity, formula, provider):
+    geometry = curvcore.pullback(fold, points(1, 4), formula=formula, derivatives=provider)
+    assert torch.isfinite(geometry.metric).all()  # g itself exists everywhere
+    with pytest.raises(curvcore.DegenerateMetricError) as caught:
+        getattr(geometry, quantity)
+    assert caught.value.points.tolist() == [1, 4]
+    assert caught.value.condition.tolist() == [torch.inf] * 2
+
+
+def test_sectional_and_operators_raise():
+    geometry = curvcore.pullback(fold, points(1))
+    u, v = torch.eye(2, dtype=torch.float64)
+    df, d2f = torch.ones(6, 2).double(), torch.ones(6, 2, 2).double()
+    for compute in (
+        lambda: geometry.sectional(u, v),
+        lambda: geometry.gradient_norm_squared(df),
+        lambda: geometry.covariant_hessian(df, d2f),
+        lambda: geometry.laplacian(df, d2f),
+    ):
+        with pytest.raises(curvcore.DegenerateMetricError):
+            compute()
+
+
+def test_the_error_says_where_and_what_to_do():
+    with pytest.raises(curvcore.DegenerateMetricError) as caught:
+        curvcore.scalar_curvature(fold, points(2))
+    message = str(caught.value)
+    for phrase in ("1 point", ": 2 (condition number", "on_degenerate='nan'", "√ε z", "float64"):
+        assert phrase in message
+
+
+def test_the_error_lists_a_few_of_many_points():
+    with pytest.raises(curvcore.DegenerateMetricError, match=r"at 20 points: .*, \.\.\.") as caught:
+        curvcore.scalar_curvature(fold, points(*range(20), batch=30))
+    assert caught.value.points.tolist() == list(range(20))
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2, 4, 6])
+@pytest.mark.parametrize("bad", [(0,), (5,), (3,), (4, 5)])
+def test_indices_count_through_the_chunks(chunk_size, bad):
+    z = points(*bad)
+    with pytest.raises(curvcore.DegenerateMetricError) as caught:
+        curvcore.scalar_curvature(fold, z, chunk_size=chunk_size)
+    found = caught.value.points.tolist()
+    assert found
+    assert set(found) <= set(bad)
+    with pytest.raises(curvcore.DegenerateMetricError) as caught:
+        _ = curvcore.pullback(fold, z, chunk_size=chunk_size).scalar
+    assert caught.value.points.tolist() == list(bad)
+
+
+@routes
+@pytest.mark.parametrize("quantity", NEEDS_INVERSE)
+def test_nan_there_and_only_there(quantity, formula, provider):
+    z, bad, good = points(1, 4), [1, 4], [0, 2, 3, 5]
+    options = {"formula": formula, "derivatives": provider}
+    masked = curvcore.pullback(fold, z, on_degenerate="nan", **options)
+    clean = curvcore.pullback(fold, z[good], **options)
+    array = getattr(masked, quantity)
+    assert array[bad].isnan().all()
+    expected = getattr(clean, quantity)
+    assert_close(array[good], expected, scale=1 + expected.abs().max())
+
+
+def test_value_metric_and_condition_exist_at_degenerate_points():
+    geometry = curvcore.pullback(fold, points(1), on_degenerate="nan")
+    for name in ("value", "jacobian", "hessian", "metric"):
+        assert torch.isfinite(getattr(geometry, name)).all(), name
+    assert geometry.condition_number[1].isinf()
+
+
+@routes
+@pytest.mark.parametrize("chunk_size", [None, 2])
+def test_masked_points_pass_no_gradient(formula, provider, chunk_size):
+    """The loss over the other points has the gradient that it has without the bad ones."""
+    z, good = points(1, 4), [0, 2, 3, 5]
+    gradients = []
+    for kept in (z, z[good]):
+        scale = torch.ones(3, dtype=torch.float64, requires_grad=True)
+        latent = kept.clone().requires_grad_()
+        scalar = curvcore.scalar_curvature(
+            lambda z, scale=scale: scale * fold(z),
+            latent,
+            formula=formula,
+            derivatives=provider,
+            on_degenerate="nan",
+            chunk_size=chunk_size,
+        )
+        loss = torch.where(scalar.isnan(), 0, scalar).sum()
+        gradients.append(torch.autograd.grad(loss, (scale, latent)))
+    (in_scale, in_z), (expected_scale, expected_z) = gradients
+    assert_close(in_scale, expected_scale)
+    assert_close(in_z[good], expected_z)
+    assert not in_z[[1, 4]].any()
+
+
+@routes
+def test_non_finite_derivatives_are_degenerate(formula, provider):
+    """sqrt has an infinite slope at 0."""
+    z = torch.tensor([[0.0, 1.0], [1.0, 1.0]], dtype=torch.float64)
+
+    def cusp(z):
+        return torch.cat([z[:, :1].sqrt(), z], 1)
+
+    options = {"formula": formula, "derivatives": provider}
+    with pytest.raises(curvcore.DegenerateMetricError) as caught:
+        curvcore.scalar_curvature(cusp, z, **options)
+    assert caught.value.points.tolist() == [0]
+    scalar = curvcore.scalar_curvature(cusp, z, on_degenerate="nan", **options)
+    assert scalar.isnan().tolist() == [True, False]
+
+
+# --- the limit: condition number 0.01/eps ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("d", [2, 3, 4])
+@pytest.mark.parametrize("rank", [1, 2])
+def test_a_map_of_too_low_rank_never_gets_a_number(dtype, d, rank):
+    """Ψ factors through R^rank: curved or not, no point has a curvature, whatever its rounding."""
+    if rank == d:
+        pytest.skip("full rank")
+    generator = torch.Generator().manual_seed(d)
+    z = torch.randn(200, d, generator=generator, dtype=torch.float64).to(dtype)
+    narrow = torch.randn(d, rank, generator=generator, dtype=torch.float64).to(dtype)
+    wide = torch.randn(rank, 6, generator=generator, dtype=torch.float64).to(dtype)
+    scalar = curvcore.scalar_curvature(
+        lambda z: torch.tanh(z @ narrow @ wide / 3), z, on_degenerate="nan"
+    )
+    assert scalar[~scalar.isnan()].tolist() == []
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_the_limit_follows_the_precision(dtype):
+    """A shear of the plane with condition number κ: accepted well below 0.01/eps, not above."""
+    z = torch.zeros(1, 2, dtype=dtype)
+
+    def nearly_folded(angle):
+        return lambda z: torch.cat([z[:, :1] + z[:, 1:], angle * z[:, 1:]], 1)
+
+    accepted = (1e4 * eps(dtype)) ** 0.5
+    assert torch.isfinite(curvcore.scalar_curvature(nearly_folded(accepted), z)).all()
+    with pytest.raises(curvcore.DegenerateMetricError):
+        curvcore.scalar_curvature(nearly_folded((4 * eps(dtype)) ** 0.5), z)
+
+
+def test_a_tiny_but_round_metric_is_regular():
+    """Degenerate means ill-conditioned, not small."""
+    z = torch.rand(2, 3, dtype=torch.float64)
+    scalar = curvcore.scalar_curvature(lambda z: 1e-12 * z * torch.tensor([1.0, 1e5, 1e-5]), z)
+    assert_close(scalar, 0, scale=1.0)
+
+
+@routes
+def test_regularising_the_metric_is_explicit(formula, provider):
+    """(Ψ, √ε z) has metric g + εI, also where g is degenerate."""
+    z, epsilon = points(1), 0.01
+    options = {"formula": formula, "derivatives": provider}
+    regular = curvcore.pullback(lambda z: torch.cat([fold(z), epsilon**0.5 * z], 1), z, **options)
+    plain = curvcore.pullback(fold, z, **options)
+    assert_close(regular.metric, plain.metric + epsilon * torch.eye(2, dtype=z.dtype))
+    assert torch.isfinite(regular.scalar).all()

@@ -1,0 +1,137 @@
+"""Each torch function that is swapped for primitives keeps its value, whatever its arguments."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from curvcore.providers import primitives
+from tests.support.immersions import random_rotation
+from tests.support.tolerance import assert_close
+
+linalg = torch.linalg
+
+
+def tensor(*shape, seed=0, positive=False):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(shape, generator=generator, dtype=torch.float64)
+    return x.sigmoid() if positive else x
+
+
+X, Y = tensor(4, 6), tensor(4, 6, seed=1)
+IMAGE = tensor(2, 4, 3, 5)
+WEIGHT, BIAS = tensor(6, seed=2), tensor(6, seed=3)
+CHANNELS = tensor(4, seed=4), tensor(4, seed=5)
+STATISTICS = tensor(4, seed=6), tensor(4, seed=7, positive=True)
+SQUARE = tensor(3, 4, 4, seed=8)  # determinants of either sign
+POSITIVE = SQUARE @ SQUARE.mT + torch.eye(4, dtype=torch.float64)
+FACTOR = linalg.cholesky(POSITIVE)
+ROTATION = random_rotation(0, 4)
+
+CALLS = {
+    "layer_norm": lambda: F.layer_norm(X, (6,)),
+    "layer_norm_affine": lambda: F.layer_norm(X, (6,), WEIGHT, BIAS, 1e-3),
+    "layer_norm_weight_only": lambda: F.layer_norm(X, (6,), WEIGHT),
+    "layer_norm_two_axes": lambda: F.layer_norm(IMAGE, (3, 5)),
+    "layer_norm_of_torch": lambda: torch.layer_norm(X, (6,), WEIGHT, BIAS, 1e-3, False),
+    "group_norm": lambda: F.group_norm(IMAGE, 2, *CHANNELS),
+    "instance_norm": lambda: F.instance_norm(IMAGE, eps=1e-3),
+    "instance_norm_affine": lambda: F.instance_norm(IMAGE, weight=CHANNELS[0], bias=CHANNELS[1]),
+    "instance_norm_one_axis": lambda: F.instance_norm(IMAGE.flatten(2)),
+    "instance_norm_statistics": lambda: F.instance_norm(
+        IMAGE, *STATISTICS, *CHANNELS, use_input_stats=False
+    ),
+    "rms_norm": lambda: F.rms_norm(X, (6,), WEIGHT),
+    "silu": lambda: F.silu(X),
+    "silu_in_place": lambda: F.silu(X.clone(), inplace=True),
+    "mish": lambda: F.mish(30 * X),
+    "glu": lambda: F.glu(X),
+    "glu_axis": lambda: F.glu(IMAGE, dim=1),
+    "logit": lambda: torch.logit(X.sigmoid()),
+    "logit_eps": lambda: torch.logit(tensor(50, positive=True), eps=0.2),
+    "logit_method": lambda: X.sigmoid().logit(),
+    "det": lambda: linalg.det(SQUARE),
+    "det_method": lambda: SQUARE[0].det(),
+    "det_one": lambda: torch.det(SQUARE[:, :1, :1]),
+    "det_rotation": lambda: linalg.det(ROTATION),
+    "slogdet_sign": lambda: linalg.slogdet(SQUARE).sign,
+    "slogdet_logarithm": lambda: linalg.slogdet(SQUARE).logabsdet,
+    "slogdet_unpacked": lambda: torch.stack([*torch.slogdet(SQUARE)]),
+    "slogdet_method": lambda: SQUARE.slogdet()[1],
+    "logdet": lambda: torch.logdet(POSITIVE),
+    "logdet_method": lambda: POSITIVE[0].logdet(),
+    "solve_vector": lambda: linalg.solve(SQUARE[0], SQUARE[1, 0]),
+    "solve_vectors": lambda: linalg.solve(SQUARE, SQUARE[:, 0]),
+    "solve_matrix": lambda: linalg.solve(SQUARE, SQUARE[:, :, :2]),
+    "solve_square_matrix": lambda: linalg.solve(SQUARE, SQUARE.mT),
+    "solve_one_matrix_for_all": lambda: linalg.solve(SQUARE, ROTATION),
+    "solve_right": lambda: linalg.solve(SQUARE, SQUARE[:, :2], left=False),
+    "cholesky_inverse": lambda: torch.cholesky_inverse(FACTOR),
+    "cholesky_inverse_upper": lambda: torch.cholesky_inverse(FACTOR.mT, upper=True),
+    "cholesky_inverse_reads_one_triangle": lambda: torch.cholesky_inverse(
+        FACTOR + torch.ones(4, 4, dtype=torch.float64).triu(1)
+    ),
+    "cdist": lambda: torch.cdist(X, Y),
+    "cdist_batch": lambda: torch.cdist(IMAGE, IMAGE[:, :1, :2] + 1),
+    "cdist_1": lambda: torch.cdist(X, Y, p=1.0),
+    "cdist_3": lambda: torch.cdist(X, Y, p=3.0),
+    "cdist_infinity": lambda: torch.cdist(X, Y, p=torch.inf),
+    "norm": lambda: X.norm(),
+    "norm_axis": lambda: X.norm(dim=1),
+    "norm_keepdim": lambda: torch.norm(X, dim=-1, keepdim=True),
+    "norm_axes": lambda: IMAGE.norm(dim=(2, 3)),
+    "norm_1": lambda: X.norm(p=1, dim=0),
+    "norm_3": lambda: torch.norm(X, 3, 1),
+    "norm_infinity": lambda: X.norm(p=float("inf"), dim=1),
+    "norm_nuclear": lambda: SQUARE[0].norm(p="nuc"),
+    "norm_frobenius": lambda: SQUARE.norm(p="fro", dim=(1, 2)),
+    "linalg_norm": lambda: linalg.norm(X, dim=1),
+    "linalg_norm_all": lambda: linalg.norm(IMAGE),
+    "linalg_norm_vector_2": lambda: linalg.norm(WEIGHT, 2),
+    "linalg_norm_spectral": lambda: linalg.norm(SQUARE[0], 2),
+    "linalg_norm_row_sums": lambda: linalg.norm(SQUARE, 1, dim=(1, 2)),
+    "vector_norm": lambda: linalg.vector_norm(X, dim=1),
+    "vector_norm_all": lambda: linalg.vector_norm(IMAGE),
+    "vector_norm_axes": lambda: linalg.vector_norm(IMAGE, 3, dim=(1, 2), keepdim=True),
+    "vector_norm_0": lambda: linalg.vector_norm(X, 0, dim=1),
+    "vector_norm_minus_infinity": lambda: linalg.vector_norm(X, -torch.inf, dim=1),
+    "matrix_norm": lambda: linalg.matrix_norm(SQUARE),
+    "std": lambda: X.std(),
+    "std_axis": lambda: X.std(1),
+    "std_biased": lambda: torch.std(X, 1, False),
+    "std_correction": lambda: torch.std(X, dim=(0, 1), correction=0, keepdim=True),
+    "std_mean": lambda: torch.stack([*torch.std_mean(X, 1)]),
+    "normalize": lambda: F.normalize(X),
+    "normalize_axis": lambda: F.normalize(IMAGE, dim=-1),
+    "normalize_1": lambda: F.normalize(X, p=1.0, dim=0),
+    "normalize_eps": lambda: F.normalize(1e-3 * X, eps=1.0),
+    "cosine_similarity": lambda: F.cosine_similarity(X, Y),
+    "cosine_similarity_broadcast": lambda: F.cosine_similarity(X[:, None], Y[None], dim=-1),
+    "pairwise_distance": lambda: F.pairwise_distance(X, Y),
+    "pairwise_distance_1": lambda: F.pairwise_distance(X, Y, p=1.0, keepdim=True),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_the_value_is_that_of_torch(call):
+    expected = call()
+    with primitives.PrimitiveOperations():
+        actual = call()
+    # These matrices have condition numbers of some hundreds, and two algorithms round differently.
+    assert_close(actual, expected, factor=1e4)
+
+
+def test_logdet_of_a_negative_determinant_is_nan():
+    negative = SQUARE[linalg.det(SQUARE) < 0]
+    with primitives.PrimitiveOperations():
+        assert torch.logdet(negative).isnan().all()
+
+
+def test_the_context_leaves_torch_as_it_was():
+    mode = primitives.PrimitiveOperations()
+    with mode:
+        torch.relu(X)
+        assert mode.operation == "torch.relu"
+    assert mode.kinks == {"relu"}
+    assert F.layer_norm is torch.nn.functional.layer_norm
+    torch.tanh(X)
+    assert mode.operation == "torch.relu"

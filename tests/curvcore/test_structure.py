@@ -1,0 +1,206 @@
+"""The shape of the house: public names, import arrows, and what `import curvcore` loads."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import curvcore
+from curvcore.providers import PROVIDERS
+from tests.support import decoders
+
+ROOT = Path(curvcore.__file__).parents[1]
+PUBLIC_NAMES = {
+    "CurvatureError",
+    "DecoderError",
+    "DegenerateMetricError",
+    "InputError",
+    "Jet",
+    "PiecewiseLinearWarning",
+    "PullbackGeometry",
+    "RowsNotIndependentError",
+    "UnsupportedOperationError",
+    "__version__",
+    "jet",
+    "metric",
+    "pullback",
+    "scalar_curvature",
+}
+
+# What each module of curvcore may import from curvcore. Providers never see a formula, formulas
+# never see a provider, and nothing but the public functions sees both.
+ARROWS = {
+    "curvcore._version": set(),
+    "curvcore.errors": set(),
+    "curvcore.caching": set(),
+    "curvcore.arithmetic": set(),
+    "curvcore.jets": {"errors"},
+    "curvcore.metrics": {"arithmetic"},
+    "curvcore.riemann": {"arithmetic"},
+    "curvcore.intrinsic": {"arithmetic", "metrics"},
+    "curvcore.validation": {"errors", "providers.primitives"},
+    "curvcore.providers": {"providers.autodiff"},
+    "curvcore.providers.kinks": {"errors"},
+    "curvcore.providers.primitives": {"errors"},
+    "curvcore.providers.witness": {"errors", "providers.primitives"},
+    "curvcore.providers.autodiff": {
+        "errors",
+        "jets",
+        "providers.kinks",
+        "providers.primitives",
+        "providers.witness",
+    },
+    "curvcore.providers.symbolic": {"errors", "jets"},
+    "curvcore.formulas": {"arithmetic", "caching", "errors", "intrinsic", "metrics", "riemann"},
+    "curvcore.frames": {"arithmetic", "jets"},
+    "curvcore.geometry": {
+        "arithmetic",
+        "caching",
+        "errors",
+        "formulas",
+        "frames",
+        "riemann",
+        "validation",
+    },
+    "curvcore.api": {
+        "errors",
+        "geometry",
+        "jets",
+        "providers",
+        "providers.kinks",
+        "providers.symbolic",
+        "validation",
+    },
+    "curvcore": {"_version", "api", "errors", "geometry", "jets"},
+}
+HEAVY = ["sympy", "flint", "sklearn", "matplotlib", "plotly", "rich", "verification", "training"]
+LIGHT = {
+    "collections",
+    "contextlib",
+    "contextvars",
+    "dataclasses",
+    "functools",
+    "itertools",
+    "math",
+    "numbers",
+    "numpy",
+    "operator",
+    "sys",
+    "torch",
+    "typing",
+    "warnings",
+}
+
+
+def files_of(package):
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def name_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def is_module(name):
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def imported(tree, body_only=False):
+    """Full names that the statements import; ``from a import b`` is a.b where that is a module."""
+    for node in tree.body if body_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if is_module(full) else node.module
+
+
+def imports_of(path, **options):
+    return set(imported(ast.parse(path.read_text(encoding="utf-8")), **options))
+
+
+def top(name):
+    return name.partition(".")[0]
+
+
+def test_public_names():
+    assert set(curvcore.__all__) == PUBLIC_NAMES
+    assert curvcore.__all__ == sorted(curvcore.__all__)
+    assert all(hasattr(curvcore, name) for name in curvcore.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC_NAMES - {"__version__"}))
+def test_public_names_are_documented(name):
+    assert getattr(curvcore, name).__doc__
+
+
+def test_the_case_table_runs_over_every_provider():
+    assert set(decoders.PROVIDERS) == set(PROVIDERS)
+
+
+def test_every_module_has_its_arrows():
+    assert {name_of(path) for path in files_of("curvcore")} == set(ARROWS)
+
+
+@pytest.mark.parametrize("module", ARROWS)
+def test_import_arrows(module):
+    path = ROOT.joinpath(*module.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    own = {name.removeprefix("curvcore.") for name in imports_of(path) if top(name) == "curvcore"}
+    assert own <= ARROWS[module]
+
+
+@pytest.mark.parametrize("path", files_of("curvcore"), ids=name_of)
+def test_curvcore_imports_nothing_heavy(path):
+    at_import = {top(name) for name in imports_of(path, body_only=True)}
+    assert at_import <= LIGHT | {"curvcore"}
+    assert not {top(name) for name in imports_of(path)} & {"training", "verification"}
+
+
+@pytest.mark.parametrize("path", files_of("verification"), ids=name_of)
+def test_verification_does_not_import_training(path):
+    assert "training" not in {top(name) for name in imports_of(path)}
+
+
+@pytest.mark.parametrize("path", files_of("training"), ids=name_of)
+def test_training_imports_public_names_only(path):
+    names = imports_of(path)
+    assert "verification" not in {top(name) for name in names}
+    assert {name for name in names if top(name) == "curvcore"} <= {"curvcore"}
+
+
+def test_import_curvcore_is_light():
+    """In a fresh interpreter, away from the repository."""
+    code = f"import sys, curvcore; print([m for m in {HEAVY} if m in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd="/", check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ARROWS)
+def test_every_module_and_public_function_has_a_docstring(module):
+    imported_module = importlib.import_module(module)
+    assert imported_module.__doc__
+    for name, thing in vars(imported_module).items():
+        local = getattr(thing, "__module__", None) == module
+        if local and callable(thing) and not name.startswith("_"):
+            assert thing.__doc__, name
+
+
+@pytest.mark.parametrize("path", files_of("curvcore"), ids=name_of)
+def test_formulas_keep_numbers_exact(path):
+    """No decimal factor, no in-place update, and every einsum says its output."""
+    if path.name not in {"metrics.py", "riemann.py", "intrinsic.py"}:
+        pytest.skip("not a formula")
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        assert not (isinstance(node, ast.Constant) and isinstance(node.value, float))
+        assert not isinstance(node, ast.AugAssign)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "einsum":
+            assert "->" in node.args[0].value

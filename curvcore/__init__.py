@@ -36,6 +36,7 @@ from curvcore.errors import (
     CurvatureError,
     DecoderError,
     DegenerateMetricError,
+    FallbackWarning,
     InputError,
     PiecewiseLinearWarning,
     RowsNotIndependentError,
@@ -43,11 +44,13 @@ from curvcore.errors import (
 )
 from curvcore.geometry import PullbackGeometry
 from curvcore.jets import Jet
+from curvcore.providers.fused import registry as rules
 
 __all__ = [
     "CurvatureError",
     "DecoderError",
     "DegenerateMetricError",
+    "FallbackWarning",
     "InputError",
     "Jet",
     "PiecewiseLinearWarning",
@@ -58,5 +61,6 @@ __all__ = [
     "jet",
     "metric",
     "pullback",
+    "rules",
     "scalar_curvature",
 ]

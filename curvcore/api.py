@@ -7,6 +7,7 @@ from curvcore.errors import DegenerateMetricError, InputError
 from curvcore.geometry import PullbackGeometry
 from curvcore.jets import Jet
 from curvcore.providers import PROVIDERS
+from curvcore.providers.automatic import automatic_jet
 from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.providers.symbolic import symbolic_jet
 from curvcore.validation import (
@@ -26,7 +27,9 @@ def jet(decoder, z, order=2, *, derivatives="auto", chunk_size=None):
         decoder: ``nn.Module`` or callable (B, d) -> (B, ...) that maps every row by itself.
         z: latent points (B, d), real floating point; or sympy symbols, see :func:`pullback`.
         order: 1, 2 or 3.
-        derivatives: ``"auto"``, or ``"autodiff"``: nested forward mode of torch.func.
+        derivatives: ``"fused"``, one pass of all derivatives through the decoder's own code, by
+            rules for its operations; ``"autodiff"``, nested forward mode of torch.func, slower,
+            for nearly any operation; ``"auto"``, fused where it has all the rules.
         chunk_size: work on this many points at a time, to bound the memory of the derivatives.
 
     Returns:
@@ -35,6 +38,10 @@ def jet(decoder, z, order=2, *, derivatives="auto", chunk_size=None):
     Raises:
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError.
     """
+    return _derive(decoder, z, order, derivatives, chunk_size)
+
+
+def _derive(decoder, z, order, derivatives, chunk_size, isometric=False):
     if order not in (1, 2, 3) or not isinstance(order, int):
         raise InputError(f"order must be 1, 2 or 3; got {order!r}.")
     check_choice("derivatives", derivatives, DERIVATIVES)
@@ -42,13 +49,17 @@ def jet(decoder, z, order=2, *, derivatives="auto", chunk_size=None):
     if _is_symbolic(decoder, z):
         return symbolic_jet(decoder, z, order)
     check_points(z)
-    provider = PROVIDERS["autodiff" if derivatives == "auto" else derivatives]
+    provider = automatic_jet if derivatives == "auto" else PROVIDERS[derivatives]
     # Curvature needs every digit of z's dtype.
     with torch.autocast(z.device.type, enabled=False), one_warning_of_kinks():
         components = check_decoder(decoder, z)
         if len(z) == 0:
             return _empty_jet(z, order, components)
-        pieces = [provider(decoder, piece, order).arrays() for piece in _chunks(z, chunk_size)]
+        pieces = [
+            provider(decoder, piece, order, isometric).arrays() for piece in _chunks(z, chunk_size)
+        ]
+    if len(pieces) == 1:
+        return Jet(*pieces[0])
     return Jet(*(torch.cat(arrays) for arrays in zip(*pieces, strict=True)))
 
 
@@ -99,16 +110,22 @@ def scalar_curvature(
     With ``chunk_size`` everything but R is dropped after each piece: without gradients, memory
     does not grow with B.
     """
-    options = {"derivatives": derivatives, "formula": formula, "on_degenerate": on_degenerate}
+    check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     check_chunk_size(chunk_size)
+    order = _order_for(formula)
+
+    def scalar(points):
+        derived = _derive(decoder, points, order, derivatives, None, isometric=True)
+        return PullbackGeometry(derived, formula=formula, on_degenerate=on_degenerate).scalar
+
     if chunk_size is None or _is_symbolic(decoder, z):
-        return pullback(decoder, z, **options).scalar
+        return scalar(z)
     check_points(z)
     pieces, degenerate, start = [], [], 0
     with one_warning_of_kinks():
         for piece in _chunks(z, chunk_size):
             try:
-                pieces.append(pullback(decoder, piece, **options).scalar)
+                pieces.append(scalar(piece))
             except DegenerateMetricError as error:
                 degenerate.append((error.points + start, error.condition))
             start += len(piece)

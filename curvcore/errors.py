@@ -53,5 +53,9 @@ class DegenerateMetricError(CurvatureError, ArithmeticError):
         return error
 
 
+class FallbackWarning(UserWarning):
+    """``derivatives="auto"`` fell back from the fused provider to autodiff."""
+
+
 class PiecewiseLinearWarning(UserWarning):
     """The decoder has kinks (ReLU and its kin): derivatives exist only almost everywhere."""

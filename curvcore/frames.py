@@ -42,11 +42,7 @@ class Frame:
 
     def jet(self, jet):
         """The jet of the same map in frame coordinates z = E y: ∂_aΨ = E^i_a ∂_iΨ, ..."""
-        return Jet(*(self.lower(array, rank) for rank, array in enumerate(jet.arrays())))
-
-    def lower(self, tensor, rank):
-        """Frame components of covariant coordinate components: T_ab.. = E^i_a E^j_b .. T_ij.."""
-        return _contract(tensor, self.basis, rank)
+        return Jet(*(_lowered(array, self.basis) for array in jet.arrays()))
 
     def vector(self, vector):
         """Frame components of a tangent vector: v^a = F^a_i v^i, (B, d) or (d,) -> (B, d)."""
@@ -87,6 +83,15 @@ class CoordinateFrame:
     def christoffel(self, christoffel):
         """``christoffel`` itself."""
         return christoffel
+
+
+def _lowered(tensor, basis):
+    """T^A_ab.. = E^i_a E^j_b .. T^A_ij.. for T (B, D, d, ..., d), with A last in memory."""
+    tensor = tensor.movedim(1, -1)
+    for axis in range(1, tensor.ndim - 1):
+        transposed = basis.mT.reshape(len(basis), *(1,) * (tensor.ndim - 3), *basis.shape[1:])
+        tensor = (transposed @ tensor.movedim(axis, -2)).movedim(-2, axis)
+    return tensor.movedim(-1, 1)
 
 
 def _contract(tensor, matrix, rank):

@@ -82,6 +82,9 @@ class Jet:
 
 
 class JetProvider(Protocol):
-    """Whatever turns a decoder and latent points z (B, d) into a Jet of the given order."""
+    """Whatever turns a decoder and latent points z (B, d) into a Jet of the given order.
 
-    def __call__(self, decoder, z, order) -> Jet: ...
+    With ``isometric`` any jet with the same inner products ⟨∂_iΨ, ∂_jΨ⟩, ... will do.
+    """
+
+    def __call__(self, decoder, z, order, isometric=False) -> Jet: ...

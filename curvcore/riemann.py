@@ -23,7 +23,7 @@ from curvcore.arithmetic import einsum
 
 def second_fundamental_form(jacobian, hessian, christoffel):
     """II_ij = Ψ_ij − Γ^k_ij Ψ_k, the normal part of ∂_i∂_jΨ: (..., D, d, d)."""
-    return hessian - einsum("...ak,...kij->...aij", jacobian, christoffel)
+    return hessian - einsum("...kij,...ak->...aij", christoffel, jacobian)
 
 
 def mean_curvature(inverse_metric, second_fundamental_form):

@@ -23,13 +23,14 @@ from curvcore.providers.primitives import PrimitiveOperations
 from curvcore.providers.witness import check_jet
 
 
-def autodiff_jet(decoder, z, order):
+def autodiff_jet(decoder, z, order, isometric=False):
     """The jet of ``decoder`` at latent points ``z``.
 
     Args:
         decoder: callable (B, d) -> (B, ...) that treats rows independently.
         z: points (B, d), B ≥ 1, of floating dtype.
         order: 1, 2 or 3.
+        isometric: of no use here; see ``fused_jet``.
 
     Returns:
         Jet with the output flattened to D components, differentiable in z and in the parameters.

@@ -46,7 +46,7 @@ def _warn(names):
             "piecewise linear decoder has R = 0 almost everywhere, which means nothing. Use a "
             "smooth activation (SiLU, GELU, tanh, softplus).",
             PiecewiseLinearWarning,
-            stacklevel=_frames_inside_curvcore() + 1,
+            stacklevel=frames_inside_curvcore() + 1,
         )
 
 
@@ -57,7 +57,7 @@ def _is_piecewise_linear(jet):
     return bool((jacobian != jacobian[:1]).any())
 
 
-def _frames_inside_curvcore():
+def frames_inside_curvcore():
     """How many frames to go up from the caller of this function to the first one of the user's."""
     frame, count = sys._getframe(1), 0
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in (

@@ -103,13 +103,18 @@ def _mish(x, inplace=False):
     return x * torch.tanh(F.softplus(x))
 
 
+def _celu(x, alpha=1.0, inplace=False):
+    # torch rounds alpha to float32 in its derivatives.
+    return torch.where(x > 0, x, alpha * torch.expm1(torch.clamp_max(x, 0) / alpha))
+
+
 def _glu(x, dim=-1):
     value, gate = x.chunk(2, dim)
     return value * torch.sigmoid(gate)
 
 
 def _logit(x, eps=None):
-    x = x if eps is None else x.clamp(eps, 1 - eps)
+    x = x if eps is None else torch.clamp_max(torch.clamp_min(x, eps), 1 - eps)
     return torch.log(x) - torch.log1p(-x)
 
 
@@ -199,6 +204,8 @@ PRIMITIVES = {
     F.silu: _silu,
     F.mish: _mish,
     F.glu: _glu,
+    F.celu: _celu,
+    torch.celu: _celu,
     torch.logit: _logit,
     torch.Tensor.logit: _logit,
     torch.special.logit: _logit,
@@ -307,7 +314,6 @@ _KINKED = {
     torch.Tensor.minimum,
     torch.fmax,
     torch.fmin,
-    F.selu,
     F.adaptive_max_pool1d,
     F.adaptive_max_pool2d,
     F.adaptive_max_pool3d,

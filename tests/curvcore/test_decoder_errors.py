@@ -165,7 +165,7 @@ def test_piecewise_decoders_warn_once(build, formula):
         PiecewiseLinearWarning, match=r"R = 0 almost everywhere.*Use a smooth act"
     ) as seen:
         curvcore.scalar_curvature(decoder, Z, formula=formula, on_degenerate="nan")
-    assert len(seen) == 1
+    assert [w.category for w in seen].count(PiecewiseLinearWarning) == 1
 
 
 @pytest.mark.parametrize("entry", [curvcore.scalar_curvature, curvcore.pullback, curvcore.metric])
@@ -254,14 +254,16 @@ REFUSED = {
 @pytest.mark.parametrize(("function", "name"), REFUSED.values(), ids=REFUSED)
 def test_an_operation_that_refuses_forward_mode_is_named(function, name, formula):
     with pytest.raises(UnsupportedOperationError, match=name) as caught:
-        curvcore.scalar_curvature(with_z(function), Z, formula=formula)
+        curvcore.scalar_curvature(with_z(function), Z, formula=formula, derivatives="autodiff")
     assert "Write that operation" in str(caught.value)
 
 
 @every_formula
 def test_a_wrong_derivative_formula_is_found_out(formula):
     with pytest.raises(UnsupportedOperationError, match="wrong derivative formula"):
-        curvcore.scalar_curvature(with_z(WrongTangent.apply), Z, formula=formula)
+        curvcore.scalar_curvature(
+            with_z(WrongTangent.apply), Z, formula=formula, derivatives="autodiff"
+        )
 
 
 @every_formula
@@ -271,17 +273,21 @@ def test_layer_norm_hidden_in_torchscript_is_found_out(formula):
     layer = nn.Linear(2, 8).double()
     hidden = torch.jit.script(nn.LayerNorm(8).double())
     with pytest.raises(UnsupportedOperationError, match="TorchScript"):
-        curvcore.scalar_curvature(with_z(lambda z: hidden(layer(z)).tanh()), Z, formula=formula)
+        curvcore.scalar_curvature(
+            with_z(lambda z: hidden(layer(z)).tanh()), Z, formula=formula, derivatives="autodiff"
+        )
 
 
 @every_formula
 def test_rounding_is_not_taken_for_a_wrong_derivative(formula):
     """Where the highest derivative vanishes, two routes to it differ by all of its digits."""
-    scalar = curvcore.scalar_curvature(stereographic_round_trip, Z, formula=formula)
+    scalar = curvcore.scalar_curvature(
+        stereographic_round_trip, Z, formula=formula, derivatives="autodiff"
+    )
     assert_close(scalar, 0, scale=1.0, factor=1e4)
 
 
 def test_the_message_gives_the_words_of_torch():
     with pytest.raises(UnsupportedOperationError, match=r"torch says: .*forward AD") as caught:
-        curvcore.metric(with_z(warped), Z)
+        curvcore.metric(with_z(warped), Z, derivatives="autodiff")
     assert isinstance(caught.value.__cause__, RuntimeError)

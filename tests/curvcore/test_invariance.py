@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import curvcore
@@ -19,7 +19,7 @@ dimensions = st.integers(2, 4)
 
 def routes(test):
     """Formula × provider."""
-    test = pytest.mark.parametrize("formula", FORMULAS)(test)
+    test = pytest.mark.parametrize("formula", FORMULAS)(settings(max_examples=10)(test))
     return pytest.mark.parametrize("provider", PROVIDERS)(test)
 
 

@@ -87,7 +87,7 @@ HIDDEN = {
 
 @pytest.mark.parametrize("function", HIDDEN.values(), ids=HIDDEN)
 def test_a_part_without_derivative_is_found_out(function):
-    with pytest.raises(UnsupportedOperationError, match="without gradient|wrong derivative"):
+    with pytest.raises(UnsupportedOperationError, match=r"without gradient|wrong derivative"):
         curvcore.scalar_curvature(lambda z: torch.cat([z, function(z)], 1), Z)
 
 

@@ -15,7 +15,6 @@ from tests.support.referees import (
     textbook_christoffel,
     textbook_metric,
     textbook_riemann,
-    textbook_scalar,
 )
 from tests.support.scales import curvature_scale, lowered
 from tests.support.tolerance import assert_close
@@ -168,7 +167,6 @@ def test_curvature_is_that_of_the_textbook(case, formula, provider):
         ("metric", textbook_metric, None),
         ("christoffel", textbook_christoffel, gamma_terms),
         ("riemann", textbook_riemann, lowered(scale, geometry.metric, 4)),
-        ("scalar", textbook_scalar, scale),
     ):
         expected = per_point(function, decoder, z)
         assert_close(getattr(geometry, name), expected, scale=terms, factor=DERIVATIVES)

@@ -17,6 +17,7 @@ PUBLIC_NAMES = {
     "CurvatureError",
     "DecoderError",
     "DegenerateMetricError",
+    "FallbackWarning",
     "InputError",
     "Jet",
     "PiecewiseLinearWarning",
@@ -27,6 +28,7 @@ PUBLIC_NAMES = {
     "jet",
     "metric",
     "pullback",
+    "rules",
     "scalar_curvature",
 }
 
@@ -42,7 +44,55 @@ ARROWS = {
     "curvcore.riemann": {"arithmetic"},
     "curvcore.intrinsic": {"arithmetic", "metrics"},
     "curvcore.validation": {"errors", "providers.primitives"},
-    "curvcore.providers": {"providers.autodiff"},
+    "curvcore.providers": {"providers.autodiff", "providers.fused"},
+    "curvcore.providers.automatic": {
+        "errors",
+        "providers.autodiff",
+        "providers.fused",
+        "providers.kinks",
+    },
+    "curvcore.providers.fused": {
+        "errors",
+        "jets",
+        "providers.fused.composites",
+        "providers.fused.elementwise",
+        "providers.fused.jet_tensor",
+        "providers.fused.linear",
+        "providers.fused.packing",
+        "providers.fused.products",
+        "providers.witness",
+    },
+    "curvcore.providers.fused.packing": set(),
+    "curvcore.providers.fused.readout": set(),
+    "curvcore.providers.fused.jet_tensor": {"errors", "providers.fused.packing"},
+    "curvcore.providers.fused.registry": {
+        "providers.fused.jet_tensor",
+        "providers.fused.packing",
+    },
+    "curvcore.providers.fused.elementwise": {
+        "providers.fused.jet_tensor",
+        "providers.fused.registry",
+        "providers.kinks",
+    },
+    "curvcore.providers.fused.linear": {
+        "providers",
+        "providers.primitives",
+        "providers.fused.jet_tensor",
+        "providers.fused.readout",
+        "providers.fused.registry",
+    },
+    "curvcore.providers.fused.products": {
+        "providers.fused.jet_tensor",
+        "providers.fused.packing",
+        "providers.fused.registry",
+    },
+    "curvcore.providers.fused.composites": {
+        "providers",
+        "providers.primitives",
+        "providers.fused.jet_tensor",
+        "providers.fused.products",
+        "providers.fused.registry",
+    },
     "curvcore.providers.kinks": {"errors"},
     "curvcore.providers.primitives": {"errors"},
     "curvcore.providers.witness": {"errors", "providers.primitives"},
@@ -70,11 +120,12 @@ ARROWS = {
         "geometry",
         "jets",
         "providers",
+        "providers.automatic",
         "providers.kinks",
         "providers.symbolic",
         "validation",
     },
-    "curvcore": {"_version", "api", "errors", "geometry", "jets"},
+    "curvcore": {"_version", "api", "errors", "geometry", "jets", "providers.fused.registry"},
 }
 HEAVY = ["sympy", "flint", "sklearn", "matplotlib", "plotly", "rich", "verification", "training"]
 LIGHT = {
@@ -92,6 +143,7 @@ LIGHT = {
     "torch",
     "typing",
     "warnings",
+    "weakref",
 }
 
 

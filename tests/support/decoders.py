@@ -11,7 +11,7 @@ from torch import nn
 import curvcore
 from tests.support import modules as m
 
-PROVIDERS = ["autodiff"]  # a new provider is one more entry
+PROVIDERS = ["autodiff", "fused"]  # a new provider is one more entry
 FORMULAS = ["gauss", "intrinsic"]
 
 
@@ -30,6 +30,11 @@ class Case:
     build: Callable
     d: int = 2
     plain: bool = True
+
+    @property
+    def has_fused_rules(self):
+        """Whether the fused provider knows all its operations."""
+        return self.name not in _WITHOUT_FUSED_RULES
 
     def __str__(self):
         return self.name
@@ -112,6 +117,8 @@ _ELEMENTWISE = {
     "distances": (lambda h: torch.cdist(h[:, None], 4 * torch.eye(3, 8, dtype=h.dtype)), False),
     "fourier": (lambda h: torch.fft.irfft(torch.fft.rfft(h, n=8) ** 2, n=8), True),
 }
+
+_WITHOUT_FUSED_RULES = {*_MATRIX_FUNCTIONS, "gru"}
 
 CASES = [
     *(Case(name, _mlp(layer)) for name, layer in _ACTIVATIONS.items()),

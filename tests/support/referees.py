@@ -83,12 +83,6 @@ def textbook_riemann(point_map, z):
     return torch.einsum("km,mijl->ijkl", textbook_metric(point_map, z), mixed)
 
 
-def textbook_scalar(point_map, z):
-    """R = g^{ik} g^{jl} R_ijkl."""
-    inverse = torch.linalg.inv(textbook_metric(point_map, z))
-    return torch.einsum("ik,jl,ijkl->", inverse, inverse, textbook_riemann(point_map, z))
-
-
 def per_point(function, decoder, z):
     """Apply one of the above at every point, in a plain loop."""
 

@@ -1,0 +1,302 @@
+"""Rules for functions that act entry by entry: their first three derivatives."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from curvcore.providers.fused.jet_tensor import MissingRuleError
+from curvcore.providers.fused.registry import composite, elementwise, named
+from curvcore.providers.kinks import note_kinks
+
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848, 1.0507009873554804934
+
+
+@elementwise(*named("tanh"))
+def _tanh(x, y):
+    first = 1 - y * y
+    yield first
+    yield -2 * y * first
+    yield first * (6 * y * y - 2)
+
+
+@elementwise(*named("sigmoid", "expit"))
+def _sigmoid(x, y):
+    first = y * (1 - y)
+    yield first
+    yield first * (1 - 2 * y)
+    yield first * (1 - 6 * first)
+
+
+@elementwise(*named("sin"))
+def _sin(x, y):
+    first = torch.cos(x)
+    yield first
+    yield -y
+    yield -first
+
+
+@elementwise(*named("cos"))
+def _cos(x, y):
+    first = -torch.sin(x)
+    yield first
+    yield -y
+    yield -first
+
+
+@elementwise(*named("tan"))
+def _tan(x, y):
+    first = 1 + y * y
+    yield first
+    yield 2 * y * first
+    yield first * (2 + 6 * y * y)
+
+
+@elementwise(*named("sinh"))
+def _sinh(x, y):
+    first = torch.cosh(x)
+    yield first
+    yield y
+    yield first
+
+
+@elementwise(*named("cosh"))
+def _cosh(x, y):
+    first = torch.sinh(x)
+    yield first
+    yield y
+    yield first
+
+
+@elementwise(*named("exp"))
+def _exp(x, y):
+    yield y
+    yield y
+    yield y
+
+
+@elementwise(*named("expm1"))
+def _expm1(x, y):
+    yield y + 1
+    yield y + 1
+    yield y + 1
+
+
+def _logarithm(reciprocal):
+    yield reciprocal
+    yield -(reciprocal**2)
+    yield 2 * reciprocal**3
+
+
+@elementwise(*named("log"))
+def _log(x, y):
+    return _logarithm(1 / x)
+
+
+@elementwise(*named("log1p"))
+def _log1p(x, y):
+    return _logarithm(1 / (1 + x))
+
+
+@elementwise(*named("sqrt"))
+def _sqrt(x, y):
+    yield 1 / (2 * y)
+    yield -1 / (4 * x * y)
+    yield 3 / (8 * x * x * y)
+
+
+@elementwise(*named("rsqrt"))
+def _rsqrt(x, y):
+    yield -y / (2 * x)
+    yield 3 * y / (4 * x * x)
+    yield -15 * y / (8 * x * x * x)
+
+
+@elementwise(*named("reciprocal"))
+def _reciprocal(x, y):
+    square = y * y
+    yield -square
+    yield 2 * square * y
+    yield -6 * square * square
+
+
+@elementwise(*named("square"))
+def _square(x, y):
+    yield 2 * x
+    yield torch.full_like(x, 2)
+
+
+@elementwise(*named("erf"))
+def _erf(x, y):
+    first = 2 / math.sqrt(math.pi) * torch.exp(-x * x)
+    yield first
+    yield -2 * x * first
+    yield (4 * x * x - 2) * first
+
+
+@elementwise(*named("atan", "arctan"))
+def _atan(x, y):
+    first = 1 / (1 + x * x)
+    yield first
+    yield -2 * x * first * first
+    yield (6 * x * x - 2) * first**3
+
+
+@elementwise(*named("asinh", "arcsinh"))
+def _asinh(x, y):
+    first = torch.rsqrt(1 + x * x)
+    yield first
+    yield -x * first**3
+    yield (2 * x * x - 1) * first**5
+
+
+# --- x h(x): (x h)^(n) = x h^(n) + n h^(n−1) ----------------------------------------------------
+
+
+def _times_x(x, h, first, second, third):
+    yield h + x * first
+    yield 2 * first + x * second
+    yield 3 * second + x * third
+
+
+@elementwise(F.silu)
+def _silu(x, y, inplace=False):
+    h = torch.sigmoid(x)
+    return _times_x(x, h, *_sigmoid(x, h))
+
+
+@elementwise(F.gelu)
+def _gelu(x, y, approximate="none"):
+    if approximate == "none":
+        density = torch.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+        cumulative = (1 + torch.erf(x / math.sqrt(2))) / 2
+        return _times_x(x, cumulative, density, -x * density, (x * x - 1) * density)
+    scale, cubic = math.sqrt(2 / math.pi), 0.044715
+    inner = (scale * (1 + 3 * cubic * x * x), 6 * scale * cubic * x, 6 * scale * cubic)
+    t = torch.tanh(scale * (x + cubic * x**3))
+    outer = (f / 2 for f in _scalar_chain(tuple(_tanh(None, t)), inner))
+    return _times_x(x, (1 + t) / 2, *outer)
+
+
+@elementwise(F.mish)
+def _mish(x, y, inplace=False):
+    t = torch.tanh(F.softplus(x))
+    softplus = tuple(_softplus(x, None))
+    return _times_x(x, t, *_scalar_chain(tuple(_tanh(None, t)), softplus))
+
+
+def _scalar_chain(outer, inner):
+    """Derivatives of f(u(x)) from those of f at u and of u at x."""
+    (f1, f2, f3), (u1, u2, u3) = outer, inner
+    return f1 * u1, f2 * u1**2 + f1 * u2, f3 * u1**3 + 3 * f2 * u1 * u2 + f1 * u3
+
+
+# --- the other smooth activations ---------------------------------------------------------------
+
+
+@elementwise(F.softplus)
+def _softplus(x, y, beta=1, threshold=20):
+    logistic = torch.sigmoid(beta * x)
+    curved = logistic * (1 - logistic)
+    yield logistic
+    yield beta * curved
+    yield beta**2 * curved * (1 - 2 * logistic)
+
+
+@elementwise(F.logsigmoid)
+def _logsigmoid(x, y):
+    logistic = torch.sigmoid(x)
+    curved = logistic * (1 - logistic)
+    yield 1 - logistic
+    yield -curved
+    yield -curved * (1 - 2 * logistic)
+
+
+@elementwise(F.softsign)
+def _softsign(x, y):
+    reciprocal = 1 / (1 + x.abs())
+    yield reciprocal**2
+    yield -2 * x.sign() * reciprocal**3
+    yield 6 * reciprocal**4
+
+
+@elementwise(F.tanhshrink)
+def _tanhshrink(x, y):
+    first, second, third = _tanh(None, torch.tanh(x))
+    yield 1 - first
+    yield -second
+    yield -third
+
+
+def _exponential_unit(x, slope, rate, right=1.0):
+    """f' = ``slope``, growing at ``rate``, for x ≤ 0, and f' = ``right`` for x > 0."""
+    positive = x > 0
+    yield torch.where(positive, right, slope)
+    yield torch.where(positive, 0, rate * slope)
+    yield torch.where(positive, 0, rate**2 * slope)
+
+
+@elementwise(F.elu)
+def _elu(x, y, alpha=1.0, inplace=False):
+    return _exponential_unit(x, alpha * torch.exp(x.clamp_max(0)), 1)
+
+
+@elementwise(*named("celu"))
+def _celu(x, y, alpha=1.0, inplace=False):
+    return _exponential_unit(x, torch.exp(x.clamp_max(0) / alpha), 1 / alpha)
+
+
+@elementwise(*named("selu"))
+def _selu(x, y, inplace=False):
+    slope = _SELU_SCALE * _SELU_ALPHA * torch.exp(x.clamp_max(0))
+    return _exponential_unit(x, slope, 1, right=_SELU_SCALE)
+
+
+# --- with kinks: exact almost everywhere --------------------------------------------------------
+
+
+@elementwise(*named("relu"))
+def _relu(x, y, inplace=False):
+    note_kinks({"relu"})
+    yield (x > 0).to(x.dtype)
+
+
+@elementwise(F.leaky_relu)
+def _leaky_relu(x, y, negative_slope=0.01, inplace=False):
+    note_kinks({"leaky_relu"})
+    yield torch.where(x > 0, 1.0, negative_slope).to(x.dtype)
+
+
+@elementwise(*named("abs", "absolute", "__abs__"))
+def _abs(x, y):
+    note_kinks({"abs"})
+    yield x.sign()
+
+
+@elementwise(*named("clamp", "clip"))
+def _clamp(x, y, min=None, max=None):
+    note_kinks({"clamp"})
+    yield (x == y).to(x.dtype)
+
+
+@elementwise(*named("clamp_min", "clamp_max"))
+def _clamp_at(x, y, bound):
+    yield (x == y).to(x.dtype)
+
+
+def _refuse(name):
+    def rule(x, *args, **kwargs):
+        raise MissingRuleError(
+            f"derivatives='fused' refuses {name}: it is piecewise linear or constant, its second "
+            "derivative is zero almost everywhere, so the curvature it leads to sits on kinks that "
+            "no derivative sees. Use a smooth activation (SiLU, GELU, tanh, softplus)."
+        )
+
+    return rule
+
+
+for _name in (
+    "hardtanh", "hardsigmoid", "hardswish", "hardshrink", "softshrink", "relu6", "rrelu",
+    "threshold", "max_pool1d", "max_pool2d", "max_pool3d", "round", "floor", "ceil", "sign",
+):  # fmt: skip
+    composite(*named(_name))(_refuse(_name))

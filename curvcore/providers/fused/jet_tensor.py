@@ -1,0 +1,144 @@
+"""JetTensor: what flows through a decoder's ``forward`` in place of a tensor.
+
+Not a tensor, and no tracing: an ordinary object whose torch operations are looked up in the rule
+table (:mod:`curvcore.providers.fused.registry`) by ``__torch_function__``.
+"""
+
+import torch
+from torch.overrides import resolve_name
+
+from curvcore.errors import UnsupportedOperationError
+from curvcore.providers.fused.packing import level_sizes, split_levels
+
+RULES = {}
+
+
+class MissingRuleError(UnsupportedOperationError):
+    """The fused provider has no rule for an operation of the decoder."""
+
+
+class JetTensor:
+    """A tensor x(z) (B, ...) together with its derivatives in z at B points.
+
+    Attributes:
+        value: x, (B, ...).
+        channels: packed derivatives (K, B, ...) of :mod:`curvcore.providers.fused.packing`, up to
+            the last level that is not structurally zero. A batch axis of length one says that they
+            are the same at all points.
+        d: latent dimension.
+        order: the order that is propagated.
+        pending: the source and the affine map that this is the image of, if it was not looked at.
+    """
+
+    __slots__ = ("_computed", "_shape", "d", "order", "pending")
+
+    def __init__(self, value, channels, d, order):
+        self._computed, self._shape, self.pending = (value, channels), value.shape, None
+        self.d, self.order = d, order
+
+    @classmethod
+    def coordinates(cls, z, order):
+        """The latent points themselves: first derivatives are the identity, others vanish."""
+        d = z.shape[1]
+        identity = torch.eye(d, dtype=z.dtype, device=z.device)
+        return cls(z, identity[:, None, :], d, order)
+
+    def like(self, value, channels):
+        """A JetTensor of the same order in the same latent points."""
+        return JetTensor(value, channels, self.d, self.order)
+
+    def mapped(self, affine_map):
+        """The image under a pending affine map, computed when it is looked at.
+
+        A decoder's last layer often is one; curvature then needs only the inner products that it
+        leads to (:mod:`curvcore.providers.fused.readout`).
+        """
+        image = JetTensor(self.value, self.channels, self.d, self.order)
+        image._computed, image.pending = None, (self, affine_map)
+        image._shape = torch.Size((*self.shape[:-1], affine_map.output_dimension))
+        return image
+
+    def _compute(self):
+        if self._computed is None:
+            source, affine_map = self.pending
+            channels = affine_map.of_channels(source.channels)
+            self._computed = affine_map.of_value(source.value), channels
+        return self._computed
+
+    value = property(lambda self: self._compute()[0])
+    channels = property(lambda self: self._compute()[1])
+
+    @property
+    def levels(self):
+        """The levels that are not structurally zero, lowest first."""
+        return split_levels(self.channels, self.d)
+
+    def channels_at_every_point(self):
+        """The channels with the batch axis expanded."""
+        return self.channels.expand(-1, *self.value.shape)
+
+    def all_channels(self):
+        """All channels up to ``order`` at every point, zeros included."""
+        missing = sum(level_sizes(self.d, self.order)) - self.channels.shape[0]
+        channels = self.channels_at_every_point()
+        if not missing:
+            return channels
+        return torch.cat([channels, channels.new_zeros((missing, *self.value.shape))])
+
+    # --- it acts like a tensor ------------------------------------------------------------------
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        rule = RULES.get(function)
+        if rule is None:
+            name = resolve_name(function) or getattr(function, "__name__", repr(function))
+            raise MissingRuleError(
+                f"derivatives='fused' has no rule for {name}. Write derivatives='autodiff', or "
+                "register a rule: see curvcore.rules."
+            )
+        return rule(*args, **(kwargs or {}))
+
+    def __getattr__(self, name):
+        method = getattr(torch.Tensor, name, None)
+        if not callable(method):
+            raise AttributeError(f"a tensor under derivatives='fused' has no attribute {name!r}")
+        return lambda *args, **kwargs: _dispatch(method, self, *args, **kwargs)
+
+    shape = property(lambda self: self._shape)
+    ndim = property(lambda self: len(self._shape))
+    dtype = property(lambda self: self.value.dtype)
+    device = property(lambda self: self.value.device)
+    T = property(lambda self: self.permute(*reversed(range(self.ndim))))
+    mT = property(lambda self: self.transpose(-2, -1))  # noqa: N815  (torch's name)
+    is_nested = False
+    is_sparse = False
+    requires_grad = True
+
+    def __len__(self):
+        return self._shape[0]
+
+    def __bool__(self):
+        raise UnsupportedOperationError("A decoder may not branch on its values.")
+
+
+def _dispatch(function, *args, **kwargs):
+    return JetTensor.__torch_function__(function, (), args, kwargs)
+
+
+def _operator(function):
+    return lambda *args: _dispatch(function, *args)
+
+
+def _reflected(function):
+    return lambda self, other: _dispatch(function, other, self)
+
+
+for _name, _function in {
+    "add": torch.add, "sub": torch.sub, "mul": torch.mul, "truediv": torch.div,
+    "pow": torch.pow, "matmul": torch.matmul,
+}.items():  # fmt: skip
+    setattr(JetTensor, f"__{_name}__", _operator(_function))
+    setattr(JetTensor, f"__r{_name}__", _reflected(_function))
+for _name in ("neg", "abs", "getitem", "lt", "le", "gt", "ge", "eq", "ne"):
+    setattr(JetTensor, f"__{_name}__", _operator(getattr(torch.Tensor, f"__{_name}__")))
+JetTensor.__hash__ = object.__hash__

@@ -1,0 +1,148 @@
+"""The rule table of the fused provider, and how to add to it.
+
+A rule says what a torch function does to jets. Three kinds cover nearly everything:
+
+- :func:`elementwise`: y = f(x) entry by entry. Give f', f'', f''' as a generator::
+
+      @curvcore.rules.elementwise(torch.sin)
+      def _(x, y):                 # the input x and y = sin(x); further arguments follow
+          yield torch.cos(x)       # f'
+          yield -y                 # f''
+          yield -torch.cos(x)      # f''', run only if third derivatives are asked for
+
+- :func:`linear`: linear in the first argument, the others constant; :func:`rowwise_linear` if it
+  moreover does the same to every row along axis 0, as layers do. One declaration::
+
+      curvcore.rules.linear(torch.flip)
+
+- :func:`composite`: write it with functions that have rules::
+
+      @curvcore.rules.composite(torch.nn.functional.glu)
+      def _(x, dim=-1):
+          value, gate = x.chunk(2, dim)
+          return value * torch.sigmoid(gate)
+
+A Python function of your own needs a rule only if it hides what it does (a custom kernel, an
+``autograd.Function``). Then let it call :func:`torch.overrides.handle_torch_function` for arguments
+that are not tensors, as torch's own functions do, and register it.
+"""
+
+from itertools import islice
+
+import torch
+
+from curvcore.providers.fused.jet_tensor import RULES, JetTensor
+from curvcore.providers.fused.packing import cross_second, cube, square
+
+
+def named(*names):
+    """The torch functions of these names: torch.x, torch.Tensor.x, torch.special.x, F.x, ..."""
+    places = (torch, torch.Tensor, torch.special, torch.linalg, torch.nn.functional)
+    found = [getattr(place, name) for name in names for place in places if hasattr(place, name)]
+    return tuple(dict.fromkeys(found))
+
+
+def composite(*functions):
+    """Decorator: the decorated function is called on jets in place of each of ``functions``."""
+
+    def register(implementation):
+        RULES.update(dict.fromkeys(functions, implementation))
+        return implementation
+
+    return register
+
+
+def elementwise(*functions):
+    """Decorator of (x, y, *arguments) -> generator of f'(x), f''(x), f'''(x).
+
+    A derivative that vanishes identically, as those after it, is left out.
+    """
+
+    def register(derivatives):
+        for function in functions:
+            RULES[function] = _chain_rule(function, derivatives)
+        return derivatives
+
+    return register
+
+
+def linear(*functions):
+    """Declare functions linear in their first argument, whatever they do to axis 0."""
+    for function in functions:
+        RULES[function] = _linear_rule(function)
+
+
+def rowwise_linear(*functions):
+    """Declare functions linear in their first argument that treat all rows of axis 0 alike."""
+    for function in functions:
+        RULES[function] = _rowwise_rule(function)
+
+
+def _chain_rule(function, derivatives):
+    """y_i = f' x_i;  y_ij = f' x_ij + f'' x_i x_j;  y_ijk = f' x_ijk + f'' (x_ij x_k + …) + ….
+
+    The last term is f''' x_i x_j x_k, Faà di Bruno's formula.
+    """
+
+    def rule(x, *args, **kwargs):
+        value = function(x.value, *args, **kwargs)
+        factors = islice(derivatives(x.value, value, *args, **kwargs), x.order)
+        return x.like(value, torch.cat(compose(tuple(factors), x.levels, x.order)))
+
+    return rule
+
+
+def compose(factors, levels, order):
+    """The levels of f∘x from the derivatives of f and the levels of x, zeros left out."""
+    f1, f2, f3 = (*factors, *(None,) * (3 - len(factors)))
+    first, second, third = (*levels, *(None,) * (3 - len(levels)))
+    composed = [f1 * first]
+    if order > 1:
+        pairs = None if f2 is None else square(first)
+        composed.append(_sum_of_products((f1, second), (f2, pairs)))
+    if order > 2:
+        mixed = None if f2 is None or second is None else cross_second(second, first)
+        triples = None if f3 is None else cube(first)
+        composed.append(_sum_of_products((f1, third), (f2, mixed), (f3, triples)))
+    return [level for level in composed if level is not None]
+
+
+def _sum_of_products(*products):
+    """Σ factor · channels over the pairs in which neither is None; None if there is no such."""
+    total = None
+    for factor, channels in products:
+        if factor is not None and channels is not None:
+            total = factor * channels if total is None else torch.addcmul(total, factor, channels)
+    return total
+
+
+def _linear_rule(function):
+    def rule(x, *args, **kwargs):
+        value = function(x.value, *args, **kwargs)
+        channels = torch.vmap(lambda channel: function(channel, *args, **kwargs))(
+            x.channels_at_every_point()
+        )
+        if isinstance(value, torch.Tensor):
+            return x.like(value, channels)
+        return tuple(x.like(v, c) for v, c in zip(value, channels, strict=True))
+
+    return rule
+
+
+def _rowwise_rule(function):
+    def rule(x, *args, **kwargs):
+        value = function(x.value, *args, **kwargs)
+        return x.like(value, rowwise(function, x.channels, *args, **kwargs))
+
+    return rule
+
+
+def rowwise(function, channels, *args, **kwargs):
+    """``function`` applied to all channels at once, as so many more rows."""
+    rows = function(channels.flatten(0, 1), *args, **kwargs)
+    return rows.unflatten(0, channels.shape[:2])
+
+
+def is_jet(argument):
+    """Whether an argument depends on the latent point."""
+    return isinstance(argument, JetTensor)

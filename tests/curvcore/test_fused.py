@@ -1,0 +1,244 @@
+"""The fused provider: rules, the registration of new ones, the fall back, the Gram short cut."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+import curvcore
+from curvcore.providers.fused import JetTensor, MissingRuleError, fused_jet
+from curvcore.providers.fused.jet_tensor import RULES
+from tests.support.tolerance import assert_close
+
+LAYERS = {
+    "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "silu": nn.SiLU, "gelu": nn.GELU,
+    "gelu_tanh": lambda: nn.GELU("tanh"), "softplus": lambda: nn.Softplus(beta=2), "elu": nn.ELU,
+    "celu": lambda: nn.CELU(0.7), "selu": nn.SELU, "mish": nn.Mish, "softsign": nn.Softsign,
+    "logsigmoid": nn.LogSigmoid, "tanhshrink": nn.Tanhshrink, "softmax": lambda: nn.Softmax(-1),
+    "layer_norm": lambda: nn.LayerNorm(12), "group_norm": lambda: nn.GroupNorm(3, 12),
+    "rms_norm": lambda: nn.RMSNorm(12), "batch_norm": lambda: nn.BatchNorm1d(12),
+    "linear": lambda: nn.Linear(12, 12),
+    "conv": lambda: Reshaped((3, 2, 2), nn.Conv2d(3, 3, 3, padding=1)),
+    "conv_transpose": lambda: Reshaped((3, 2, 2), nn.ConvTranspose2d(3, 3, 3, padding=1)),
+    "upsample": lambda: Reshaped((3, 4), nn.Upsample(scale_factor=2), nn.AvgPool1d(2)),
+    "pixel_shuffle": lambda: Reshaped((12, 1, 1), nn.PixelShuffle(2)),
+    "attention": lambda: Reshaped((3, 4), Attention()),
+}  # fmt: skip
+
+
+class Reshaped(nn.Module):
+    def __init__(self, shape, *layers):
+        super().__init__()
+        self.shape, self.layers = shape, nn.Sequential(*layers)
+
+    def forward(self, x):
+        return self.layers(x.reshape(-1, *self.shape)).flatten(1)
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, x):
+        return x + self.attention(x, x, x, need_weights=False)[0]
+
+
+class Residual(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return x + self.layer(x)
+
+
+def stack(names, residual, d, seed):
+    """Linear, then the named layers, then Linear, in float64 and eval mode."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        layers = [Residual(LAYERS[n]()) if residual else LAYERS[n]() for n in names]
+        return nn.Sequential(nn.Linear(d, 12), *layers, nn.Linear(12, 7)).double().eval()
+
+
+@given(
+    names=st.lists(st.sampled_from(sorted(LAYERS)), min_size=1, max_size=4),
+    residual=st.booleans(),
+    d=st.integers(1, 3),
+    seed=st.integers(0, 2**16),
+)
+def test_fused_is_autodiff_on_random_architectures(names, residual, d, seed):
+    decoder = stack(names, residual, d, seed)
+    z = torch.randn(3, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    expected = curvcore.jet(decoder, z, 3, derivatives="autodiff")
+    actual = curvcore.jet(decoder, z, 3, derivatives="fused")
+    for one, other in zip(actual.arrays(), expected.arrays(), strict=True):
+        assert_close(one, other, scale=1 + other.abs().max(), factor=1e4)
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS))
+def test_every_layer_to_third_order(name):
+    decoder = stack(["tanh", name, "sigmoid"], False, 2, 1)
+    z = torch.tensor([[0.3, -0.2], [1.0, 0.5]], dtype=torch.float64)
+    expected = curvcore.jet(decoder, z, 3, derivatives="autodiff").third
+    actual = curvcore.jet(decoder, z, 3, derivatives="fused").third
+    assert_close(actual, expected, scale=1 + expected.abs().max(), factor=1e4)
+
+
+FUNCTIONS = {
+    "powers": lambda x: (x**2 + 1) ** 1.5 / (x**2 + 2),
+    "quotient": lambda x: x / (3 + x.roll(1, -1)),
+    "reciprocal": lambda x: 2 / (x + 3),
+    "exponent": lambda x: 2.0**x + (x + 3) ** x,
+    "difference": lambda x: 1 - x + torch.rsub(x, 2),
+    "matmul": lambda x: (x[:, :, None] @ x[:, None, :]).flatten(1),
+    "einsum": lambda x: torch.einsum("bi,bj->bij", x, x.sin()).flatten(1),
+    "bilinear": lambda x: F.bilinear(x, x.cos(), torch.ones(2, 4, 4, dtype=x.dtype)),
+    "cat": lambda x: torch.cat([x, x.exp(), torch.ones_like(x)], 1),
+    "stack": lambda x: torch.stack([x, x.sin()], 1).flatten(1),
+    "split": lambda x: torch.mul(*x.chunk(2, 1)),
+    "where": lambda x: torch.where(x > 0, x.sin(), x**2),
+    "pad": lambda x: F.pad(x, (1, 2), value=3.0) ** 2,
+    "index": lambda x: x[:, [0, 2]] * x[..., 1:2],
+    "logsumexp": lambda x: x.logsumexp(1, keepdim=True),
+    "log_softmax": lambda x: F.log_softmax(x, 1),
+    "variance": lambda x: x.var(1, keepdim=True) * x.std(1, keepdim=True),
+    "norm": lambda x: F.normalize(x, dim=1),
+    "attention": lambda x: F.scaled_dot_product_attention(
+        *3 * [x.reshape(-1, 2, 2)], is_causal=True
+    ).flatten(1),
+    "addcmul": lambda x: torch.addcmul(x, x, x.sin(), value=0.5),
+    "lerp": lambda x: torch.lerp(x, x.exp(), 0.3),
+    "other_functions": lambda x: x.expm1() + x.sinh() * x.cosh() + (x + 4).log() + x.atan(),
+    "converted_constant": lambda x: x @ torch.eye(4).to(x) + torch.ones(4).type_as(x),
+    "more_functions": lambda x: torch.erf(x) + torch.asinh(x) + torch.tan(x / 3) + (x + 4).log1p(),
+    "roots": lambda x: (x + 4).sqrt() * (x + 4).rsqrt() ** 3 + torch.log1p(x**2),
+    "product": lambda x: x.prod(1, keepdim=True),
+    "logit": lambda x: torch.logit(torch.sigmoid(x) / 2 + 0.2),
+    "complex": lambda x: torch.fft.irfft(torch.fft.rfft(x) ** 2, n=4),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_rules_of_functions(name):
+    layer = stack(["tanh"], False, 2, 2)[:2]
+    lift = nn.Linear(12, 4).double()
+    decoder = lambda z: torch.cat([z, FUNCTIONS[name](lift(layer(z)))], 1)  # noqa: E731
+    z = torch.tensor([[0.3, -0.2], [1.0, 0.5]], dtype=torch.float64)
+    expected = curvcore.jet(decoder, z, 3, derivatives="autodiff")
+    actual = curvcore.jet(decoder, z, 3, derivatives="fused")
+    for one, other in zip(actual.arrays(), expected.arrays(), strict=True):
+        assert_close(one, other, scale=1 + other.abs().max(), factor=1e4)
+
+
+# --- rules of one's own, and none -----------------------------------------------------------------
+
+
+def custom(x):
+    if torch.overrides.has_torch_function_unary(x):
+        return torch.overrides.handle_torch_function(custom, (x,), x)
+    return x.sin()
+
+
+@pytest.fixture
+def registered():
+    @curvcore.rules.elementwise(custom)
+    def _(x, y):
+        yield torch.cos(x)
+        yield -y
+        yield -torch.cos(x)
+
+    yield
+    del RULES[custom]
+
+
+def graph(function):
+    return lambda z: torch.cat([z, function(z)], 1)
+
+
+def test_a_registered_rule_is_used(registered):
+    z = torch.rand(3, 2, dtype=torch.float64)
+    actual = curvcore.jet(graph(custom), z, 3, derivatives="fused")
+    expected = curvcore.jet(graph(torch.sin), z, 3, derivatives="fused")
+    assert_close(actual.third, expected.third)
+
+
+def test_a_wrong_rule_is_found_out():
+    @curvcore.rules.elementwise(custom)
+    def _(x, y):
+        yield torch.cos(x)
+        yield y
+        yield y
+
+    try:
+        with pytest.raises(curvcore.UnsupportedOperationError, match="differ"):
+            curvcore.jet(graph(custom), torch.rand(3, 2), 2, derivatives="fused")
+    finally:
+        del RULES[custom]
+
+
+def test_an_unknown_operation_is_named_with_the_way_out():
+    with pytest.raises(MissingRuleError, match=r"no rule for .*bessel_j0.*curvcore\.rules"):
+        curvcore.jet(graph(torch.special.bessel_j0), torch.rand(3, 2), derivatives="fused")
+
+
+def test_auto_falls_back_with_a_warning():
+    decoder = graph(lambda z: torch.linalg.inv(torch.eye(2) * 3 + z[:, None])[:, 0])
+    z = torch.rand(3, 2)
+    with pytest.warns(curvcore.FallbackWarning, match=r"no rule for .*inv.*slower") as seen:
+        scalar = curvcore.scalar_curvature(decoder, z)
+    assert len(seen) == 1
+    assert seen[0].filename == __file__
+    assert torch.equal(scalar, curvcore.scalar_curvature(decoder, z, derivatives="autodiff"))
+
+
+@pytest.mark.parametrize("layer", [nn.Hardtanh, nn.ReLU6, nn.Hardswish])
+def test_piecewise_linear_activations_are_refused_with_the_reason(layer):
+    decoder = nn.Sequential(nn.Linear(2, 4), layer(), nn.Linear(4, 3))
+    with pytest.raises(MissingRuleError, match=r"piecewise linear.*smooth activation"):
+        curvcore.jet(decoder, torch.rand(3, 2), derivatives="fused")
+
+
+# --- structural zeros and the Gram short cut ------------------------------------------------------
+
+
+def test_before_the_first_nonlinearity_nothing_is_computed_per_point():
+    z = torch.rand(5, 2)
+    affine = nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 3))(JetTensor.coordinates(z, 3))
+    assert affine.channels.shape == (2, 1, 3)
+
+
+@pytest.mark.parametrize("formula", ["gauss", "intrinsic"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_short_cut_changes_nothing(formula, dtype):
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        decoder = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 200)).to(dtype)
+    z = torch.randn(300, 2, generator=torch.Generator().manual_seed(0)).to(dtype)
+    order = 3 if formula == "intrinsic" else 2
+    assert fused_jet(decoder, z, order, isometric=True).ambient_dimension == 8
+    short = curvcore.scalar_curvature(decoder, z, formula=formula)
+    geometry = curvcore.pullback(decoder, z, formula=formula)
+    scale = geometry.condition_number * geometry.mean_curvature.square().sum(1)
+    assert_close(short, geometry.scalar, scale=scale, factor=300)
+    parameters = list(decoder.parameters())[:3]
+    one, other = (torch.autograd.grad(r.sum(), parameters) for r in (short, geometry.scalar))
+    for a, b in zip(one, other, strict=True):
+        assert_close(a, b, scale=scale.max() * (1 + b.abs().max()), factor=300)
+
+
+def test_the_short_cut_takes_a_last_layer_of_low_rank():
+    """WᵀW is raised by h eps tr(WᵀW)/h, which the components of ∂²φ that W loses then see."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        decoder = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 200)).double()
+    weight = decoder[2].weight
+    weight.data[:, 3:] = 0
+    z = torch.randn(300, 2, generator=torch.Generator().manual_seed(0)).double()
+    geometry = curvcore.pullback(decoder, z)
+    hidden = curvcore.jet(decoder[:2], z).hessian.flatten(1).square().sum(1)
+    raised = 8 * weight.square().sum(0).mean() * hidden
+    scale = raised * geometry.inverse_metric.flatten(1).square().sum(1)
+    assert_close(curvcore.scalar_curvature(decoder, z), geometry.scalar, scale=scale)

@@ -1,0 +1,423 @@
+"""``python -m verification.benchmark``: what curvature costs, along every route.
+
+On tanh decoders of several sizes, every route's R and gradient are first compared with autodiff in
+float64, then timed, forward (no gradients) and forward + backward (of mean(R²), in the parameters),
+against one forward pass of the decoder, against nested ``jacfwd`` through g, Γ and ∂Γ as one would
+write it (plain intrinsic), and against the bare matrix products. Exit code: 0 all right, 1 a wrong
+result, 2 bad usage.
+"""
+
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+import curvcore
+from verification import report, routes, timing
+from verification.decoders import UsageError
+
+WIDTH = 100
+# Points at which results are compared.
+COMPARED = 8
+SIZES = (
+    routes.Size(2, 64, 3, 3, 1024),
+    routes.Size(2, 128, 3, 784, 1024),
+    routes.Size(2, 512, 3, 784, 512),
+    routes.Size(8, 128, 3, 784, 128),
+    routes.Size(2, 128, 3, 12288, 1024),
+)
+DIRECTIONS = {"forward": "forward", "backward": "forward + backward"}
+
+
+class Dtype(StrEnum):
+    """Choices of ``--dtype``."""
+
+    float32 = "float32"
+    float64 = "float64"
+
+    def torch(self):
+        """The torch dtype meant."""
+        return getattr(torch, self.value)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run measures."""
+
+    device: str
+    dtype: torch.dtype
+    seed: int
+    repeats: int
+    budget: float
+    names: tuple
+
+
+@dataclass(frozen=True)
+class Line:
+    """One route on one size in one direction: times in seconds, memory in bytes."""
+
+    size: routes.Size
+    direction: str
+    route: str
+    chunk: int
+    error: float
+    allowed: float
+    times: timing.Times
+    memory: int | None
+    decoder_pass: float
+    limit: float
+    plain: float | None
+
+    @property
+    def passed(self):
+        """Whether R, backward its gradient, is right; NaN is not."""
+        return self.error <= self.allowed
+
+    @property
+    def rates(self):
+        """What the times mean."""
+        median = self.times.median
+        return {
+            "points_per_second": self.size.batch / median,
+            "multiple_of_decoder_pass": median / self.decoder_pass,
+            "speedup_over_plain_intrinsic": self.plain / median if self.plain else None,
+            "share_of_arithmetic_limit": self.limit / median,
+        }
+
+    def as_dict(self):
+        """Plain data for JSON."""
+        low, high = self.times.spread
+        return {
+            "size": asdict(self.size),
+            "direction": self.direction,
+            "route": self.route,
+            "chunk": self.chunk,
+            "passed": self.passed,
+            "error": self.error if self.error < float("inf") else str(self.error),
+            "allowed": self.allowed,
+            "median_seconds": self.times.median,
+            "min_seconds": low,
+            "max_seconds": high,
+            "repeats": len(self.times.seconds),
+            "peak_bytes": self.memory,
+            "decoder_pass_seconds": self.decoder_pass,
+            "bare_products_seconds": self.limit,
+            **self.rates,
+        }
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    quick: Annotated[bool, typer.Option("--quick", help="Two sizes, few repeats.")] = False,
+    row: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", min=1, max=len(SIZES), help="Only this row of the sizes."),
+    ] = None,
+    size: Annotated[
+        list[str] | None,
+        typer.Option(metavar="d,width,depth,D,batch", help="A size of your own."),
+    ] = None,
+    route: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help=f"Only these: {', '.join(routes.NAMES)}."),
+    ] = None,
+    peers: Annotated[bool, typer.Option("--peers", help="JAX too, where installed.")] = False,
+    dtype: Annotated[Dtype, typer.Option(help="Working precision.")] = Dtype.float32,
+    device: Annotated[str, typer.Option(help="Torch device, such as cpu or cuda.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch on a CPU.")] = None,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="Rounds: at most so many repeats.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and points.")] = 0,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every number.")] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Plot cost against batch size, d and D."),
+    ] = None,
+):
+    """Time every route to the scalar curvature."""
+    console = Console(width=WIDTH)
+    started = time.perf_counter()
+    try:
+        sizes = _sizes(quick, row, size)
+        settings = _settings(quick, repeats, device, dtype, seed, _names(route, peers))
+        _check_files(json, plot)
+    except UsageError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2) from None
+    if threads is not None:
+        torch.set_num_threads(threads)
+    load = _note_load(console)
+    lines, notes = [], {}
+    for chosen in sizes:
+        with console.status(f"{chosen} ..."):
+            measured, unavailable = measure(chosen, settings)
+        _show(console, chosen, measured, unavailable)
+        lines += measured
+        notes[str(chosen)] = unavailable
+    if json is not None:
+        report.write_json(json, _record(lines, notes, load, settings))
+    if plot is not None:
+        _plot(plot, settings)
+    _show_against_peer(console, lines)
+    failed = [line for line in lines if not line.passed]
+    verdict = f"[bold red]FAIL: {len(failed)} of" if failed else "[bold green]PASS: all"
+    taken = time.perf_counter() - started
+    console.print(f"{verdict} {len(lines)} results agree with float64[/] in {taken:.0f} s")
+    raise typer.Exit(1 if failed else 0)
+
+
+# --- what to measure ----------------------------------------------------------------------------
+
+
+def _sizes(quick, row, size):
+    chosen = [SIZES[number - 1] for number in row or ()] + [_own_size(text) for text in size or ()]
+    return chosen or list(SIZES[:2] if quick else SIZES)
+
+
+def _own_size(text):
+    try:
+        numbers = [int(part) for part in text.split(",")]
+        own = routes.Size(*numbers)
+    except (ValueError, TypeError):
+        raise UsageError(
+            f"--size {text!r}: five integers d,width,depth,D,batch such as 2,64,3,784,1024."
+        ) from None
+    if min(numbers) < 1 or own.d < 2 or min(own.width, own.D) < own.d:
+        raise UsageError(f"--size {text!r}: needs 2 <= d <= width, D, and all at least 1.")
+    return own
+
+
+def _names(route, peers):
+    unknown = set(route or ()) - set(routes.NAMES)
+    if unknown:
+        raise UsageError(f"--route {unknown.pop()!r}: there are {', '.join(routes.NAMES)}.")
+    peers = peers or routes.PEER in (route or ())
+    if peers and find_spec("jax") is None:
+        raise UsageError("--peers needs JAX: pip install jax")
+    known = [name for name in routes.NAMES if peers or name != routes.PEER]
+    return tuple(name for name in known if not route or name in route or name == routes.PEER)
+
+
+def _settings(quick, repeats, device, dtype, seed, names):
+    try:
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--device {device!r} is not usable here: {reason}") from error
+    repeats = repeats or (5 if quick else 15)
+    return Settings(device, dtype.torch(), seed, repeats, 1.0 if quick else 5.0, names)
+
+
+def _check_files(json, plot):
+    for option, path in (("--json", json), ("--plot", plot)):
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise UsageError(f"{option}: {path} is not a file in an existing folder.")
+    if plot is not None and find_spec("matplotlib") is None:
+        raise UsageError("--plot needs matplotlib: pip install 'curvcore[plots]'")
+
+
+# --- measuring ----------------------------------------------------------------------------------
+
+
+def measure(size, settings, *, directions=tuple(DIRECTIONS), memory=True):
+    """The Lines of one size, and name -> reason of the routes that are not available."""
+    decoder, z = size.decoder(settings.dtype, settings.device, settings.seed)
+    reference = routes.Reference(size, decoder, z, COMPARED)
+    usable, errors, unavailable = {}, {}, {}
+    for name in settings.names:
+        try:
+            usable[name] = built = routes.build(name, size, decoder, z)
+            errors[name] = _compare(built, reference, settings.dtype, directions)
+        except Exception as error:
+            if name not in (routes.COMPILED, routes.PEER) and not _unknown_option(error):
+                raise
+            usable.pop(name, None)
+            unavailable[name] = _reason(error)
+    lines = []
+    for direction in directions:
+        lines += _timed(size, direction, usable, errors, decoder, z, settings, memory)
+    return lines, unavailable
+
+
+def _compare(route, reference, dtype, directions):
+    """Error and allowance of each direction; these runs are the warm-up too."""
+    errors = {"forward": reference.error(route.forward(), route.formula, dtype)}
+    if "backward" in directions:
+        errors["backward"] = reference.gradient_error(route.backward(), dtype)
+    return errors
+
+
+def _timed(size, direction, usable, errors, decoder, z, settings, memory):
+    tasks = {
+        routes.PASS: lambda: _decoder_pass(decoder, z),
+        routes.LIMIT: routes.bare_products(size, z, backward=direction == "backward"),
+    }
+    tasks |= {name: getattr(route, direction) for name, route in usable.items()}
+    times = timing.interleaved(tasks, settings.device, settings.repeats, settings.budget)
+    plain = times[routes.PLAIN].median if routes.PLAIN in times else None
+    return [
+        Line(
+            size=size,
+            direction=direction,
+            route=name,
+            chunk=route.chunk,
+            error=errors[name][direction][0],
+            allowed=errors[name][direction][1],
+            times=times[name],
+            memory=timing.peak_memory(tasks[name], settings.device)
+            if memory and route.is_torch
+            else None,
+            decoder_pass=times[routes.PASS].median,
+            limit=times[routes.LIMIT].median,
+            plain=plain,
+        )
+        for name, route in usable.items()
+    ]
+
+
+def _decoder_pass(decoder, z):
+    with torch.no_grad():
+        return decoder(z)
+
+
+def _unknown_option(error):
+    return isinstance(error, curvcore.InputError) and "derivatives must be" in str(error)
+
+
+def _reason(error):
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {text}"
+
+
+# --- showing ------------------------------------------------------------------------------------
+
+
+def _note_load(console):
+    """The load average of the last minute; times taken on a busy machine mean little."""
+    if not hasattr(os, "getloadavg"):
+        return None
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        console.print(f"[yellow]The machine is busy (load {load:.1f}): do not trust the times.[/]")
+    return load
+
+
+def _show(console, size, lines, unavailable):
+    for direction, title in DIRECTIONS.items():
+        chosen = [line for line in lines if line.direction == direction]
+        if chosen:
+            console.print(_table(f"{size}: {title}", chosen))
+    for name, reason in unavailable.items():
+        console.print(Text(f"{name} not available: {reason}", style="yellow"))
+    console.print()
+
+
+def _show_against_peer(console, lines):
+    """How many times faster than JAX each route is, in the geometric mean over the sizes."""
+    found = {(line.size, line.direction, line.route): line.times.median for line in lines}
+    ratios = {}
+    for (size, direction, name), median in found.items():
+        peer = found.get((size, direction, routes.PEER))
+        if peer is not None and name != routes.PEER:
+            ratios.setdefault((name, direction), []).append(peer / median)
+    for (name, direction), values in ratios.items():
+        listed = ", ".join(f"{value:.3g}" for value in values)
+        mean = timing.geometric_mean(values)
+        title = f"{name} over {routes.PEER}, {DIRECTIONS[direction]}"
+        console.print(f"{title}: {mean:.3g} in the geometric mean ({listed})")
+
+
+def _table(title, lines):
+    first = lines[0]
+    base = (
+        f"one decoder pass {_duration(first.decoder_pass)}, bare products {_duration(first.limit)}"
+    )
+    table = _empty_table(f"{title}\n{base}")
+    table.add_column("route", no_wrap=True)
+    for column in (
+        "median", "min–max", "points/s", "passes", "speed-up", "limit", "peak MB", "error", "",
+    ):  # fmt: skip
+        table.add_column(column, justify="right", no_wrap=True)
+    for line in lines:
+        table.add_row(*_cells(line))
+    return table
+
+
+def _empty_table(title):
+    return Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD,
+        show_edge=False, pad_edge=False, padding=(0, 1, 0, 0),
+    )  # fmt: skip
+
+
+def _cells(line):
+    rates = line.rates
+    speedup = rates["speedup_over_plain_intrinsic"]
+    verdict = Text("PASS", style="green") if line.passed else Text("FAIL", style="bold red")
+    if not line.passed:
+        return line.route, "", "", "", "", "", "", "", f"{line.error:.0e}", verdict
+    return (
+        line.route,
+        _duration(line.times.median),
+        "–".join(map(_duration, line.times.spread)),
+        f"{rates['points_per_second']:.2g}",
+        f"{rates['multiple_of_decoder_pass']:.3g}",
+        "" if speedup is None else f"{speedup:.3g}",
+        f"{rates['share_of_arithmetic_limit']:.0%}",
+        "" if line.memory is None else f"{line.memory / 1e6:.0f}",
+        f"{line.error:.0e}",
+        verdict,
+    )
+
+
+def _duration(seconds):
+    if seconds >= 1:
+        return f"{seconds:.3g}s"
+    return f"{seconds * 1e3:.3g}ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g}µs"
+
+
+def _record(lines, notes, load, settings):
+    return {
+        "curvcore": curvcore.__version__,
+        "torch": torch.__version__,
+        "python": sys.version.split()[0],
+        "device": _device_name(settings.device),
+        "load_at_start": load,
+        "threads": torch.get_num_threads(),
+        "dtype": str(settings.dtype).removeprefix("torch."),
+        "seed": settings.seed,
+        "passed": all(line.passed for line in lines),
+        "unavailable": notes,
+        "results": [line.as_dict() for line in lines],
+    }
+
+
+def _device_name(device):
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return device
+
+
+def _plot(path, settings):
+    from verification import benchmark_plot  # matplotlib is optional
+
+    benchmark_plot.plot(path, settings)
+
+
+if __name__ == "__main__":
+    app()

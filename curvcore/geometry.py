@@ -212,7 +212,8 @@ class PullbackGeometry:
         smallest = smallest_reciprocal_condition(self.metric.dtype, self.jet.ambient_dimension)
         regular = self.condition_number < 1 / smallest
         for array in self.jet.arrays():
-            regular = regular & torch.isfinite(array.detach()).flatten(1).all(1)
+            total = array.detach().sum(tuple(range(1, array.ndim)))  # one pass, in any layout
+            regular = regular & torch.isfinite(total)
         return ~regular
 
     def _refuse_symbolic_degeneracy(self):

@@ -112,7 +112,7 @@ def _settings(quick, dtype, device, seed):
         reason = str(error).splitlines()[0]
         raise decoders.UsageError(f"--device {device!r} is not usable here: {reason}") from error
     ambients = (None,) if quick else (None, AMBIENT)
-    return Settings(dtype.torch(), device, seed, 16 if quick else 128, ambients)
+    return Settings(dtype.torch(), device, seed, 16 if quick else 64, ambients)
 
 
 def _check_writable(path):

@@ -103,26 +103,29 @@ def test_fails_when_a_formula_is_broken(formula, monkeypatch):
 def test_fails_when_derivatives_are_slightly_wrong(monkeypatch):
     autodiff = PROVIDERS["autodiff"]
 
-    def slightly_wrong(decoder, z, order):
+    def slightly_wrong(decoder, z, order, isometric=False):
         return autodiff(lambda points: decoder(points) * (1 + 1e-6 * points[:, :1]), z, order)
 
     monkeypatch.setitem(PROVIDERS, "autodiff", slightly_wrong)
     outcome = run("--only", "torus", *QUICK)
     assert outcome.exit_code == 1, outcome.output
+    assert "FAIL" in outcome.output
 
 
 def test_nan_does_not_pass(monkeypatch):
-    def nan(decoder, z, order):
+    def nan(decoder, z, order, isometric=False):
         jet = autodiff(decoder, z, order)
         return type(jet)(jet.value, jet.jacobian, jet.hessian * torch.nan, jet.third)
 
     autodiff = PROVIDERS["autodiff"]
     monkeypatch.setitem(PROVIDERS, "autodiff", nan)
-    assert run("--only", "torus", *QUICK).exit_code == 1
+    outcome = run("--only", "torus", *QUICK)
+    assert outcome.exit_code == 1
+    assert "FAIL" in outcome.output
 
 
 def test_disagreement_on_a_decoder_is_found(monkeypatch):
-    def faulty(decoder, z, order):
+    def faulty(decoder, z, order, isometric=False):
         jet = PROVIDERS["autodiff"](decoder, z, order)
         return type(jet)(jet.value, jet.jacobian, 1.001 * jet.hessian, jet.third)
 

@@ -56,7 +56,7 @@ def errors(manifold, *, ambient, derivatives, dtype, device, points, seed):
     )
     reference = Reference(manifold, z)
     for formula in FORMULAS:
-        geometry = curvcore.PullbackGeometry(jet, formula=formula)
+        geometry = curvcore.PullbackGeometry(jet, formula=formula, on_degenerate="nan")
         for quantity in reference.expected:
             computed = _computed(quantity, geometry).to("cpu", torch.float64)
             yield Result(

@@ -40,3 +40,8 @@ def pytest_collection_modifyitems(config, items):
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
+
+
+def pytest_runtest_setup(item):
+    """The same random numbers in every run, whatever ran before."""
+    torch.manual_seed(0)

@@ -18,13 +18,11 @@ from typing import Annotated
 
 import torch
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 import curvcore
-from verification import report, routes, timing
+from verification import benchmark_report, report, routes, timing
+from verification.benchmark_report import DIRECTIONS
 from verification.decoders import UsageError
 
 WIDTH = 100
@@ -37,7 +35,6 @@ SIZES = (
     routes.Size(8, 128, 3, 784, 128),
     routes.Size(2, 128, 3, 12288, 1024),
 )
-DIRECTIONS = {"forward": "forward", "backward": "forward + backward"}
 
 
 class Dtype(StrEnum):
@@ -166,14 +163,14 @@ def main(
     for chosen in sizes:
         with console.status(f"{chosen} ..."):
             measured, unavailable = measure(chosen, settings)
-        _show(console, chosen, measured, unavailable)
+        benchmark_report.show(console, chosen, measured, unavailable)
         lines += measured
         notes[str(chosen)] = unavailable
     if json is not None:
         report.write_json(json, _record(lines, notes, load, settings))
     if plot is not None:
         _plot(plot, settings)
-    _show_against_peer(console, lines)
+    benchmark_report.show_against_peer(console, lines)
     failed = [line for line in lines if not line.passed]
     verdict = f"[bold red]FAIL: {len(failed)} of" if failed else "[bold green]PASS: all"
     taken = time.perf_counter() - started
@@ -304,7 +301,7 @@ def _reason(error):
     return f"{type(error).__name__}: {text}"
 
 
-# --- showing ------------------------------------------------------------------------------------
+# --- recording ----------------------------------------------------------------------------------
 
 
 def _note_load(console):
@@ -315,80 +312,6 @@ def _note_load(console):
     if load > 0.5:
         console.print(f"[yellow]The machine is busy (load {load:.1f}): do not trust the times.[/]")
     return load
-
-
-def _show(console, size, lines, unavailable):
-    for direction, title in DIRECTIONS.items():
-        chosen = [line for line in lines if line.direction == direction]
-        if chosen:
-            console.print(_table(f"{size}: {title}", chosen))
-    for name, reason in unavailable.items():
-        console.print(Text(f"{name} not available: {reason}", style="yellow"))
-    console.print()
-
-
-def _show_against_peer(console, lines):
-    """How many times faster than JAX each route is, in the geometric mean over the sizes."""
-    found = {(line.size, line.direction, line.route): line.times.median for line in lines}
-    ratios = {}
-    for (size, direction, name), median in found.items():
-        peer = found.get((size, direction, routes.PEER))
-        if peer is not None and name != routes.PEER:
-            ratios.setdefault((name, direction), []).append(peer / median)
-    for (name, direction), values in ratios.items():
-        listed = ", ".join(f"{value:.3g}" for value in values)
-        mean = timing.geometric_mean(values)
-        title = f"{name} over {routes.PEER}, {DIRECTIONS[direction]}"
-        console.print(f"{title}: {mean:.3g} in the geometric mean ({listed})")
-
-
-def _table(title, lines):
-    first = lines[0]
-    base = (
-        f"one decoder pass {_duration(first.decoder_pass)}, bare products {_duration(first.limit)}"
-    )
-    table = _empty_table(f"{title}\n{base}")
-    table.add_column("route", no_wrap=True)
-    for column in (
-        "median", "min–max", "points/s", "passes", "speed-up", "limit", "peak MB", "error", "",
-    ):  # fmt: skip
-        table.add_column(column, justify="right", no_wrap=True)
-    for line in lines:
-        table.add_row(*_cells(line))
-    return table
-
-
-def _empty_table(title):
-    return Table(
-        title=title, title_justify="left", box=SIMPLE_HEAD,
-        show_edge=False, pad_edge=False, padding=(0, 1, 0, 0),
-    )  # fmt: skip
-
-
-def _cells(line):
-    rates = line.rates
-    speedup = rates["speedup_over_plain_intrinsic"]
-    verdict = Text("PASS", style="green") if line.passed else Text("FAIL", style="bold red")
-    if not line.passed:
-        return line.route, "", "", "", "", "", "", "", f"{line.error:.0e}", verdict
-    return (
-        line.route,
-        _duration(line.times.median),
-        "–".join(map(_duration, line.times.spread)),
-        f"{rates['points_per_second']:.2g}",
-        f"{rates['multiple_of_decoder_pass']:.3g}",
-        "" if speedup is None else f"{speedup:.3g}",
-        f"{rates['share_of_arithmetic_limit']:.0%}",
-        "" if line.memory is None else f"{line.memory / 1e6:.0f}",
-        f"{line.error:.0e}",
-        verdict,
-    )
-
-
-def _duration(seconds):
-    if seconds >= 1:
-        return f"{seconds:.3g}s"
-    return f"{seconds * 1e3:.3g}ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g}µs"
 
 
 def _record(lines, notes, load, settings):

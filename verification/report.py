@@ -18,7 +18,7 @@ ROUTES = tuple(
 
 def manifold_table(results):
     """One row per manifold, ambient dimension and provider; the worst error over quantities."""
-    table = _table("Catalogue: worst relative error against the textbook")
+    table = empty_table("Catalogue: worst relative error against the textbook")
     table.add_column("manifold", no_wrap=True)
     table.add_column("d→D", justify="right", no_wrap=True)
     table.add_column("jets", no_wrap=True)
@@ -33,7 +33,7 @@ def manifold_table(results):
 
 def decoder_table(results, title):
     """One row per route: the error, and what its rounding analysis allows."""
-    table = _table(title)
+    table = empty_table(title)
     for column in ("jets", "formula", "dtype"):
         table.add_column(column, no_wrap=True)
     for column in ("points", "error in R", "allowed"):
@@ -66,7 +66,8 @@ def write_json(path, record):
         raise
 
 
-def _table(title):
+def empty_table(title):
+    """A table without a frame, under its title."""
     return Table(
         title=title,
         title_justify="left",

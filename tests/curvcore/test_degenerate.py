@@ -154,12 +154,9 @@ def test_non_finite_derivatives_are_degenerate(formula, provider):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("d", [2, 3, 4])
-@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize(("rank", "d"), [(1, 2), (1, 3), (1, 4), (2, 3), (2, 4)])
 def test_a_map_of_too_low_rank_never_gets_a_number(dtype, d, rank):
     """Ψ factors through R^rank: curved or not, no point has a curvature, whatever its rounding."""
-    if rank == d:
-        pytest.skip("full rank")
     generator = torch.Generator().manual_seed(d)
     z = torch.randn(200, d, generator=generator, dtype=torch.float64).to(dtype)
     narrow = torch.randn(d, rank, generator=generator, dtype=torch.float64).to(dtype)

@@ -242,3 +242,9 @@ def test_the_short_cut_takes_a_last_layer_of_low_rank():
     raised = 8 * weight.square().sum(0).mean() * hidden
     scale = raised * geometry.inverse_metric.flatten(1).square().sum(1)
     assert_close(curvcore.scalar_curvature(decoder, z), geometry.scalar, scale=scale)
+
+
+def test_einsum_of_too_many_jets_says_what_to_do():
+    decoder = graph(lambda z: torch.einsum("bi,bi,bi->bi", z, z.sin(), z.cos()))
+    with pytest.raises(MissingRuleError, match=r"at most two operands.*has 3\. Split it"):
+        curvcore.jet(decoder, torch.rand(3, 2), derivatives="fused")

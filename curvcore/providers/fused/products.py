@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from curvcore.providers.fused.jet_tensor import RULES
+from curvcore.providers.fused.jet_tensor import RULES, MissingRuleError
 from curvcore.providers.fused.packing import cross, cross_second
 from curvcore.providers.fused.registry import composite, elementwise, is_jet, named
 
@@ -158,7 +158,10 @@ def _einsum(equation, *operands):
         return _left(lambda a, _: contract(a), operands[places[0]], None)
     if len(places) == 2:
         return bilinear(contract, *(operands[place] for place in places))
-    raise NotImplementedError("einsum of three jets")
+    raise MissingRuleError(
+        f"derivatives='fused' contracts at most two operands that depend on z at a time; einsum "
+        f"{equation!r} has {len(places)}. Split it, or write derivatives='autodiff'."
+    )
 
 
 @composite(F.bilinear)

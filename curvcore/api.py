@@ -9,6 +9,7 @@ from curvcore.jets import Jet
 from curvcore.providers import PROVIDERS
 from curvcore.providers.automatic import automatic_jet
 from curvcore.providers.kinks import one_warning_of_kinks
+from curvcore.providers.outputs import ambient_dimension
 from curvcore.providers.symbolic import symbolic_jet
 from curvcore.validation import (
     check_choice,
@@ -38,10 +39,10 @@ def jet(decoder, z, order=2, *, derivatives="auto", chunk_size=None):
     Raises:
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError.
     """
-    return _derive(decoder, z, order, derivatives, chunk_size)
+    return Jet(*_derive(decoder, z, order, derivatives, chunk_size).arrays())
 
 
-def _derive(decoder, z, order, derivatives, chunk_size, isometric=False):
+def _derive(decoder, z, order, derivatives, chunk_size):
     if order not in (1, 2, 3) or not isinstance(order, int):
         raise InputError(f"order must be 1, 2 or 3; got {order!r}.")
     check_choice("derivatives", derivatives, DERIVATIVES)
@@ -52,15 +53,14 @@ def _derive(decoder, z, order, derivatives, chunk_size, isometric=False):
     provider = automatic_jet if derivatives == "auto" else PROVIDERS[derivatives]
     # Curvature needs every digit of z's dtype.
     with torch.autocast(z.device.type, enabled=False), one_warning_of_kinks():
-        components = check_decoder(decoder, z)
+        check_decoder(decoder, z)
         if len(z) == 0:
-            return _empty_jet(z, order, components)
-        pieces = [
-            provider(decoder, piece, order, isometric).arrays() for piece in _chunks(z, chunk_size)
-        ]
+            return _empty_jet(z, order, ambient_dimension(decoder, z))
+        pieces = [provider(decoder, piece, order) for piece in _chunks(z, chunk_size)]
     if len(pieces) == 1:
-        return Jet(*pieces[0])
-    return Jet(*(torch.cat(arrays) for arrays in zip(*pieces, strict=True)))
+        return pieces[0]
+    kinds = {type(piece) for piece in pieces}
+    return (kinds.pop() if len(kinds) == 1 else Jet).joined(pieces)
 
 
 def pullback(
@@ -92,7 +92,7 @@ def pullback(
     """
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     order = _order_for(formula)
-    derived = jet(decoder, z, order, derivatives=derivatives, chunk_size=chunk_size)
+    derived = _derive(decoder, z, order, derivatives, chunk_size)
     return PullbackGeometry(derived, formula=formula, on_degenerate=on_degenerate)
 
 
@@ -115,7 +115,7 @@ def scalar_curvature(
     order = _order_for(formula)
 
     def scalar(points):
-        derived = _derive(decoder, points, order, derivatives, None, isometric=True)
+        derived = _derive(decoder, points, order, derivatives, None)
         return PullbackGeometry(derived, formula=formula, on_degenerate=on_degenerate).scalar
 
     if chunk_size is None or _is_symbolic(decoder, z):
@@ -136,7 +136,7 @@ def scalar_curvature(
 
 def metric(decoder, z, *, derivatives="auto", chunk_size=None):
     """The pullback metric g (B, d, d) alone: one derivative; arguments as in :func:`pullback`."""
-    derived = jet(decoder, z, 1, derivatives=derivatives, chunk_size=chunk_size)
+    derived = _derive(decoder, z, 1, derivatives, chunk_size)
     return PullbackGeometry(derived).metric
 
 

@@ -86,14 +86,33 @@ def almost_orthonormal(matrix):
     if matrix.dtype in _HALF_PRECISION:
         return tuple(factor.to(matrix.dtype) for factor in almost_orthonormal(matrix.float()))
     scale, correlation = _equilibrate(matrix)
-    factor = torch.linalg.cholesky_ex(correlation).L
-    identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-    inverted = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
+    factor, inverted = _triangular_factor_and_inverse(correlation)
     return inverted.mT / scale[..., :, None], factor.mT * scale[..., None, :]
 
 
+def _triangular_factor_and_inverse(correlation):
+    """L and L⁻¹ with LLᵀ = C, where C has a diagonal of ones."""
+    if correlation.shape[-1] <= _LARGEST_CLOSED_FORM:
+        return _closed_triangular_factor_and_inverse(correlation)
+    factor = torch.linalg.cholesky_ex(correlation).L
+    identity = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
+    return factor, torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
+
+
+def _closed_triangular_factor_and_inverse(correlation):
+    if correlation.shape[-1] == 1:
+        return correlation, 1 / correlation
+    cosine = correlation[..., 1, 0]
+    sine = ((1 - cosine) * (1 + cosine)).sqrt()
+    one, zero = torch.ones_like(cosine), torch.zeros_like(cosine)
+    factor = torch.stack([one, zero, cosine, sine], -1)
+    inverted = torch.stack([one, zero, -cosine / sine, 1 / sine], -1)
+    return factor.unflatten(-1, (2, 2)), inverted.unflatten(-1, (2, 2))
+
+
 def _equilibrate(matrix):
-    scale = torch.diagonal(matrix, dim1=-2, dim2=-1).sqrt()
+    # A strided square root is several times slower than the copy.
+    scale = torch.diagonal(matrix, dim1=-2, dim2=-1).contiguous().sqrt()
     return scale, matrix / (scale[..., :, None] * scale[..., None, :])
 
 

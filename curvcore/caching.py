@@ -24,7 +24,10 @@ class cached_quantity:  # noqa: N801  (a decorator)
         for with_gradient in (True, torch.is_grad_enabled()):
             if (self._name, with_gradient) in cache:
                 return cache[self._name, with_gradient]
-        with torch.autocast(instance.device_type, enabled=False):
+        if torch.is_autocast_enabled(instance.device_type):
+            with torch.autocast(instance.device_type, enabled=False):
+                result = self._compute(instance)
+        else:
             result = self._compute(instance)
         cache[self._name, torch.is_grad_enabled()] = result
         return result

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import torch
 
 from curvcore.arithmetic import almost_orthonormal
-from curvcore.jets import Jet
+from curvcore.jets import Derivatives
+from curvcore.packing import pack, symmetric_square
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,24 @@ class Frame:
         """The frame in which ``metric`` (B, d, d) is the identity up to rounding."""
         return cls(*almost_orthonormal(metric.detach()))
 
-    def jet(self, jet):
-        """The jet of the same map in frame coordinates z = E y: ∂_aΨ = E^i_a ∂_iΨ, ..."""
-        return Jet(*(_lowered(array, self.basis) for array in jet.arrays()))
+    def derivatives(self, derivatives):
+        """Those in frame coordinates z = E y: ∂_aΨ = E^i_a ∂_iΨ, ∂_a∂_bΨ = E^i_a E^j_b ∂_i∂_jΨ."""
+        bases = [self.basis]
+        if derivatives.order > 1:
+            bases.append(symmetric_square(self.basis))
+        levels = map(_lowered, derivatives.levels(), bases)
+        if derivatives.order < 3:
+            return Derivatives(*levels)
+        return Derivatives(*levels, self._third(derivatives.full(3)))
+
+    def _third(self, third):
+        """∂_a∂_b∂_cΨ, packed, from ∂_i∂_j∂_kΨ (B, N, d, d, d)."""
+        for axis in (2, 3, 4):
+            moved = third.movedim(axis, -1)
+            third = (
+                _lowered(moved.flatten(1, -2), self.basis).reshape(moved.shape).movedim(-1, axis)
+            )
+        return pack(third, 3)
 
     def vector(self, vector):
         """Frame components of a tangent vector: v^a = F^a_i v^i, (B, d) or (d,) -> (B, d)."""
@@ -66,9 +82,9 @@ class CoordinateFrame:
 
     volume_density = 1
 
-    def jet(self, jet):
-        """``jet`` itself."""
-        return jet
+    def derivatives(self, derivatives):
+        """``derivatives`` themselves."""
+        return derivatives
 
     def vector(self, vector):
         """``vector`` itself."""
@@ -85,13 +101,9 @@ class CoordinateFrame:
         return christoffel
 
 
-def _lowered(tensor, basis):
-    """T^A_ab.. = E^i_a E^j_b .. T^A_ij.. for T (B, D, d, ..., d), with A last in memory."""
-    tensor = tensor.movedim(1, -1)
-    for axis in range(1, tensor.ndim - 1):
-        transposed = basis.mT.reshape(len(basis), *(1,) * (tensor.ndim - 3), *basis.shape[1:])
-        tensor = (transposed @ tensor.movedim(axis, -2)).movedim(-2, axis)
-    return tensor.movedim(-1, 1)
+def _lowered(level, basis):
+    """T^A_a = E^p_a T^A_p for T (B, N, K) and E (B, K, K), with A last in memory as in jets."""
+    return (basis.mT @ level.mT).mT
 
 
 def _contract(tensor, matrix, rank):

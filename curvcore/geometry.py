@@ -2,16 +2,21 @@
 
 import torch
 
-from curvcore import riemann
+from curvcore import metrics, riemann
 from curvcore.arithmetic import condition_number, determinant, einsum
 from curvcore.caching import cached_quantity
 from curvcore.errors import DegenerateMetricError, InputError
-from curvcore.formulas import Formulas
+from curvcore.formulas import Formulas, check_order
 from curvcore.frames import CoordinateFrame, Frame
 from curvcore.validation import check_choice
 
 FORMULAS = ("gauss", "intrinsic")
 ON_DEGENERATE = ("raise", "nan")
+
+_DEGENERATE_IN_COMPILED = (
+    "The metric is degenerate, or a derivative is not finite, at some points. Run the same without "
+    "torch.compile to see which, or write on_degenerate='nan'."
+)
 
 
 def smallest_reciprocal_condition(dtype, ambient_dimension=1):
@@ -55,11 +60,7 @@ class PullbackGeometry:
         self.jet = jet
 
     def __repr__(self):
-        batch = "symbolic" if self.jet.is_symbolic else f"points={len(self.jet.value)}"
-        return (
-            f"PullbackGeometry({batch}, d={self.jet.dimension}, D={self.jet.ambient_dimension}, "
-            f"formula={self.formula!r})"
-        )
+        return f"PullbackGeometry({self.jet!r}, formula={self.formula!r})"
 
     # --- the jet --------------------------------------------------------------------------------
 
@@ -76,14 +77,15 @@ class PullbackGeometry:
     @property
     def hessian(self):
         """∂_i ∂_j Ψ^a: (B, D, d, d)."""
-        return self._in_coordinates.derivative(2)
+        check_order(self.jet, 2, self.formula)
+        return self.jet.hessian
 
     # --- first order: metric and volume ---------------------------------------------------------
 
     @cached_quantity
     def metric(self):
         """The pullback metric g_ij = ⟨∂_iΨ, ∂_jΨ⟩: (B, d, d)."""
-        return self._in_coordinates.metric
+        return metrics.metric(self._derivatives.jacobian)
 
     @cached_quantity
     def condition_number(self):
@@ -118,12 +120,12 @@ class PullbackGeometry:
     @cached_quantity
     def second_fundamental_form(self):
         """II_ij, the normal part of ∂_i∂_jΨ: (B, D, d, d)."""
-        return self._frame.covariant(self._in_frame.second_fundamental_form, 2)
+        return self._frame.covariant(self._extrinsic.second_fundamental_form, 2)
 
     @cached_quantity
     def mean_curvature(self):
         """The mean curvature vector H = g^{ij} II_ij, not divided by d: (B, D)."""
-        return self._in_frame.mean_curvature
+        return self._extrinsic.mean_curvature
 
     # --- intrinsic curvature --------------------------------------------------------------------
 
@@ -182,39 +184,49 @@ class PullbackGeometry:
     # --- how it is computed ---------------------------------------------------------------------
 
     @cached_quantity
-    def _in_coordinates(self):
-        return Formulas(self.jet, self.formula)
+    def _derivatives(self):
+        """What intrinsic geometry is computed from, in latent coordinates."""
+        return self.jet.isometric_derivatives()
 
     @cached_quantity
     def _in_frame(self):
         """The formulas in the frame, with NaN or an error at degenerate points."""
-        return Formulas(self._frame.jet(self._regular_jet), self.formula)
+        return self._formulas(self._derivatives)
+
+    @cached_quantity
+    def _extrinsic(self):
+        """The same in the ambient space itself."""
+        if self._derivatives.ambient_dimension == self.jet.ambient_dimension:
+            return self._in_frame
+        return self._formulas(self.jet.derivatives())
+
+    def _formulas(self, derivatives):
+        return Formulas(self._frame.derivatives(self._regular(derivatives)), self.formula)
 
     @cached_quantity
     def _frame(self):
         return CoordinateFrame() if self.jet.is_symbolic else Frame.of(self.metric)
 
-    @cached_quantity
-    def _regular_jet(self):
-        """The jet where the metric is regular; elsewhere an error, or NaN without gradient."""
+    def _regular(self, derivatives):
+        """They where the metric is regular; elsewhere an error, or NaN without gradient."""
         if self.jet.is_symbolic:
             self._refuse_symbolic_degeneracy()
-            return self.jet
+            return derivatives
         if self._on_degenerate == "nan":
-            return self.jet.map(lambda array: _nan_where(self._is_degenerate, array))
+            return derivatives.map(lambda array: _nan_where(self._is_degenerate, array))
+        if torch.compiler.is_compiling():
+            torch._assert_async(~self._is_degenerate.any(), _DEGENERATE_IN_COMPILED)
+            return derivatives
         if self._is_degenerate.any():
             points = self._is_degenerate.nonzero()[:, 0]
             raise DegenerateMetricError.at(points, self.condition_number[points])
-        return self.jet
+        return derivatives
 
     @cached_quantity
     def _is_degenerate(self):
-        smallest = smallest_reciprocal_condition(self.metric.dtype, self.jet.ambient_dimension)
-        regular = self.condition_number < 1 / smallest
-        for array in self.jet.arrays():
-            total = array.detach().sum(tuple(range(1, array.ndim)))  # one pass, in any layout
-            regular = regular & torch.isfinite(total)
-        return ~regular
+        ambient_dimension = self._derivatives.ambient_dimension
+        smallest = smallest_reciprocal_condition(self.metric.dtype, ambient_dimension)
+        return ~(self.jet.is_finite() & (self.condition_number < 1 / smallest))
 
     def _refuse_symbolic_degeneracy(self):
         density = determinant(self.metric)
@@ -227,7 +239,7 @@ class PullbackGeometry:
     def _checked(self, name, array, rank):
         """``array`` if it is (B, d, ...) or (d, ...) with ``rank`` axes of length d."""
         shape, d = tuple(getattr(array, "shape", ())), self.jet.dimension
-        batch = () if self.jet.is_symbolic else tuple(self.jet.value.shape[:1])
+        batch = () if self.jet.is_symbolic else tuple(self.metric.shape[:1])
         if shape not in ((d,) * rank, batch + (d,) * rank):
             raise InputError(
                 f"{name} must be (B{', d' * rank}) with d = {d}; got "

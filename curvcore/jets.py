@@ -6,11 +6,11 @@ from typing import Any, Protocol
 import torch
 
 from curvcore.errors import InputError
+from curvcore.packing import pack, unpack
 
 _FIELDS = ("value", "jacobian", "hessian", "third")
 
 
-@dataclass(frozen=True, eq=False)
 class Jet:
     """The k-jet of Ψ: R^d → R^D, k = 1, 2 or 3: its value and derivatives up to order k.
 
@@ -24,33 +24,58 @@ class Jet:
     =============  ==============  ====================
 
     The arrays are torch tensors, or numpy object arrays of exact numbers (see
-    :mod:`curvcore.arithmetic`), then without the batch axis.
+    :mod:`curvcore.arithmetic`), then without the batch axis. Higher derivatives are ``None`` where
+    the jet's order is lower; all are taken to be symmetric.
 
     Raises:
         InputError: the shapes do not belong to one jet.
     """
 
-    value: Any
-    jacobian: Any
-    hessian: Any = None
-    third: Any = None
+    def __init__(self, value, jacobian, hessian=None, third=None):
+        order = 3 if third is not None else 2 if hessian is not None else 1
+        self._arrays = (value, jacobian, hessian, third)[: order + 1]
+        self._check_shapes()
 
-    def __post_init__(self):
-        shape, d = tuple(self.value.shape), self.jacobian.shape[-1]
+    def _check_shapes(self):
+        shape, d = tuple(self.value.shape), self.dimension
         if len(shape) != (1 if self.is_symbolic else 2):
             expected = "(D,)" if self.is_symbolic else "(B, D)"
             raise InputError(f"Jet.value must have shape {expected}; got {shape}.")
-        for order, name in enumerate(_FIELDS[: self.order + 1]):
-            array = getattr(self, name)
-            expected = shape + (d,) * order
+        for rank, (name, array) in enumerate(zip(_FIELDS, self._arrays, strict=False)):
+            expected = shape + (d,) * rank
             if array is None or tuple(array.shape) != expected:
                 got = "nothing" if array is None else tuple(array.shape)
                 raise InputError(f"Jet.{name} must have shape {expected}; got {got}.")
 
+    @classmethod
+    def joined(cls, jets):
+        """The jet at the points of all ``jets``, after one another."""
+        arrays = zip(*(jet.arrays() for jet in jets), strict=True)
+        return Jet(*map(torch.cat, arrays))
+
+    def __repr__(self):
+        batch = "symbolic" if self.is_symbolic else f"points={len(self)}"
+        return f"Jet({batch}, order={self.order}, d={self.dimension}, D={self.ambient_dimension})"
+
+    def __len__(self):
+        return len(self.jacobian)
+
+    value = property(lambda self: self._array(0))
+    jacobian = property(lambda self: self._array(1))
+    hessian = property(lambda self: self._array(2))
+    third = property(lambda self: self._array(3))
+
+    def _array(self, rank):
+        return self.arrays()[rank] if rank <= self.order else None
+
+    def arrays(self):
+        """The arrays held, lowest order first."""
+        return self._arrays
+
     @property
     def order(self):
         """Order of the highest derivative held."""
-        return 3 if self.third is not None else 2 if self.hessian is not None else 1
+        return len(self._arrays) - 1
 
     @property
     def dimension(self):
@@ -65,26 +90,81 @@ class Jet:
     @property
     def is_symbolic(self):
         """Whether the entries are exact numbers in object arrays rather than torch tensors."""
-        return not isinstance(self.value, torch.Tensor)
+        return not isinstance(self.jacobian, torch.Tensor)
 
     @property
     def device_type(self):
         """``"cpu"``, ``"cuda"``, ..."""
-        return "cpu" if self.is_symbolic else self.value.device.type
+        return "cpu" if self.is_symbolic else self.jacobian.device.type
+
+    def is_finite(self):
+        """At which points value and derivatives are finite: (B,)."""
+        return all_finite(self.arrays())
+
+    def derivatives(self):
+        """∇Ψ, ∇²Ψ, ... of this jet, packed."""
+        levels = [pack(array, rank) for rank, array in enumerate(self.arrays())][1:]
+        return Derivatives(*levels)
+
+    def isometric_derivatives(self):
+        """Packed derivatives with the same inner products, in R^N with N ≤ D perhaps smaller.
+
+        They are all that intrinsic geometry sees.
+        """
+        return self.derivatives()
+
+
+@dataclass(frozen=True, eq=False)
+class Derivatives:
+    """∇Ψ, ∇²Ψ, ∇³Ψ, packed: (..., D, d), (..., D, d(d+1)/2), (..., D, d(d+1)(d+2)/6).
+
+    The entries stand in the order of :mod:`curvcore.packing`.
+    """
+
+    jacobian: Any
+    second: Any = None
+    third: Any = None
+
+    @property
+    def order(self):
+        """Order of the highest derivative held."""
+        return len(self.levels())
+
+    @property
+    def dimension(self):
+        """Latent dimension d."""
+        return self.jacobian.shape[-1]
+
+    @property
+    def ambient_dimension(self):
+        """The dimension N of the space that they are vectors in."""
+        return self.jacobian.shape[-2]
+
+    @property
+    def device_type(self):
+        """``"cpu"``, ``"cuda"``, ..."""
+        return self.jacobian.device.type if isinstance(self.jacobian, torch.Tensor) else "cpu"
+
+    def full(self, rank):
+        """All partial derivatives of one order: (..., D, d, ..., d)."""
+        return unpack(self.levels()[rank - 1], self.dimension, rank)
+
+    def levels(self):
+        """The levels held, lowest order first."""
+        return tuple(x for x in (self.jacobian, self.second, self.third) if x is not None)
 
     def map(self, function):
-        """The jet whose arrays are ``function`` of these."""
-        return Jet(*map(function, self.arrays()))
+        """The derivatives whose levels are ``function`` of these."""
+        return Derivatives(*map(function, self.levels()))
 
-    def arrays(self):
-        """The arrays held, lowest order first."""
-        return tuple(getattr(self, name) for name in _FIELDS[: self.order + 1])
+
+def all_finite(arrays):
+    """Where, along axis 0, all entries of all ``arrays`` (B, ...) are finite: (B,)."""
+    totals = [array.detach().sum(tuple(range(1, array.ndim))) for array in arrays]
+    return torch.isfinite(torch.stack(totals)).all(0)
 
 
 class JetProvider(Protocol):
-    """Whatever turns a decoder and latent points z (B, d) into a Jet of the given order.
+    """Whatever turns a decoder and latent points z (B, d) into a Jet of the given order."""
 
-    With ``isometric`` any jet with the same inner products ⟨∂_iΨ, ∂_jΨ⟩, ... will do.
-    """
-
-    def __call__(self, decoder, z, order, isometric=False) -> Jet: ...
+    def __call__(self, decoder, z, order) -> Jet: ...

@@ -9,6 +9,7 @@ code                             mathematics                                    
 ``riemann``                      R_ijkl = S_ik,jl − S_il,jk                       [i, j, k, l]
 ``ricci``                        Ric_jl = g^{ik} R_ijkl                           [j, l]
 ``scalar``                       R = g^{jl} Ric_jl                                []
+``scalar_of_pairs``              R = g^{ij} g^{kl} (S_ij,kl − S_ik,jl)            []
 ===============================  ===============================================  ==============
 
 Signs: the round sphere of radius r has R = d(d−1)/r² > 0. Because II is Ψ_ij less its tangential
@@ -19,6 +20,7 @@ do Carmo, *Riemannian Geometry*, ch. 6, Thm 2.5. Batch axes come first.
 """
 
 from curvcore.arithmetic import einsum
+from curvcore.packing import multiplicities, pack, symmetric_square
 
 
 def second_fundamental_form(jacobian, hessian, christoffel):
@@ -49,6 +51,17 @@ def ricci(inverse_metric, riemann):
 def scalar(inverse_metric, ricci):
     """R = g^{jl} Ric_jl: (...)."""
     return einsum("...jl,...jl->...", inverse_metric, ricci)
+
+
+def scalar_of_pairs(inverse_metric, normal_products):
+    """R = g^{ij} g^{kl} (S_ij,kl − S_ik,jl), the same in fewer steps; S over packed pairs.
+
+    Sums over all indices become sums over pairs i ≤ j, k ≤ l (:mod:`curvcore.packing`).
+    """
+    twice = multiplicities(inverse_metric)
+    trace = pack(inverse_metric, 2) * twice
+    weights = einsum("...p,...q->...pq", trace, trace) - symmetric_square(inverse_metric) * twice
+    return einsum("...pq,...pq->...", weights, normal_products)
 
 
 def bivector(u, v):

@@ -19,23 +19,24 @@ from curvcore.errors import (
 )
 from curvcore.jets import Jet
 from curvcore.providers.kinks import note_kinks
+from curvcore.providers.outputs import ambient_dimension
 from curvcore.providers.primitives import PrimitiveOperations
 from curvcore.providers.witness import check_jet
 
 
-def autodiff_jet(decoder, z, order, isometric=False):
+def autodiff_jet(decoder, z, order):
     """The jet of ``decoder`` at latent points ``z``.
 
     Args:
         decoder: callable (B, d) -> (B, ...) that treats rows independently.
         z: points (B, d), B ≥ 1, of floating dtype.
         order: 1, 2 or 3.
-        isometric: of no use here; see ``fused_jet``.
 
     Returns:
         Jet with the output flattened to D components, differentiable in z and in the parameters.
 
     Raises:
+        DecoderError: the output is not (B, ...) of z's dtype with D ≥ d components.
         RowsNotIndependentError: rows are coupled or random.
         UnsupportedOperationError: an operation has no, or a faulty, nested derivative.
     """
@@ -45,6 +46,7 @@ def autodiff_jet(decoder, z, order, isometric=False):
         # may write to its input.
         return decoder(point[None].clone())[0].reshape(-1)
 
+    ambient_dimension(decoder, z)  # a decoder that cannot be called should fail in its own words
     operations = PrimitiveOperations()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "There is a performance drop")  # known: it is the referee

@@ -8,10 +8,10 @@ from curvcore.providers.fused import MissingRuleError, fused_jet
 from curvcore.providers.kinks import frames_inside_curvcore
 
 
-def automatic_jet(decoder, z, order, isometric=False):
+def automatic_jet(decoder, z, order):
     """``fused_jet``, or ``autodiff_jet`` with a warning where an operation has no rule."""
     try:
-        return fused_jet(decoder, z, order, isometric)
+        return fused_jet(decoder, z, order)
     except MissingRuleError as error:
         warnings.warn(
             f"{error} Now derivatives='autodiff' is used, which is slower.",

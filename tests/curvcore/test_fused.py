@@ -218,9 +218,10 @@ def test_the_short_cut_changes_nothing(formula, dtype):
         decoder = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 200)).to(dtype)
     z = torch.randn(300, 2, generator=torch.Generator().manual_seed(0)).to(dtype)
     order = 3 if formula == "intrinsic" else 2
-    assert fused_jet(decoder, z, order, isometric=True).ambient_dimension == 8
+    jet = fused_jet(decoder, z, order)
+    assert jet.isometric_derivatives().ambient_dimension == 8
     short = curvcore.scalar_curvature(decoder, z, formula=formula)
-    geometry = curvcore.pullback(decoder, z, formula=formula)
+    geometry = curvcore.PullbackGeometry(curvcore.Jet(*jet.arrays()), formula=formula)
     scale = geometry.condition_number * geometry.mean_curvature.square().sum(1)
     assert_close(short, geometry.scalar, scale=scale, factor=300)
     parameters = list(decoder.parameters())[:3]
@@ -237,11 +238,77 @@ def test_the_short_cut_takes_a_last_layer_of_low_rank():
     weight = decoder[2].weight
     weight.data[:, 3:] = 0
     z = torch.randn(300, 2, generator=torch.Generator().manual_seed(0)).double()
-    geometry = curvcore.pullback(decoder, z)
+    geometry = curvcore.PullbackGeometry(curvcore.jet(decoder, z))
     hidden = curvcore.jet(decoder[:2], z).hessian.flatten(1).square().sum(1)
     raised = 8 * weight.square().sum(0).mean() * hidden
     scale = raised * geometry.inverse_metric.flatten(1).square().sum(1)
     assert_close(curvcore.scalar_curvature(decoder, z), geometry.scalar, scale=scale)
+
+
+def short_cut_decoder(*last):
+    layers = [nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 200), *last]
+    return nn.Sequential(*layers).double(), torch.randn(300, 2).double()
+
+
+@pytest.mark.parametrize(
+    "last",
+    [nn.Unflatten(1, (2, 10, 10)), nn.Sequential(nn.Unflatten(1, (20, 10)), nn.Flatten())],
+    ids=["unflatten", "flatten"],
+)
+def test_the_short_cut_looks_through_shapes(last):
+    decoder, z = short_cut_decoder(last)
+    jet = fused_jet(decoder, z, 2)
+    assert jet.isometric_derivatives().ambient_dimension == 8
+    for one, other in zip(jet.arrays(), fused_jet(decoder[:3], z, 2).arrays(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_extrinsic_quantities_come_in_the_ambient_space():
+    decoder, z = short_cut_decoder()
+    short, plain = (
+        curvcore.pullback(decoder, z),
+        curvcore.PullbackGeometry(curvcore.jet(decoder, z)),
+    )
+    for name in ("value", "jacobian", "hessian", "second_fundamental_form", "mean_curvature"):
+        assert getattr(short, name).shape[1] == 200
+        assert_close(getattr(short, name), getattr(plain, name), scale=1e4)
+
+
+def test_a_last_layer_changed_meanwhile_is_noticed():
+    """What is computed late must not mix old and new parameters."""
+    decoder, z = short_cut_decoder()
+    geometry = curvcore.pullback(decoder, z)
+    geometry.scalar  # noqa: B018
+    with torch.no_grad():
+        decoder[2].weight *= 2
+    with pytest.raises(curvcore.InputError, match=r"changed in place.*make it anew"):
+        geometry.hessian  # noqa: B018
+
+
+def test_gradients_reach_what_was_looked_at_without_them():
+    decoder, z = short_cut_decoder()
+    geometry = curvcore.pullback(decoder, z)
+    with torch.no_grad():
+        assert not geometry.value.requires_grad
+        assert not geometry.metric.requires_grad
+    assert geometry.value.requires_grad
+    assert geometry.metric.requires_grad
+
+
+@pytest.mark.parametrize("number", [torch.nan, torch.inf])
+@pytest.mark.parametrize("parameter", ["weight", "bias"])
+def test_a_last_layer_that_is_not_finite_makes_all_points_degenerate(parameter, number):
+    decoder, z = short_cut_decoder()
+    getattr(decoder[2], parameter).data[3] = number
+    assert curvcore.scalar_curvature(decoder, z, on_degenerate="nan").isnan().all()
+
+
+def test_chunks_keep_the_short_cut():
+    decoder, z = short_cut_decoder()
+    whole, pieces = (curvcore.pullback(decoder, z, chunk_size=n) for n in (None, 70))
+    assert pieces.jet.isometric_derivatives().ambient_dimension == 8
+    assert_close(pieces.value, whole.value)
+    assert_close(pieces.scalar, whole.scalar, scale=whole.condition_number * 1e3)
 
 
 def test_einsum_of_too_many_jets_says_what_to_do():

@@ -74,7 +74,7 @@ def test_auto_is_a_provider():
 
 def test_repr_says_what_it_is():
     text = repr(curvcore.pullback(ring_torus(), Z, formula="intrinsic"))
-    assert text == "PullbackGeometry(points=3, d=2, D=3, formula='intrinsic')"
+    assert text == "PullbackGeometry(Jet(points=3, order=3, d=2, D=3), formula='intrinsic')"
 
 
 # --- sectional curvature --------------------------------------------------------------------------

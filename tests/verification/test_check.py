@@ -103,7 +103,7 @@ def test_fails_when_a_formula_is_broken(formula, monkeypatch):
 def test_fails_when_derivatives_are_slightly_wrong(monkeypatch):
     autodiff = PROVIDERS["autodiff"]
 
-    def slightly_wrong(decoder, z, order, isometric=False):
+    def slightly_wrong(decoder, z, order):
         return autodiff(lambda points: decoder(points) * (1 + 1e-6 * points[:, :1]), z, order)
 
     monkeypatch.setitem(PROVIDERS, "autodiff", slightly_wrong)
@@ -113,7 +113,7 @@ def test_fails_when_derivatives_are_slightly_wrong(monkeypatch):
 
 
 def test_nan_does_not_pass(monkeypatch):
-    def nan(decoder, z, order, isometric=False):
+    def nan(decoder, z, order):
         jet = autodiff(decoder, z, order)
         return type(jet)(jet.value, jet.jacobian, jet.hessian * torch.nan, jet.third)
 
@@ -125,7 +125,7 @@ def test_nan_does_not_pass(monkeypatch):
 
 
 def test_disagreement_on_a_decoder_is_found(monkeypatch):
-    def faulty(decoder, z, order, isometric=False):
+    def faulty(decoder, z, order):
         jet = PROVIDERS["autodiff"](decoder, z, order)
         return type(jet)(jet.value, jet.jacobian, 1.001 * jet.hessian, jet.third)
 

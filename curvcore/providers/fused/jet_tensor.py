@@ -8,7 +8,7 @@ import torch
 from torch.overrides import resolve_name
 
 from curvcore.errors import UnsupportedOperationError
-from curvcore.providers.fused.packing import level_sizes, split_levels
+from curvcore.providers.fused.product_rules import level_sizes, split_levels
 
 RULES = {}
 
@@ -22,7 +22,7 @@ class JetTensor:
 
     Attributes:
         value: x, (B, ...).
-        channels: packed derivatives (K, B, ...) of :mod:`curvcore.providers.fused.packing`, up to
+        channels: packed derivatives (K, B, ...) of :mod:`curvcore.packing`, up to
             the last level that is not structurally zero. A batch axis of length one says that they
             are the same at all points.
         d: latent dimension.
@@ -53,17 +53,47 @@ class JetTensor:
         A decoder's last layer often is one; curvature then needs only the inner products that it
         leads to (:mod:`curvcore.providers.fused.readout`).
         """
-        image = JetTensor(self.value, self.channels, self.d, self.order)
-        image._computed, image.pending = None, (self, affine_map)
-        image._shape = torch.Size((*self.shape[:-1], affine_map.output_dimension))
+        return self._pending((self, affine_map), (*self.shape[:-1], affine_map.output_dimension))
+
+    def reshaped(self, shape):
+        """The same pending image in another shape (B, ...)."""
+        return self._pending(self.pending, shape)
+
+    def _pending(self, pending, shape):
+        image = JetTensor.__new__(JetTensor)
+        image.d, image.order, image.pending = self.d, self.order, pending
+        image._computed, image._shape = None, torch.Size(shape)
         return image
+
+    @property
+    def is_pending(self):
+        """Whether this is the image of a layer that was not computed."""
+        return self.pending is not None and self._computed is None
+
+    @classmethod
+    def joined(cls, jets):
+        """All points of ``jets``, the outputs of one decoder, after one another."""
+        first = jets[0]
+        if first.pending is not None:
+            source = cls.joined([jet.pending[0] for jet in jets])
+            shape = (len(source), *first.shape[1:])
+            return source._pending((source, first.pending[1]), shape)
+        value = torch.cat([jet.value for jet in jets])
+        return first.like(value, torch.cat([jet.all_channels() for jet in jets], dim=1))
 
     def _compute(self):
         if self._computed is None:
             source, affine_map = self.pending
+            value = affine_map.of_value(source.value)
             channels = affine_map.of_channels(source.channels)
-            self._computed = affine_map.of_value(source.value), channels
+            rows = channels.shape[:2]
+            self._computed = value.reshape(self._shape), channels.reshape(*rows, *self._shape[1:])
         return self._computed
+
+    @property
+    def _source(self):
+        """A tensor of the same dtype and device, computed already."""
+        return self.pending[0].value if self.is_pending else self.value
 
     value = property(lambda self: self._compute()[0])
     channels = property(lambda self: self._compute()[1])
@@ -106,8 +136,8 @@ class JetTensor:
 
     shape = property(lambda self: self._shape)
     ndim = property(lambda self: len(self._shape))
-    dtype = property(lambda self: self.value.dtype)
-    device = property(lambda self: self.value.device)
+    dtype = property(lambda self: self._source.dtype)
+    device = property(lambda self: self._source.device)
     T = property(lambda self: self.permute(*reversed(range(self.ndim))))
     mT = property(lambda self: self.transpose(-2, -1))  # noqa: N815  (torch's name)
     is_nested = False

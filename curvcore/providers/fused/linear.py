@@ -10,6 +10,7 @@ from curvcore.providers.fused.registry import (
     composite,
     is_jet,
     linear,
+    linear_rule,
     named,
     rowwise,
     rowwise_linear,
@@ -58,7 +59,7 @@ rowwise_linear(
 # --- shapes and sums ----------------------------------------------------------------------------
 
 linear(
-    *named("reshape", "view", "flatten", "unflatten", "ravel"),
+    *named("ravel"),
     *named("squeeze", "unsqueeze", "expand", "broadcast_to", "repeat", "tile", "repeat_interleave"),
     *named("transpose", "swapaxes", "swapdims", "permute", "movedim", "moveaxis", "t", "adjoint"),
     *named("__getitem__", "narrow", "select", "index_select", "take_along_dim", "gather"),
@@ -76,6 +77,24 @@ linear(
         for m in ("", "2", "n")
     ),
 )
+
+
+def _reshaping(function):
+    at_once = linear_rule(function)
+
+    def rule(x, *args, **kwargs):
+        """A layer that is not computed yet need not be, as long as rows stay rows."""
+        if x.is_pending:
+            shape = function(torch.empty(x.shape, device="meta"), *args, **kwargs).shape
+            if x.pending[0].ndim == 2 and shape[0] == x.shape[0]:
+                return x.reshaped(shape)
+        return at_once(x, *args, **kwargs)
+
+    return rule
+
+
+for _function in named("reshape", "view", "flatten", "unflatten"):
+    composite(_function)(_reshaping(_function))
 
 
 @composite(*named("to", "type_as"))

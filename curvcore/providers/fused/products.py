@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from curvcore.providers.fused.jet_tensor import RULES, MissingRuleError
-from curvcore.providers.fused.packing import cross, cross_second
+from curvcore.providers.fused.product_rules import cross, cross_second
 from curvcore.providers.fused.registry import composite, elementwise, is_jet, named
 
 

@@ -23,6 +23,13 @@ class AffineMap:
         """D."""
         return self.weight.shape[0]
 
+    def versions(self):
+        """Numbers that change when the parameters are changed in place."""
+        if torch.compiler.is_compiling():
+            return ()  # a graph reads its parameters in one go
+        parameters = (self.weight,) if self.bias is None else (self.weight, self.bias)
+        return tuple(parameter._version for parameter in parameters)
+
     def of_value(self, value):
         """W x + b."""
         return F.linear(value, self.weight, self.bias)
@@ -44,11 +51,13 @@ class AffineMap:
         """L (h, h) with LLᵀ = WᵀW.
 
         In float64, so that nothing of float32 is lost by squaring W. The diagonal is raised by
-        rounding errors' size, h eps tr(WᵀW), lest a W of lower rank breaks the factorisation.
+        rounding errors' size, h eps tr(WᵀW), lest a W of lower rank breaks the factorisation; NaN,
+        hence degenerate points, where it breaks all the same (a W that is not finite).
         """
         weight = self.weight.double()
         gram = weight.mT @ weight
         inputs = gram.shape[0]
         rounding = inputs * torch.finfo(gram.dtype).eps * gram.detach().diagonal().mean()
         identity = torch.eye(inputs, dtype=gram.dtype, device=gram.device)
-        return torch.linalg.cholesky(gram + rounding * identity).to(self.weight.dtype)
+        factor, failed = torch.linalg.cholesky_ex(gram + rounding * identity)
+        return torch.where(failed == 0, factor, torch.nan).to(self.weight.dtype)

@@ -31,8 +31,8 @@ from itertools import islice
 
 import torch
 
+from curvcore.providers.fused.chain_rule import compose
 from curvcore.providers.fused.jet_tensor import RULES, JetTensor
-from curvcore.providers.fused.packing import cross_second, cube, square
 
 
 def named(*names):
@@ -69,7 +69,7 @@ def elementwise(*functions):
 def linear(*functions):
     """Declare functions linear in their first argument, whatever they do to axis 0."""
     for function in functions:
-        RULES[function] = _linear_rule(function)
+        RULES[function] = linear_rule(function)
 
 
 def rowwise_linear(*functions):
@@ -79,44 +79,17 @@ def rowwise_linear(*functions):
 
 
 def _chain_rule(function, derivatives):
-    """y_i = f' x_i;  y_ij = f' x_ij + f'' x_i x_j;  y_ijk = f' x_ijk + f'' (x_ij x_k + …) + ….
-
-    The last term is f''' x_i x_j x_k, Faà di Bruno's formula.
-    """
-
     def rule(x, *args, **kwargs):
         value = function(x.value, *args, **kwargs)
         factors = islice(derivatives(x.value, value, *args, **kwargs), x.order)
-        return x.like(value, torch.cat(compose(tuple(factors), x.levels, x.order)))
+        return x.like(value, compose(tuple(factors), x))
 
     return rule
 
 
-def compose(factors, levels, order):
-    """The levels of f∘x from the derivatives of f and the levels of x, zeros left out."""
-    f1, f2, f3 = (*factors, *(None,) * (3 - len(factors)))
-    first, second, third = (*levels, *(None,) * (3 - len(levels)))
-    composed = [f1 * first]
-    if order > 1:
-        pairs = None if f2 is None else square(first)
-        composed.append(_sum_of_products((f1, second), (f2, pairs)))
-    if order > 2:
-        mixed = None if f2 is None or second is None else cross_second(second, first)
-        triples = None if f3 is None else cube(first)
-        composed.append(_sum_of_products((f1, third), (f2, mixed), (f3, triples)))
-    return [level for level in composed if level is not None]
+def linear_rule(function):
+    """The rule of a function linear in its first argument: it maps every channel."""
 
-
-def _sum_of_products(*products):
-    """Σ factor · channels over the pairs in which neither is None; None if there is no such."""
-    total = None
-    for factor, channels in products:
-        if factor is not None and channels is not None:
-            total = factor * channels if total is None else torch.addcmul(total, factor, channels)
-    return total
-
-
-def _linear_rule(function):
     def rule(x, *args, **kwargs):
         value = function(x.value, *args, **kwargs)
         channels = torch.vmap(lambda channel: function(channel, *args, **kwargs))(

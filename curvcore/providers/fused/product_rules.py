@@ -1,59 +1,34 @@
-"""Symmetric packing of derivatives, and the product rules on packed channels.
+"""The product rules on packed derivatives.
 
 The derivatives of a quantity x are stacked on a leading axis as channels: first x_i, then x_ij with
-i ≤ j, then x_ijk with i ≤ j ≤ k, each level in lexicographic order: d, d(d+1)/2 and d(d+1)(d+2)/6
-of them. In that order the pairs (j, k) with i ≤ j are a tail of all pairs, and the triples that
-begin with i are that tail once more, so every product below is made of slices: a loop over the d
-directions, none over points or pairs, and no index tensors.
+i ≤ j, then x_ijk with i ≤ j ≤ k, in the order of :mod:`curvcore.packing`. In that order the pairs
+(j, k) with i ≤ j are a tail of all pairs, and the triples that begin with i are that tail once
+more, so every product below is made of slices: a loop over the d directions, none over points or
+pairs, and no index tensors.
 """
 
-from math import comb
-
 import torch
+
+from curvcore.packing import count
 
 
 def level_sizes(d, order):
     """Number of channels of the levels 1, ..., order."""
-    return [comb(d + k - 1, k) for k in range(1, order + 1)]
+    return [count(d, k) for k in range(1, order + 1)]
 
 
 def split_levels(channels, d):
     """The levels of a stack of channels: (first,), (first, second) or (first, second, third)."""
     sizes, total = [], 0
     while total < channels.shape[0]:
-        sizes.append(comb(d + len(sizes), len(sizes) + 1))
+        sizes.append(count(d, len(sizes) + 1))
         total += sizes[-1]
     return channels.split(sizes)
 
 
-def unpack(level, d, rank):
-    """The full symmetric tensor of a packed level: (channels, ...) -> (..., d, ..., d)."""
-    index = torch.tensor(_positions(d, rank), device=level.device)
-    return level[index].movedim(tuple(range(rank)), tuple(range(-rank, 0)))
-
-
-def _positions(d, rank):
-    """Nested list [i][j]...: where the channel with sorted indices i, j, ... stands."""
-    order = {indices: n for n, indices in enumerate(_sorted_indices(d, rank))}
-
-    def nested(prefix):
-        if len(prefix) == rank:
-            return order[tuple(sorted(prefix))]
-        return [nested((*prefix, i)) for i in range(d)]
-
-    return nested(())
-
-
-def _sorted_indices(d, rank, start=0):
-    if rank == 0:
-        return [()]
-    return [(i, *rest) for i in range(start, d) for rest in _sorted_indices(d, rank - 1, start=i)]
-
-
 def pairs_from(second, d, i):
     """The channels x_jk with i ≤ j ≤ k: the last ones of ``second``."""
-    count = comb(d - i + 1, 2)
-    return second[second.shape[0] - count :]
+    return second[second.shape[0] - count(d - i, 2) :]
 
 
 def row(second, d, i):

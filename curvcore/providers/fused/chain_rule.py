@@ -1,0 +1,113 @@
+"""The chain rule for f(x) entry by entry, on packed derivatives: Faà di Bruno's formula.
+
+y_i = f' x_i;  y_ij = f' x_ij + f'' x_i x_j;
+y_ijk = f' x_ijk + f'' (x_ij x_k + …) + f''' x_i x_j x_k.
+"""
+
+import torch
+from torch.autograd import Function
+
+from curvcore.packing import count
+from curvcore.providers.fused.product_rules import cross, cross_second, cube, square
+
+
+def compose(factors, x):
+    """The channels of f∘x from the derivatives f', f'', ... at x.value, zeros left out."""
+    by_hand = x.order == 2 and len(factors) == 2 and not x.channels.is_complex()
+    if by_hand and not torch.compiler.is_compiling():  # a compiler fuses the plain form as well
+        return _SecondOrder.apply(x.channels, *factors, x.d)
+    return torch.cat(_levels(factors, x.levels, x.order))
+
+
+def _levels(factors, levels, order):
+    f1, f2, f3 = (*factors, *(None,) * (3 - len(factors)))
+    first, second, third = (*levels, *(None,) * (3 - len(levels)))
+    composed = [f1 * first]
+    if order > 1:
+        pairs = None if f2 is None else square(first)
+        composed.append(_sum_of_products((f1, second), (f2, pairs)))
+    if order > 2:
+        mixed = None if f2 is None or second is None else cross_second(second, first)
+        triples = None if f3 is None else cube(first)
+        composed.append(_sum_of_products((f1, third), (f2, mixed), (f3, triples)))
+    return [level for level in composed if level is not None]
+
+
+def _sum_of_products(*products):
+    """Σ factor · channels over the pairs in which neither is None; None if there is no such."""
+    total = None
+    for factor, channels in products:
+        if factor is not None and channels is not None:
+            total = factor * channels if total is None else torch.addcmul(total, factor, channels)
+    return total
+
+
+class _SecondOrder(Function):
+    """``_levels`` at order two, written into one tensor without temporaries, and its adjoint."""
+
+    @staticmethod
+    def forward(channels, f1, f2, d):
+        composed = f1.new_empty((d + count(d, 2), *f1.shape))
+        first, second = channels[:d], channels[d:]
+        torch.mul(first, f1, out=composed[:d])
+        curved, done = f2 * first, d
+        for i in range(d):
+            torch.mul(curved[i], first[i:], out=composed[done : done + d - i])
+            done += d - i
+        if len(second):
+            composed[d:].addcmul_(second, f1)
+        return composed
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        *tensors, ctx.d = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (channels, f1, f2), d = ctx.saved_tensors, ctx.d
+        first, second = channels[:d], channels[d:]
+        of_first, of_second = gradient[:d], gradient[d:]
+        slopes = _slopes(of_second, first)
+        to_channels = torch.addcmul(of_first * f1, slopes, f2)
+        to_f1 = (of_first * first).sum(0)
+        to_f2 = (slopes * first).sum(0) / 2
+        if len(second):
+            to_channels = torch.cat([to_channels, of_second * f1])
+            to_f1 = to_f1 + (of_second * second).sum(0)
+        return to_channels.sum_to_size(channels.shape), to_f1, to_f2, None
+
+    @staticmethod
+    def jvp(ctx, channels_t, f1_t, f2_t, _):
+        (channels, f1, f2), d = ctx.saved_tensors, ctx.d
+        first, first_t = channels[:d], channels_t[:d]
+        second_t = f2_t * square(first) + f2 * cross(first, first_t)
+        if len(channels) > d:
+            second_t = second_t + f1_t * channels[d:] + f1 * channels_t[d:]
+        return torch.cat([f1_t * first + f1 * first_t, second_t])
+
+    @staticmethod
+    def vmap(info, in_dims, channels, f1, f2, d):
+        """The new axis goes before that of the points."""
+        size, axes = info.batch_size, (1, 0, 0)
+        channels, f1, f2 = (
+            tensor.unsqueeze(axis).expand(*tensor.shape[:axis], size, *tensor.shape[axis:])
+            if dim is None
+            else tensor.movedim(dim, axis)
+            for tensor, dim, axis in zip((channels, f1, f2), in_dims, axes, strict=False)
+        )
+        return _SecondOrder.apply(channels, f1, f2, d), 1
+
+
+def _slopes(pairs, x):
+    """The derivative of Σ_{i≤j} g_ij x_i x_j in x_k, from g = ``pairs``."""
+    d = len(x)
+    slopes, start = pairs[:d] * x[:1], 0
+    for i in range(d):
+        row = pairs[start : start + d - i]
+        start += d - i
+        if i:
+            slopes[i:].add_(row * x[i])
+        slopes[i].add_((row * x[i:]).sum(0))
+    return slopes

@@ -1,0 +1,43 @@
+"""Checks of what a decoder returns."""
+
+import torch
+
+from curvcore.errors import DecoderError
+from curvcore.providers.primitives import PrimitiveOperations, call_plainly
+
+
+def ambient_dimension(decoder, z):
+    """D, from calling the decoder on the first point; raises what :func:`check_output` does."""
+    rows = z.detach()[:1].clone()
+    with torch.no_grad(), PrimitiveOperations():
+        output = call_plainly(decoder, rows)
+    check_output(output, rows, torch.Tensor)
+    return output.shape[1:].numel()
+
+
+def check_output(output, rows, kind):
+    """Raise DecoderError unless ``output`` of type ``kind`` can be the image of ``rows``."""
+    if not isinstance(output, kind):
+        raise DecoderError(
+            f"decoder must return one tensor (B, ...); got {type(output).__name__}. "
+            "Wrap it: lambda z: decoder(z)[0], or decoder(z).sample."
+        )
+    shape = tuple(output.shape)
+    if output.ndim < 2 or output.shape[0] != len(rows):
+        raise DecoderError(
+            f"decoder must map z (B, d) to (B, ...); z {tuple(rows.shape)} gave {shape}. "
+            "Keep the batch axis first and at least one axis after it."
+        )
+    if not output.dtype.is_floating_point:
+        raise DecoderError(f"decoder must return real floating point; got {output.dtype}.")
+    if output.dtype != rows.dtype:
+        raise DecoderError(
+            f"decoder must return the dtype of z, {rows.dtype}; got {output.dtype}. "
+            f"Write lambda z: decoder(z).to(z.dtype), or remove the conversion."
+        )
+    components = output.shape[1:].numel()
+    if components < rows.shape[1]:
+        raise DecoderError(
+            f"A decoder with D = {components} outputs cannot immerse d = {rows.shape[1]} latent "
+            "coordinates: its metric is degenerate everywhere. D ≥ d is needed."
+        )

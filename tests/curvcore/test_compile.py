@@ -1,0 +1,94 @@
+"""torch.compile of the public functions in one graph."""
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+import curvcore
+from tests.support.tolerance import assert_close
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),  # of torch's compiler about itself
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+# Without the code generator: the same graph, and the same refusal of graph breaks, in a second.
+compiled = torch.compile(fullgraph=True, backend="aot_eager")
+QUANTITIES = (
+    "value", "jacobian", "hessian", "metric", "inverse_metric", "volume_density", "christoffel",
+    "second_fundamental_form", "mean_curvature", "riemann", "ricci", "scalar", "condition_number",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def fresh_compiler():
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+def decoder_and_points(d=2, points=30):
+    network = nn.Sequential(
+        nn.Linear(d, 8), nn.SiLU(), nn.Linear(8, 8), nn.LayerNorm(8), nn.Tanh(), nn.Linear(8, 40)
+    )
+    return network.double(), torch.randn(points, d, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("d", "formula"),
+    [(2, "gauss"), (3, "gauss"), pytest.param(2, "intrinsic", marks=pytest.mark.slow)],
+)
+def test_scalar_curvature_and_its_gradient(d, formula):
+    decoder, z = decoder_and_points(d)
+
+    def scalar(z):
+        return curvcore.scalar_curvature(decoder, z, formula=formula, derivatives="fused")
+
+    eager, graph = scalar(z), compiled(scalar)(z)
+    scale = 1e3 * (1 + eager.detach().abs().max())
+    assert_close(graph, eager, scale=scale)
+    parameters = list(decoder.parameters())[:-1]
+    one, other = (torch.autograd.grad(r.sum(), parameters) for r in (graph, eager))
+    for a, b in zip(one, other, strict=True):
+        assert_close(a, b, scale=scale * (1 + b.abs().max()))
+
+
+def test_the_whole_geometry():
+    decoder, z = decoder_and_points()
+
+    def everything(z):
+        geometry = curvcore.pullback(decoder, z)
+        return [getattr(geometry, name) for name in QUANTITIES]
+
+    for name, one, other in zip(QUANTITIES, compiled(everything)(z), everything(z), strict=True):
+        assert_close(one, other, scale=1e3 * (1 + other.detach().abs().max())), name
+
+
+def test_degenerate_points_stop_the_graph_or_are_nan():
+    def line(z):
+        return torch.cat([z[:, :1], z[:, :1] ** 2, 2 * z[:, :1]], 1)
+
+    z = torch.randn(3, 2)
+    with pytest.raises(RuntimeError, match=r"metric is degenerate.*on_degenerate='nan'"):
+        compiled(lambda z: curvcore.scalar_curvature(line, z))(z)
+    nan = compiled(lambda z: curvcore.scalar_curvature(line, z, on_degenerate="nan"))(z)
+    assert nan.isnan().all()
+
+
+def test_points_that_are_not_finite_stop_the_graph():
+    decoder, z = decoder_and_points()
+    z[3, 1] = torch.inf
+    with pytest.raises(RuntimeError, match="not finite"):
+        compiled(lambda z: curvcore.scalar_curvature(decoder, z))(z)
+
+
+@pytest.mark.slow
+def test_generated_code():
+    """The default backend, which writes and builds C++."""
+    decoder, z = decoder_and_points()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        graph = torch.compile(lambda z: curvcore.scalar_curvature(decoder, z), fullgraph=True)(z)
+    eager = curvcore.scalar_curvature(decoder, z)
+    assert_close(graph, eager, scale=1e3 * (1 + eager.detach().abs().max()))

@@ -57,25 +57,24 @@ def condition_number(matrix):
 
     1 for a diagonal matrix; infinite where ``matrix`` is singular, indefinite or not finite.
     """
-    matrix = matrix.detach()
-    _, correlation = _equilibrate(matrix)
-    usable = torch.isfinite(correlation).all(-1).all(-1)
-    identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-    correlation = torch.where(usable[..., None, None], correlation, identity)
+    _, correlation = _equilibrate(matrix.detach())
     smallest, largest = _extreme_eigenvalues(correlation)
-    return torch.where(usable & (smallest > 0), largest / smallest, torch.inf)
+    return torch.where(smallest > 0, largest / smallest, torch.inf)
 
 
 def _extreme_eigenvalues(correlation):
-    """The least and the greatest eigenvalue of symmetric matrices with unit diagonal."""
+    """The least and the greatest eigenvalue of symmetric matrices with unit diagonal, or NaN."""
     d = correlation.shape[-1]
     if d <= 2:
+        one = correlation[..., 0, 0] * correlation[..., -1, -1]  # or NaN
         offset = correlation[..., 0, -1].abs() * (d - 1)
-        return 1 - offset, 1 + offset
+        return one - offset, one + offset
     if correlation.dtype in _HALF_PRECISION:
         correlation = correlation.float()
-    eigenvalues = torch.linalg.eigvalsh(correlation)
-    return eigenvalues[..., 0], eigenvalues[..., -1]
+    finite = torch.isfinite(correlation).flatten(-2).all(-1)
+    identity = torch.eye(d, dtype=correlation.dtype, device=correlation.device)
+    eigenvalues = torch.linalg.eigvalsh(torch.where(finite[..., None, None], correlation, identity))
+    return torch.where(finite, eigenvalues[..., 0], torch.nan), eigenvalues[..., -1]
 
 
 def almost_orthonormal(matrix):
@@ -117,6 +116,10 @@ def _equilibrate(matrix):
 
 
 def _inverse_of_correlation(matrix):
+    if matrix.shape[-1] == 2:
+        first, offset, last = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 1, 1]
+        adjugate = torch.stack([last, -offset, -offset, first], -1).unflatten(-1, (2, 2))
+        return adjugate / (first * last - offset * offset)[..., None, None]
     if matrix.shape[-1] <= _LARGEST_CLOSED_FORM:
         adjugate, determinant_ = _adjugate_and_determinant(matrix)
         return adjugate / determinant_[..., None, None]

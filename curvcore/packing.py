@@ -11,6 +11,9 @@ from math import comb
 import numpy as np
 import torch
 
+# Up to so many entries, taking them one by one is faster than indexing by a list.
+_FEW = 16
+
 
 def count(d, rank):
     """How many entries of a symmetric tensor of this rank on R^d are distinct."""
@@ -19,16 +22,16 @@ def count(d, rank):
 
 def pack(tensor, rank):
     """The distinct entries of a tensor symmetric in its last ``rank`` axes: (..., count)."""
-    d = tensor.shape[-1]
     if rank < 2:
         return tensor
-    return tensor[(..., *map(list, zip(*_sorted_indices(d, rank), strict=True)))]
+    return _entries(tensor, *zip(*_sorted_indices(tensor.shape[-1], rank), strict=True))
 
 
 def unpack(packed, d, rank):
     """The full tensor (..., d, ..., d) of packed entries (..., count)."""
-    flat = packed[..., _positions(d, rank)]
-    return flat.reshape(*packed.shape[:-1], *(d,) * rank)
+    place = {indices: n for n, indices in enumerate(_sorted_indices(d, rank))}
+    row_major = [place[tuple(sorted(indices))] for indices in product(range(d), repeat=rank)]
+    return _take(packed, row_major).reshape(*packed.shape[:-1], *(d,) * rank)
 
 
 def symmetric_square(matrix):
@@ -36,9 +39,9 @@ def symmetric_square(matrix):
 
     H_ab = E^i_a E^j_b H_ij reads, over packed pairs, H_ab = Σ_{i≤j} (Sym² E)^ij_ab H_ij.
     """
-    first, second = (list(axis) for axis in zip(*_sorted_indices(matrix.shape[-1], 2), strict=True))
-    upper, lower = matrix[..., first, :], matrix[..., second, :]
-    twice = upper[..., first] * lower[..., second] + lower[..., first] * upper[..., second]
+    first, second = zip(*_sorted_indices(matrix.shape[-1], 2), strict=True)
+    upper, lower = (_take(matrix.swapaxes(-2, -1), i).swapaxes(-2, -1) for i in (first, second))
+    twice = _take(upper, first) * _take(lower, second) + _take(lower, first) * _take(upper, second)
     return twice / (3 - multiplicities(matrix))[:, None]
 
 
@@ -50,13 +53,29 @@ def multiplicities(matrix):
     return np.array(counts, dtype=object)
 
 
+def _entries(tensor, *indices):
+    """The entries at ``indices``, a sequence for each of the last axes: (..., how many)."""
+    d, rank = tensor.shape[-1], len(indices)
+    positions = [
+        sum(i * d**k for k, i in enumerate(reversed(n))) for n in zip(*indices, strict=True)
+    ]
+    return _take(tensor.reshape(*tensor.shape[:-rank], d**rank), positions)
+
+
+def _take(array, positions):
+    """array[..., positions], in the way that is fastest and right."""
+    if not isinstance(array, torch.Tensor):
+        return array[..., list(positions)]
+    if len(positions) <= _FEW:
+        return torch.stack([array[..., position] for position in positions], -1)
+    if not torch.compiler.is_compiling():
+        return array[..., list(positions)]
+    # What torch 2.13's compiler writes for the gradient of an index list corrupts memory.
+    identity = torch.eye(array.shape[-1], dtype=array.dtype, device=array.device)
+    return array @ identity[:, list(positions)]
+
+
 def _sorted_indices(d, rank, start=0):
     if rank == 0:
         return [()]
     return [(i, *rest) for i in range(start, d) for rest in _sorted_indices(d, rank - 1, start=i)]
-
-
-def _positions(d, rank):
-    """Where each entry of the full tensor, in row-major order, stands among the packed ones."""
-    place = {indices: n for n, indices in enumerate(_sorted_indices(d, rank))}
-    return [place[tuple(sorted(indices))] for indices in product(range(d), repeat=rank)]

@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 
 import curvcore
-from verification import benchmark_report, report, routes, timing
+from verification import benchmark_growth, benchmark_report, report, routes, timing
 from verification.benchmark_report import DIRECTIONS
 from verification.decoders import UsageError
 
@@ -141,6 +141,9 @@ def main(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and points.")] = 0,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every number.")] = None,
+    growth: Annotated[
+        bool, typer.Option("--growth", help="Time and memory up to a million points, in chunks.")
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="FILE.png", help="Plot cost against batch size, d and D."),
@@ -159,6 +162,7 @@ def main(
     if threads is not None:
         torch.set_num_threads(threads)
     load = _note_load(console)
+    timing.settle_allocator()
     lines, notes = [], {}
     for chosen in sizes:
         with console.status(f"{chosen} ..."):
@@ -166,15 +170,19 @@ def main(
         benchmark_report.show(console, chosen, measured, unavailable)
         lines += measured
         notes[str(chosen)] = unavailable
+    grown = benchmark_growth.measure(settings) if growth else []
+    if grown:
+        benchmark_growth.show(console, grown)
     if json is not None:
-        report.write_json(json, _record(lines, notes, load, settings))
+        report.write_json(json, _record(lines, grown, notes, load, settings))
     if plot is not None:
         _plot(plot, settings)
     benchmark_report.show_against_peer(console, lines)
-    failed = [line for line in lines if not line.passed]
+    results = lines + grown
+    failed = [result for result in results if not result.passed]
     verdict = f"[bold red]FAIL: {len(failed)} of" if failed else "[bold green]PASS: all"
     taken = time.perf_counter() - started
-    console.print(f"{verdict} {len(lines)} results agree with float64[/] in {taken:.0f} s")
+    console.print(f"{verdict} {len(results)} results agree with float64[/] in {taken:.0f} s")
     raise typer.Exit(1 if failed else 0)
 
 
@@ -314,7 +322,7 @@ def _note_load(console):
     return load
 
 
-def _record(lines, notes, load, settings):
+def _record(lines, grown, notes, load, settings):
     return {
         "curvcore": curvcore.__version__,
         "torch": torch.__version__,
@@ -324,9 +332,10 @@ def _record(lines, notes, load, settings):
         "threads": torch.get_num_threads(),
         "dtype": str(settings.dtype).removeprefix("torch."),
         "seed": settings.seed,
-        "passed": all(line.passed for line in lines),
+        "passed": all(result.passed for result in lines + grown),
         "unavailable": notes,
         "results": [line.as_dict() for line in lines],
+        "growth": benchmark_growth.as_dicts(grown),
     }
 
 

@@ -67,6 +67,15 @@ def synchronize(device):
         torch.cuda.synchronize(device)
 
 
+def settle_allocator():
+    """Let the C library keep the memory that is freed, as it does once a process has run a while.
+
+    glibc gives freed blocks back to the system up to the largest size freed so far, 32 MB at most;
+    before that every tensor of some size is paid for again in page faults.
+    """
+    torch.empty(2**25 - 2**12, dtype=torch.uint8)
+
+
 def peak_memory(task, device):
     """Bytes held at the worst moment of one run, above what was held before it.
 

@@ -111,3 +111,20 @@ def test_a_sympy_matrix_is_taken():
     u, v = sympy.symbols("u v", real=True)
     cylinder = sympy.Matrix([sympy.cos(u), sympy.sin(u), v])
     assert sympy.simplify(curvcore.pullback(cylinder, (u, v)).scalar) == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_badly_scaled_coordinates_are_no_wrong_derivative(seed):
+    """Finite differences with steps in proportion to |z| step over all of this sphere."""
+    generator = torch.Generator().manual_seed(seed)
+    left, right = torch.linalg.qr(torch.randn(2, 3, 3, generator=generator)).Q
+    matrix = left @ torch.diag(torch.tensor([1, 0.03, 0.001])) @ right
+    z = torch.linalg.solve(matrix, torch.randn(3, 16, generator=generator)).mT
+
+    def sphere(z):
+        u = z @ matrix.mT
+        square = u.square().sum(1, keepdim=True)
+        return torch.cat([2 * u, square - 1], 1) / (square + 1)
+
+    for derivatives in ("fused", "autodiff"):
+        curvcore.jet(sphere, z, derivatives=derivatives)

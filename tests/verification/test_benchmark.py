@@ -7,7 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from verification import benchmark, routes, timing
+from verification import benchmark, benchmark_growth, routes, timing
 from verification.benchmark import app
 
 TINY = routes.Size(2, 8, 2, 5, 6)
@@ -71,6 +71,16 @@ def test_a_route_that_curvcore_does_not_know_is_noted(monkeypatch):
     outcome = run(*QUICK, *only("fused", "autodiff gauss"))
     assert outcome.exit_code == 0, outcome.output
     assert "fused not available: InputError" in outcome.output
+
+
+def test_growth_in_chunks_takes_less_memory():
+    settings = benchmark._settings(True, 1, "cpu", benchmark.Dtype.float64, 0, ("fused",))
+    lines = benchmark_growth.measure(settings, points=(40, 4000), chunk=40)
+    assert all(line.passed for line in lines)
+    few, _, at_once, in_chunks = lines
+    assert (at_once.chunk_size, in_chunks.chunk_size) == (None, 40)
+    assert at_once.peak_bytes > 10 * few.peak_bytes
+    assert in_chunks.peak_bytes < 2 * few.peak_bytes
 
 
 def test_chunks_give_the_same_curvature_and_gradient(monkeypatch):

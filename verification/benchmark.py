@@ -10,6 +10,7 @@ result, 2 bad usage.
 import os
 import sys
 import time
+import warnings
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib.util import find_spec
@@ -161,6 +162,8 @@ def main(
         raise typer.Exit(2) from None
     if threads is not None:
         torch.set_num_threads(threads)
+    # Of torch's compiler, about itself.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch._inductor")
     load = _note_load(console)
     timing.settle_allocator()
     lines, notes = [], {}

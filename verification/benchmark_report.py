@@ -19,12 +19,12 @@ def show(console, size, lines, unavailable):
 
 
 def show_against_peer(console, lines):
-    """How many times faster than JAX each route is, in the geometric mean over the sizes."""
+    """How many times faster than JAX the fused routes are, in the geometric mean over the sizes."""
     found = {(line.size, line.direction, line.route): line.times.median for line in lines}
     ratios = {}
     for (size, direction, name), median in found.items():
         peer = found.get((size, direction, routes.PEER))
-        if peer is not None and name != routes.PEER:
+        if peer is not None and name in (routes.FUSED, routes.COMPILED):
             ratios.setdefault((name, direction), []).append(peer / median)
     for (name, direction), values in ratios.items():
         listed = ", ".join(f"{value:.3g}" for value in values)

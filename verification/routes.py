@@ -12,7 +12,7 @@ import curvcore
 from verification.referees import plain_scalar_curvature
 
 PASS, LIMIT = "decoder pass", "bare products"
-PLAIN, COMPILED, PEER = "plain intrinsic", "fused compiled", "jax gauss"
+FUSED, PLAIN, COMPILED, PEER = "fused", "plain intrinsic", "fused compiled", "jax gauss"
 # The derivatives of highest order of one chunk of an autodiff route, in bytes.
 CHUNK_BYTES = 2**27
 # Rounding analysis of verification.agreement: jets are good to JET_EPS eps.
@@ -95,11 +95,11 @@ def _curvcore(decoder, z, derivatives, formula):
     return curvcore.scalar_curvature(decoder, z, derivatives=derivatives, formula=formula)
 
 
-_FUSED = partial(_curvcore, derivatives="fused", formula="gauss")
+_BY_FUSED = partial(_curvcore, derivatives="fused", formula="gauss")
 # name -> R, the formula that decides its rounding, the order of derivatives that memory grows with
 _SCALARS = {
-    "fused": (_FUSED, "gauss", 0),
-    COMPILED: (_FUSED, "gauss", 0),
+    FUSED: (_BY_FUSED, "gauss", 0),
+    COMPILED: (_BY_FUSED, "gauss", 0),
     "autodiff gauss": (partial(_curvcore, derivatives="autodiff", formula="gauss"), "gauss", 2),
     "autodiff intrinsic": (
         partial(_curvcore, derivatives="autodiff", formula="intrinsic"),

@@ -1,5 +1,6 @@
 """Honest times and memory: interleaved repeats, medians, spread, the allocator's peak."""
 
+import ctypes
 import math
 import os
 import statistics
@@ -68,12 +69,16 @@ def synchronize(device):
 
 
 def settle_allocator():
-    """Let the C library keep the memory that is freed, as it does once a process has run a while.
+    """Let the C library keep the memory that is freed, so that all tasks find theirs at hand.
 
-    glibc gives freed blocks back to the system up to the largest size freed so far, 32 MB at most;
-    before that every tensor of some size is paid for again in page faults.
+    Otherwise glibc gives it back to the system, at moments that depend on what other tasks freed
+    before, and the next task pays for every page again.
     """
-    torch.empty(2**25 - 2**12, dtype=torch.uint8)
+    library = ctypes.CDLL(None) if os.name == "posix" else None
+    if hasattr(library, "mallopt"):
+        trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+        library.mallopt(trim_threshold, 2**31 - 1)
+        library.mallopt(mmap_threshold, 2**25)
 
 
 def peak_memory(task, device):

@@ -160,8 +160,16 @@ class Derivatives:
 
 def all_finite(arrays):
     """Where, along axis 0, all entries of all ``arrays`` (B, ...) are finite: (B,)."""
-    totals = [array.detach().sum(tuple(range(1, array.ndim))) for array in arrays]
+    totals = [
+        array.detach().sum(tuple(range(1, array.ndim)), dtype=_wide(array.dtype))
+        for array in arrays
+    ]
     return torch.isfinite(torch.stack(totals)).all(0)
+
+
+def _wide(dtype):
+    """A dtype in which sums of finite numbers stay finite."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
 class JetProvider(Protocol):

@@ -91,12 +91,3 @@ def test_chain_rule_by_hand_differentiates(d, with_second, points):
     tensors = chain_rule_input(d, with_second, points)
     assert gradcheck(by_hand(d), tensors, check_forward_ad=True, check_batched_grad=True)
     assert gradgradcheck(by_hand(d), tensors)
-
-
-@every_chain
-def test_chain_rule_by_hand_maps_over_further_axes(with_second, points):
-    channels, f1, f2 = chain_rule_input(2, with_second, points)
-    several = torch.stack([f1, 2 * f1, -f1])
-    mapped = torch.vmap(by_hand(2), (None, 0, None))(channels, several, f2)
-    expected = torch.stack([by_hand(2)(channels, f, f2) for f in several])
-    assert torch.equal(mapped, expected)

@@ -48,7 +48,7 @@ def fused_jet(decoder, z, order):
     output = _propagate(decoder, z, order)
     if not torch.compiler.is_compiling():
         _check_once(decoder, z, order)
-    return FusedJet(output)
+    return FusedJet.of(output)
 
 
 def _propagate(decoder, z, order):
@@ -84,7 +84,7 @@ def _check_once(decoder, z, order, most_points=8):
     ambient_dimension(decoder, z)
     points = z.detach()[:most_points]
     with torch.no_grad():
-        jet = FusedJet(_propagate(decoder, points, order))
+        jet = FusedJet.of(_propagate(decoder, points, order))
     try:
         check_jet(decoder, lambda point: decoder(point[None])[0].reshape(-1), points, jet)
     except CurvatureError:

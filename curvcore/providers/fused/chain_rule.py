@@ -5,6 +5,7 @@ y_ijk = f' x_ijk + f'' (x_ij x_k + …) + f''' x_i x_j x_k.
 """
 
 import torch
+from torch._C._functorch import peek_interpreter_stack
 from torch.autograd import Function
 
 from curvcore.packing import count
@@ -13,10 +14,17 @@ from curvcore.providers.fused.product_rules import cross, cross_second, cube, sq
 
 def compose(factors, x):
     """The channels of f∘x from the derivatives f', f'', ... at x.value, zeros left out."""
-    by_hand = x.order == 2 and len(factors) == 2 and not x.channels.is_complex()
-    if by_hand and not torch.compiler.is_compiling():  # a compiler fuses the plain form as well
+    if x.order == 2 and len(factors) == 2 and not x.channels.is_complex() and _is_plain_eager():
         return _SecondOrder.apply(x.channels, *factors, x.d)
     return torch.cat(_levels(factors, x.levels, x.order))
+
+
+def _is_plain_eager():
+    """Whether no compiler is at work, which fuses the plain form as well, and no transform.
+
+    torch.func takes the jvp of a custom function for constant when it differentiates that again.
+    """
+    return not torch.compiler.is_compiling() and peek_interpreter_stack() is None
 
 
 def _levels(factors, levels, order):
@@ -86,18 +94,6 @@ class _SecondOrder(Function):
         if len(channels) > d:
             second_t = second_t + f1_t * channels[d:] + f1 * channels_t[d:]
         return torch.cat([f1_t * first + f1 * first_t, second_t])
-
-    @staticmethod
-    def vmap(info, in_dims, channels, f1, f2, d):
-        """The new axis goes before that of the points."""
-        size, axes = info.batch_size, (1, 0, 0)
-        channels, f1, f2 = (
-            tensor.unsqueeze(axis).expand(*tensor.shape[:axis], size, *tensor.shape[axis:])
-            if dim is None
-            else tensor.movedim(dim, axis)
-            for tensor, dim, axis in zip((channels, f1, f2), in_dims, axes, strict=False)
-        )
-        return _SecondOrder.apply(channels, f1, f2, d), 1
 
 
 def _slopes(pairs, x):

@@ -196,9 +196,10 @@ def _scalar_chain(outer, inner):
 
 @elementwise(F.softplus)
 def _softplus(x, y, beta=1, threshold=20):
+    straight = beta * x > threshold  # there torch takes x for softplus x
     logistic = torch.sigmoid(beta * x)
-    curved = logistic * (1 - logistic)
-    yield logistic
+    curved = torch.where(straight, 0, logistic * (1 - logistic))
+    yield torch.where(straight, 1, logistic)
     yield beta * curved
     yield beta**2 * curved * (1 - 2 * logistic)
 
@@ -264,7 +265,7 @@ def _relu(x, y, inplace=False):
 @elementwise(F.leaky_relu)
 def _leaky_relu(x, y, negative_slope=0.01, inplace=False):
     note_kinks({"leaky_relu"})
-    yield torch.where(x > 0, 1.0, negative_slope).to(x.dtype)
+    yield torch.where(x > 0, torch.ones_like(x), negative_slope)
 
 
 @elementwise(*named("abs", "absolute", "__abs__"))

@@ -30,7 +30,7 @@ class JetTensor:
         pending: the source and the affine map that this is the image of, if it was not looked at.
     """
 
-    __slots__ = ("_computed", "_shape", "d", "order", "pending")
+    __slots__ = ("_computed", "_shape", "_with_gradient", "d", "order", "pending")
 
     def __init__(self, value, channels, d, order):
         self._computed, self._shape, self.pending = (value, channels), value.shape, None
@@ -63,6 +63,7 @@ class JetTensor:
         image = JetTensor.__new__(JetTensor)
         image.d, image.order, image.pending = self.d, self.order, pending
         image._computed, image._shape = None, torch.Size(shape)
+        image._with_gradient = torch.is_grad_enabled()
         return image
 
     @property
@@ -72,22 +73,18 @@ class JetTensor:
 
     @classmethod
     def joined(cls, jets):
-        """All points of ``jets``, the outputs of one decoder, after one another."""
-        first = jets[0]
-        if first.pending is not None:
-            source = cls.joined([jet.pending[0] for jet in jets])
-            shape = (len(source), *first.shape[1:])
-            return source._pending((source, first.pending[1]), shape)
+        """All points of ``jets`` after one another."""
         value = torch.cat([jet.value for jet in jets])
-        return first.like(value, torch.cat([jet.all_channels() for jet in jets], dim=1))
+        return jets[0].like(value, torch.cat([jet.all_channels() for jet in jets], dim=1))
 
     def _compute(self):
         if self._computed is None:
             source, affine_map = self.pending
-            value = affine_map.of_value(source.value)
-            channels = affine_map.of_channels(source.channels)
-            rows = channels.shape[:2]
-            self._computed = value.reshape(self._shape), channels.reshape(*rows, *self._shape[1:])
+            with torch.set_grad_enabled(self._with_gradient):  # not what holds where it is seen
+                value = affine_map.of_value(source.value).reshape(self._shape)
+                channels = affine_map.of_channels(source.channels)
+                channels = channels.reshape(*channels.shape[:2], *self._shape[1:])
+            self._computed = value, channels
         return self._computed
 
     @property
@@ -130,7 +127,7 @@ class JetTensor:
 
     def __getattr__(self, name):
         method = getattr(torch.Tensor, name, None)
-        if not callable(method):
+        if not callable(method) or name.startswith("__"):
             raise AttributeError(f"a tensor under derivatives='fused' has no attribute {name!r}")
         return lambda *args, **kwargs: _dispatch(method, self, *args, **kwargs)
 
@@ -140,6 +137,7 @@ class JetTensor:
     device = property(lambda self: self._source.device)
     T = property(lambda self: self.permute(*reversed(range(self.ndim))))
     mT = property(lambda self: self.transpose(-2, -1))  # noqa: N815  (torch's name)
+    __array_ufunc__ = None  # numpy numbers leave operators to this class
     is_nested = False
     is_sparse = False
     requires_grad = True

@@ -21,8 +21,9 @@ from curvcore.providers.fused.registry import (
 
 @composite(F.linear)
 def _linear(x, weight, bias=None):
-    if is_jet(weight) or is_jet(bias):
-        return x @ weight.mT if bias is None else x @ weight.mT + bias
+    if is_jet(weight) or is_jet(bias) or weight.ndim != 2:
+        product = x @ (weight.mT if weight.ndim > 1 else weight)
+        return product if bias is None else product + bias
     return x.mapped(AffineMap(weight, bias))
 
 
@@ -190,9 +191,11 @@ for _function in named("cat", "concat", "concatenate", "stack", "hstack", "vstac
 @composite(*named("where"))
 def _where(condition, a, b):
     if isinstance(condition, torch.Tensor) and condition.dtype == torch.bool:
-        pair = [t if is_jet(t) else torch.as_tensor(t) for t in (a, b)]
-        jet = a if is_jet(a) else b
-        pair = [t if is_jet(t) else t.to(jet.value) for t in pair]
+        like = (a if is_jet(a) else b).value
+        pair = [
+            t if is_jet(t) else torch.as_tensor(t, dtype=like.dtype, device=like.device)
+            for t in (a, b)
+        ]
         return _jointly_linear(lambda ab: torch.where(condition, *ab))(pair)
     raise TypeError("where(condition, a, b) needs a boolean tensor as condition")
 

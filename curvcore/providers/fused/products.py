@@ -90,9 +90,16 @@ def _multiply(a, b):
 
 @composite(*named("div", "divide", "true_divide", "__truediv__"))
 def _divide(a, b, *, rounding_mode=None):
-    if not is_jet(b):
-        return a * (1 / b)
-    return a * torch.reciprocal(b)
+    if rounding_mode is not None:
+        raise MissingRuleError(
+            f"derivatives='fused' has no rule for division with rounding_mode={rounding_mode!r}: "
+            "its derivative is zero almost everywhere."
+        )
+    if is_jet(b):
+        return a * torch.reciprocal(b)
+    if isinstance(b, torch.Tensor):
+        b = b.to(torch.result_type(a.value, b))  # 1/integers would be of torch's default dtype
+    return a * (1 / b)
 
 
 @composite(*named("__rtruediv__", "__rdiv__"))
@@ -114,12 +121,14 @@ _POWER = elementwise(*named("pow"))(_power)
 _elementwise_power = RULES[torch.pow]
 
 
+def _like(number, tensor):
+    return torch.as_tensor(number, dtype=tensor.dtype, device=tensor.device)
+
+
 @composite(*named("pow", "__pow__", "float_power"))
 def _pow(base, exponent):
     if is_jet(exponent):
-        logarithm = (
-            torch.log(base) if is_jet(base) else torch.log(torch.as_tensor(base).to(exponent.value))
-        )
+        logarithm = torch.log(base) if is_jet(base) else torch.log(_like(base, exponent.value))
         return torch.exp(exponent * logarithm)
     return _elementwise_power(base, exponent)
 

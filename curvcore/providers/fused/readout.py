@@ -23,12 +23,11 @@ class AffineMap:
         """D."""
         return self.weight.shape[0]
 
-    def versions(self):
-        """Numbers that change when the parameters are changed in place."""
+    def snapshot(self):
+        """The same map, whatever becomes of the parameters; gradients reach them."""
         if torch.compiler.is_compiling():
-            return ()  # a graph reads its parameters in one go
-        parameters = (self.weight,) if self.bias is None else (self.weight, self.bias)
-        return tuple(parameter._version for parameter in parameters)
+            return self  # a graph reads its parameters in one go
+        return AffineMap(self.weight.clone(), None if self.bias is None else self.bias.clone())
 
     def of_value(self, value):
         """W x + b."""
@@ -48,16 +47,19 @@ class AffineMap:
         return short < rows * inputs * outputs
 
     def isometric_factor(self):
-        """L (h, h) with LLᵀ = WᵀW.
+        """L (h, h) with LLᵀ = WᵀW; None where it would cost digits, for W that is nearly singular.
 
-        In float64, so that nothing of float32 is lost by squaring W. The diagonal is raised by
-        rounding errors' size, h eps tr(WᵀW), lest a W of lower rank breaks the factorisation; NaN,
-        hence degenerate points, where it breaks all the same (a W that is not finite).
+        By Cholesky factorisation in float64, with the columns of W scaled to length one. Its
+        pivots δ show how nearly they depend on each other: the relative error of ⟨Wx, Wy⟩ is about
+        h eps/δ², eps that of float64, which must not be seen in W's own dtype.
         """
         weight = self.weight.double()
-        gram = weight.mT @ weight
-        inputs = gram.shape[0]
-        rounding = inputs * torch.finfo(gram.dtype).eps * gram.detach().diagonal().mean()
-        identity = torch.eye(inputs, dtype=gram.dtype, device=gram.device)
-        factor, failed = torch.linalg.cholesky_ex(gram + rounding * identity)
-        return torch.where(failed == 0, factor, torch.nan).to(self.weight.dtype)
+        lengths = weight.detach().norm(dim=0)
+        scaled = weight / lengths
+        factor, failed = torch.linalg.cholesky_ex(scaled.mT @ scaled)
+        least = 0.1 if self.weight.dtype == torch.float64 else 0.01
+        sound = (failed == 0) & (factor.detach().diagonal() > least).all()
+        factor = (lengths[:, None] * factor).to(self.weight.dtype)
+        if torch.compiler.is_compiling():
+            return torch.where(sound, factor, torch.nan)
+        return factor if sound else None

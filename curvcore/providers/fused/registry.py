@@ -80,11 +80,20 @@ def rowwise_linear(*functions):
 
 def _chain_rule(function, derivatives):
     def rule(x, *args, **kwargs):
-        value = function(x.value, *args, **kwargs)
+        # A function that works in place gets a copy: its derivatives need what was there.
+        in_place = kwargs.get("inplace") or any(argument is True for argument in args)
+        value = function(x.value.clone() if in_place else x.value, *args, **kwargs)
         factors = islice(derivatives(x.value, value, *args, **kwargs), x.order)
-        return x.like(value, compose(tuple(factors), x))
+        return x.like(value, compose([_filled(factor, value) for factor in factors], x))
 
     return rule
+
+
+def _filled(factor, value):
+    """A derivative, which may have been given as a number, at every entry of the value."""
+    if isinstance(factor, torch.Tensor) and factor.shape == value.shape:
+        return factor
+    return torch.as_tensor(factor, dtype=value.dtype, device=value.device).expand_as(value)
 
 
 def linear_rule(function):

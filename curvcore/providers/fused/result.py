@@ -3,7 +3,6 @@
 import torch
 
 from curvcore.caching import cached_quantity
-from curvcore.errors import InputError
 from curvcore.jets import Derivatives, Jet, all_finite
 from curvcore.packing import unpack
 from curvcore.providers.fused.jet_tensor import JetTensor
@@ -14,90 +13,97 @@ class FusedJet(Jet):
     """The jet held by a JetTensor, the output flattened to D components.
 
     Where the decoder ends in a linear layer, that layer's image is computed when it is looked at;
-    intrinsic geometry goes by :mod:`curvcore.providers.fused.readout` where that is cheaper. Until
-    then the layer's parameters must stay as they are.
-
-    Raises:
-        InputError: on access, if they were changed in place.
+    intrinsic geometry goes by :mod:`curvcore.providers.fused.readout` where that is cheaper. What
+    was made without gradients stays without.
     """
 
-    def __init__(self, output):
-        self._output = output
-        if output.pending is not None:
-            self._last_layer = output.pending[1]
-            self._versions = self._last_layer.versions()
+    def __init__(self, source, last_layer, ambient_dimension):
+        self._source, self._last_layer = source, last_layer
+        self.ambient_dimension = ambient_dimension
+        self._with_gradient = torch.is_grad_enabled()
 
-    order = property(lambda self: self._output.order)
-    dimension = property(lambda self: self._output.d)
-    ambient_dimension = property(lambda self: self._output.shape[1:].numel())
-    device_type = property(lambda self: self._output.device.type)
-    is_symbolic = False
-
-    def __len__(self):
-        return self._output.shape[0]
+    @classmethod
+    def of(cls, output):
+        """The jet of a decoder's output; parameters may change afterwards."""
+        ambient_dimension = output.shape[1:].numel()
+        if output.pending is None:
+            return cls(output, None, ambient_dimension)
+        source, last_layer = output.pending
+        return cls(source, last_layer.snapshot(), ambient_dimension)
 
     @classmethod
     def joined(cls, jets):
         """The jet at the points of all ``jets``, of one decoder."""
-        return cls(JetTensor.joined([jet._output for jet in jets]))
+        first, source = jets[0], JetTensor.joined([jet._source for jet in jets])
+        return cls(source, first._last_layer, first.ambient_dimension)
+
+    ambient_dimension = None
+    order = property(lambda self: self._source.order)
+    dimension = property(lambda self: self._source.d)
+    device_type = property(lambda self: self._source.device.type)
+    is_symbolic = False
+
+    def __len__(self):
+        return len(self._source)
 
     def is_finite(self):
         """At which points value and derivatives are finite: (B,)."""
-        source, last_layer = self._split()
-        arrays = [source.value, *self.isometric_derivatives().levels()]
-        finite = all_finite(arrays)
-        if last_layer is None or last_layer.bias is None:
+        finite = all_finite([self._source.value, *self.isometric_derivatives().levels()])
+        if self._last_layer is None or self._last_layer.bias is None:
             return finite
-        return finite & torch.isfinite(last_layer.bias.detach().sum())
+        return finite & torch.isfinite(self._last_layer.bias.detach().sum())
 
     def arrays(self):
         """The arrays held, lowest order first."""
-        return self._arrays
+        return tuple(map(self._array, range(self.order + 1)))
 
-    @cached_quantity
-    def _arrays(self):
-        source, last_layer = self._split()
-        value = source.value if last_layer is None else last_layer.of_value(source.value)
-        levels = self.derivatives().levels()
-        full = (unpack(level, self.dimension, rank) for rank, level in enumerate(levels, start=1))
-        return (value.flatten(1), *full)
+    def _array(self, rank):
+        if rank == 0:
+            return self._value
+        if rank > self.order:
+            return None
+        return unpack(self.derivatives().levels()[rank - 1], self.dimension, rank)
 
     def derivatives(self):
         """∇Ψ, ∇²Ψ, ... of this jet, packed."""
         return self._derivatives
 
-    @cached_quantity
-    def _derivatives(self):
-        source, last_layer = self._split()
-        channels = source.all_channels()
-        return _packed(channels if last_layer is None else last_layer.of_channels(channels), source)
-
     def isometric_derivatives(self):
         """Packed derivatives with the same inner products, of the cheapest kind."""
         return self._isometric_derivatives
 
+    # --- computed when looked at ----------------------------------------------------------------
+
+    @cached_quantity
+    def _value(self):
+        value = self._source.value
+        with self._gradients():
+            if self._last_layer is not None:
+                value = self._last_layer.of_value(value)
+            return value.flatten(1)
+
+    @cached_quantity
+    def _derivatives(self):
+        channels = self._source.all_channels()
+        with self._gradients():
+            if self._last_layer is not None:
+                channels = self._last_layer.of_channels(channels)
+            return self._packed(channels)
+
     @cached_quantity
     def _isometric_derivatives(self):
-        source, last_layer = self._split()
-        channels = source.all_channels()
+        channels, last_layer = self._source.all_channels(), self._last_layer
         if last_layer is None or not last_layer.pays(rows=channels[..., 0].numel()):
             return self._derivatives
-        return _packed(channels @ last_layer.isometric_factor(), source)
+        with self._gradients():
+            factor = last_layer.isometric_factor()
+            return self._derivatives if factor is None else self._packed(channels @ factor)
 
-    def _split(self):
-        """The last tensor computed, and the linear layer after it or None."""
-        if self._output.pending is None:
-            return self._output, None
-        if self._last_layer.versions() != self._versions:
-            raise InputError(
-                "The parameters of the decoder's last layer were changed in place (an optimizer "
-                "step?) after this geometry was made. Look at what you need before, or make it "
-                "anew."
-            )
-        return self._output.pending
+    def _gradients(self):
+        """No gradient of the last layer alone, where the others have none."""
+        return torch.set_grad_enabled(self._with_gradient and torch.is_grad_enabled())
 
-
-def _packed(channels, source):
-    """Derivatives (B, D, K) of channels (K, B, ...)."""
-    levels = split_levels(channels.flatten(2), source.d)
-    return Derivatives(*(level.permute(1, 2, 0) for level in levels))
+    def _packed(self, channels):
+        """Derivatives (B, D, K) of channels (K, B, ...)."""
+        levels = split_levels(channels.flatten(2), self.dimension)
+        return Derivatives(*(level.permute(1, 2, 0) for level in levels))

@@ -1,1 +1,1 @@
-"""Curvature-regularised autoencoders, built on curvcore (under construction)."""
+"""Curvature-regularised autoencoders, built on curvcore: ``python -m training``, see README."""

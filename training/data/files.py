@@ -1,0 +1,145 @@
+"""The user's own points, from .npy, .npz, .csv or .parquet.
+
+A reader is a function (path, column) -> (points, labels): ``column`` names the labels inside the
+file, or is None; labels are None where the file has no such column.
+"""
+
+import csv
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from training.data.dataset import Dataset, is_number
+from training.errors import TrainingError
+
+# What numpy, csv, pyarrow (ArrowInvalid is a ValueError) and the file system raise on bad files.
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error, csv.Error)
+
+
+@dataclass(frozen=True)
+class UserFile:
+    """Points of a file, a row each, all of them numbers::
+
+        .npy       an array (n, D)
+        .npz       its only array; or, of several, ``points`` and, if there, ``labels``
+        .csv       columns separated by commas, with or without a row of names above
+        .parquet   needs pandas and pyarrow
+
+    Labels that are not numbers become the numbers 0, 1, ... of their classes in alphabetical order.
+
+    Attributes:
+        path: the file.
+        labels: the name of a column (or of an array of the .npz), or the path of a second file
+            which holds n labels and nothing else; the column, if there are both.
+    """
+
+    path: str
+    labels: str | None = None
+
+    def load(self) -> Dataset:
+        """The file's points and labels, checked."""
+        points, labels = read(self.path, self.labels)
+        if labels is None and self.labels is not None:
+            labels = self._second_file(len(np.atleast_1d(points)))
+        return Dataset(points, labels, name=Path(self.path).name)
+
+    def _second_file(self, n):
+        if not Path(self.labels).expanduser().is_file():
+            raise TrainingError(f"There is no column of {self.path} and no file {self.labels!r}.")
+        column, _ = read(self.labels, None, as_text=True)
+        column = column[:, 0] if column.ndim == 2 and column.shape[1] == 1 else column
+        if column.shape == (n + 1,) and column.dtype.kind == "U" and not is_number(column[0]):
+            column = column[1:]  # the .csv begins with its name
+        if column.shape != (n,):
+            raise TrainingError(
+                f"{self.labels}: labels must be ({n},), one for each row of {self.path}; "
+                f"got {column.shape}."
+            )
+        return column
+
+
+def read(path, column, as_text=False):
+    """Points and labels of the file, by its ending; as text: a .csv, all of it, as points."""
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise TrainingError(f"There is no file {path}.")
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise TrainingError(f"{path}: the ending must be one of {', '.join(READERS)}.")
+    try:
+        if as_text and reader is read_csv:
+            return load_text(path, dtype=str), None
+        return reader(path, column)
+    except UNREADABLE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise TrainingError(f"{path} cannot be read as {path.suffix}: {reason}") from error
+
+
+def read_numpy(path, column):
+    """.npy or .npz, whatever the ending says."""
+    with path.open("rb") as file:
+        loaded = np.load(file, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            return loaded, None
+        arrays, labels = dict(loaded), column or "labels"
+    labels = arrays.pop(labels, None) if len(arrays) > 1 else None
+    if "points" not in arrays and len(arrays) != 1:
+        raise TrainingError(
+            f"{path} must hold one array, or one that is named points; got {', '.join(arrays)}."
+        )
+    return arrays.get("points", next(iter(arrays.values()))), labels
+
+
+def read_csv(path, column):
+    """Numbers separated by commas, below a row of names or not."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        names = next(csv.reader(file), [])
+    skiprows = int(is_header(names, column, path))
+    if column not in names:
+        return load_text(path, skiprows=skiprows), None
+    position, codes = names.index(column), {}  # codes: text -> 0, 1, ... as they first appear
+    encoders = {position: lambda text: codes.setdefault(text, len(codes))}
+    table = load_text(path, skiprows=skiprows, converters=encoders)
+    labels = np.array(list(codes), dtype=str)[table[:, position].astype(int)]
+    return np.delete(table, position, axis=1), labels
+
+
+def load_text(path, **options):
+    """numpy's reader of .csv; an empty file is an empty array, which ``Dataset`` refuses."""
+    layout = {"delimiter": ",", "quotechar": '"', "comments": None, "encoding": "utf-8-sig"}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "loadtxt: input contained no data")
+        return np.loadtxt(path, ndmin=2, **layout, **options)
+
+
+def is_header(cells, column, path):
+    """Whether the first row is names: of the labels, pandas' 0, 1, ..., or nothing but words."""
+    named = column in cells or (len(cells) > 1 and cells == [str(i) for i in range(len(cells))])
+    numbers = sum(map(is_number, cells))
+    if not all(map(str.strip, cells)) or (not named and 0 < numbers < len(cells)):
+        raise TrainingError(
+            f"{path}: the first row is neither numbers nor names: {','.join(cells[:5])[:60]} "
+            "Name or remove each column that is none of D features (labels: labels=<name>; "
+            "the index that pandas writes: index=False)."
+        )
+    return named or not numbers
+
+
+def read_parquet(path, column):
+    """A table of pandas."""
+    try:
+        import pandas  # optional, as is pyarrow, which it reads with: only this function needs them
+
+        frame = pandas.read_parquet(path)
+    except ImportError as error:
+        raise TrainingError(f"{path}: .parquet needs: pip install pandas pyarrow") from error
+    labels = None if column not in frame else frame.pop(column).to_numpy()
+    numeric = frame.shape == frame.select_dtypes(["number", "bool"]).shape
+    return (frame.to_numpy(np.float64, na_value=np.nan) if numeric else frame.to_numpy()), labels
+
+
+READERS = {".npy": read_numpy, ".npz": read_numpy, ".csv": read_csv, ".parquet": read_parquet}

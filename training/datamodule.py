@@ -1,0 +1,94 @@
+"""Batches of a data set, the same whatever the number of processes."""
+
+import lightning as L
+import torch
+from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import Dataset as TorchDataset
+
+from training.data import Dataset, DataSource
+from training.errors import TrainingError
+from training.reductions import processes
+
+
+class Rows(TorchDataset):
+    """Rows of a tensor, a whole batch at a time."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def __len__(self):
+        return len(self.tensor)
+
+    def __getitems__(self, indices):
+        """The rows (len(indices), D)."""
+        return self.tensor[indices]
+
+
+def _whole(batch):
+    return batch
+
+
+class DataModule(L.LightningDataModule):
+    """Train, validation and test parts of a data source.
+
+    The order of the points in an epoch depends on the seed and the epoch alone, and n processes
+    share each batch between them.
+
+    Args:
+        source: any of :mod:`training.data`.
+        batch_size: points in a step, on all processes together.
+        fractions: of the points in train, validation and test.
+        seed: of the split and of the order.
+    """
+
+    def __init__(
+        self,
+        source: DataSource,
+        batch_size: int = 256,
+        fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.source, self.batch_size, self.fractions, self.seed = (
+            source,
+            batch_size,
+            fractions,
+            seed,
+        )
+        self._parts = None
+
+    @property
+    def parts(self) -> tuple[Dataset, Dataset, Dataset]:
+        """Train, validation and test."""
+        if self._parts is None:
+            self._parts = self.source.load().split(self.fractions, self.seed)
+        return self._parts
+
+    def training_points(self):
+        """(n, D), raw units, float64."""
+        return torch.from_numpy(self.parts[0].points)
+
+    def train_dataloader(self):
+        """Shuffled, without the last, smaller batch."""
+        return self._loader(self.parts[0], shuffle=True)
+
+    def val_dataloader(self):
+        """In order."""
+        return self._loader(self.parts[1], shuffle=False)
+
+    def _loader(self, part, shuffle):
+        rank, count = processes()
+        if self.batch_size % count or self.batch_size < count:
+            raise TrainingError(
+                f"batch_size {self.batch_size} cannot be shared by {count} processes."
+            )
+        rows = Rows(torch.from_numpy(part.points).to(self._dtype))
+        sampler = DistributedSampler(rows, count, rank, shuffle, self.seed, drop_last=shuffle)
+        size = self.batch_size // count
+        if shuffle and len(sampler) < size:
+            raise TrainingError(f"{len(rows)} training points make no batch of {self.batch_size}.")
+        return DataLoader(rows, size, sampler=sampler, drop_last=shuffle, collate_fn=_whole)
+
+    @property
+    def _dtype(self):
+        return next(self.trainer.lightning_module.parameters()).dtype

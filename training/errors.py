@@ -1,0 +1,5 @@
+"""Errors of training: one clear line each."""
+
+
+class TrainingError(Exception):
+    """What was wrong, what was got, what to do, in one line; the command line exits with 2."""

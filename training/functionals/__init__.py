@@ -1,0 +1,39 @@
+"""Functionals of a decoder's metric, for anybody's training loop.
+
+======================  ==========================================================  ============
+functional              formula                                                     units
+======================  ==========================================================  ============
+TotalSquaredCurvature   ∫ R² dμ                                                     L^{d−4}
+PerelmanF               ∫ (R + |∇f|²) e^{−f} dμ                                     L^{−2}
+PerelmanW               ∫ [τ(R + |∇f|²) + f − n] (4πτ)^{−n/2} e^{−f} dμ             1
+DeTurckGauge            ∫ |g^{ij} Γ^k_ij|²_g dμ                                     L^{d−2}
+UniformVolume           ∫ |∇ log √det g|²_g dμ                                      L^{d−2}
+RelaxedDistortion       E[tr G²] / E[tr G]²                                         1
+VarianceOfLogDet        Var(log det G)                                              1
+ContractiveEncoder      E ‖∂enc/∂x‖²_F                                              [z]²/[x]²
+======================  ==========================================================  ============
+"""
+
+from training.functionals.base import Functional, LatentSample, SampledGeometry
+from training.functionals.baselines import ContractiveEncoder, RelaxedDistortion, VarianceOfLogDet
+from training.functionals.curvature import TotalSquaredCurvature
+from training.functionals.gauges import DeTurckGauge, UniformVolume
+from training.functionals.perelman import PerelmanF, PerelmanW, Tau
+from training.functionals.potentials import FixedMeasure, LearnedPotential
+
+__all__ = [
+    "ContractiveEncoder",
+    "DeTurckGauge",
+    "FixedMeasure",
+    "Functional",
+    "LatentSample",
+    "LearnedPotential",
+    "PerelmanF",
+    "PerelmanW",
+    "RelaxedDistortion",
+    "SampledGeometry",
+    "Tau",
+    "TotalSquaredCurvature",
+    "UniformVolume",
+    "VarianceOfLogDet",
+]

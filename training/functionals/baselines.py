@@ -1,0 +1,53 @@
+"""Regularisers of others, to compare with."""
+
+import torch
+
+from training.functionals.base import Functional
+
+
+class RelaxedDistortion(Functional):
+    """E[tr G²] / E[tr G]², without units, at least 1/d: then G = c I, a scaled isometry.
+
+    E is the mean over the sample. Reference: Lee, Yoon, Son, Park, ICLR 2022.
+    """
+
+    order = 1
+
+    def evaluate(self, on):
+        """A scalar tensor."""
+        metric = on.geometry.metric
+        squares = metric.square().sum((1, 2))
+        traces = torch.einsum("bii->b", metric)
+        return on.mean(squares) / on.mean(traces).square()
+
+
+class VarianceOfLogDet(Functional):
+    """Var(log det G) over the sample, without units. Reference: Nazari et al., ICML 2023."""
+
+    order = 1
+
+    def evaluate(self, on):
+        """A scalar tensor."""
+        log_det = 2 * on.log_volume_density
+        return on.mean((log_det - on.mean(log_det)).square())
+
+
+class ContractiveEncoder(Functional):
+    """E ‖∂enc/∂x‖²_F over the data. Reference: Rifai et al., ICML 2011.
+
+    Unlike the others it is a functional of the encoder, on data: ``functional(encoder, x)``.
+    """
+
+    order = 0
+
+    def forward(self, encoder, x, weights=None):
+        """A scalar tensor, for x (B, D)."""
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            z = encoder(x)
+            rows = [
+                torch.autograd.grad(z[:, i].sum(), x, create_graph=True)[0]
+                for i in range(z.shape[1])
+            ]
+        squares = sum(row.flatten(1).square().sum(1) for row in rows)
+        return squares.mean() if weights is None else (weights * squares).sum()

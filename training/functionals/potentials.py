@@ -1,0 +1,102 @@
+"""Potentials f of Perelman's functionals: functions on M with ∫ c e^{−f} dμ = 1."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from training.functionals.base import SampledGeometry
+from training.reductions import log_total_exp
+
+
+@dataclass(frozen=True, eq=False)
+class Potential:
+    """f at the points of a sample, and the probability c e^{−f} dμ that it stands for.
+
+    Attributes:
+        value: f, (B,).
+        gradient: ∂_k f, (B, d).
+        probability: w_b √det g c e^{−f}, which adds up to 1 over the points: (B,).
+    """
+
+    value: torch.Tensor
+    gradient: torch.Tensor
+    probability: torch.Tensor
+
+
+class LearnedPotential(nn.Module):
+    """f = h + log ∫ c e^{−h} dμ with a smooth network h(z), normalised at every step.
+
+    Args:
+        d: latent dimension.
+        width: of the two hidden layers.
+        periodic: on the torus (R/Z)^d: h sees cos 2πz and sin 2πz.
+    """
+
+    def __init__(self, d=2, width=32, periodic=False):
+        super().__init__()
+        self.periodic = periodic
+        self.network = nn.Sequential(
+            nn.Linear(2 * d if periodic else d, width),
+            nn.SiLU(),
+            nn.Linear(width, width),
+            nn.SiLU(),
+            nn.Linear(width, 1),
+        )
+
+    def forward(self, z):
+        """h at one point (d,)."""
+        if self.periodic:
+            z = torch.cat([torch.cos(2 * torch.pi * z), torch.sin(2 * torch.pi * z)], -1)
+        return self.network(z)[..., 0]
+
+    def on(self, sampled: SampledGeometry, log_factor, reverse=False) -> Potential:
+        """The normalised potential; ``reverse`` turns the sign of the network's gradients."""
+        gradient, h = torch.func.vmap(torch.func.grad_and_value(self))(sampled.sample.z)
+        if reverse:
+            gradient, h = reversed_gradient(gradient), reversed_gradient(h)
+        mass = sampled.sample.weights.log() + sampled.log_volume_density - h + log_factor
+        log_total = log_total_exp(mass)
+        return Potential(h + log_total, gradient, (mass - log_total).exp())
+
+
+class FixedMeasure(nn.Module):
+    """Perelman's gauge: c e^{−f} dμ = dm is held fixed, f = log(c √det g / ρ), dm = ρ dz.
+
+    Then ∂_k f = Γ^i_ik − ∂_k log ρ, and there is nothing to learn.
+
+    Args:
+        log_density: log ρ up to a constant, a smooth function (d,) -> () of one point; by default
+            dm is uniform in z. ρ is normalised on the sample.
+    """
+
+    def __init__(self, log_density=None):
+        super().__init__()
+        self.log_density = log_density
+
+    def on(self, sampled: SampledGeometry, log_factor, reverse=False) -> Potential:
+        """The potential; ``reverse`` is of no use where nothing is learned."""
+        z = sampled.sample.z
+        if self.log_density is None:
+            slope, log_density = torch.zeros_like(z), torch.zeros_like(z[:, 0])
+        else:
+            slope, log_density = torch.func.vmap(torch.func.grad_and_value(self.log_density))(z)
+        mass = sampled.sample.weights.log() + log_density
+        log_total = log_total_exp(mass)
+        value = sampled.log_volume_density + log_factor - log_density + log_total
+        return Potential(value, sampled.log_volume_gradient - slope, (mass - log_total).exp())
+
+
+class _Reversed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -gradient
+
+
+def reversed_gradient(x):
+    """x, whose gradients change sign: what descends a loss in all else ascends it in x."""
+    return _Reversed.apply(x)

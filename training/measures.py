@@ -1,0 +1,154 @@
+"""Samples of the latent space: which integral a functional estimates.
+
+A measure takes the encoded points of a batch, of all processes together, and draws the same sample
+on each, of which every process keeps its part; so it does not matter on how many they run.
+
+=================  ==========================================================================
+measure            Σ w φ(z) estimates
+=================  ==========================================================================
+EncodedPoints      E φ(z) over encoded data: ∫ φ p dz with p their density
+Mixtures           E φ(z) over segments between encoded points, and a little beyond
+UniformBox         ∫ φ dz over the box of the encoded data
+UniformTorus       ∫ φ dz over the torus [0, 1)^d
+ImportanceWeights  ∫ φ dz over the support of the encoded data, by a density estimate
+QuadratureGrid     ∫ φ dz over a given box, d ≤ 2, or a torus: for evaluation
+=================  ==========================================================================
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from training.errors import TrainingError
+from training.functionals import LatentSample
+from training.reductions import gathered, own_part
+
+
+class Measure:
+    """What draws a LatentSample for a batch."""
+
+    def sample(self, encoded, seed):
+        """The LatentSample of this process, from its encoded points (B, d)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class EncodedPoints(Measure):
+    """z_b = enc(x_b), w = 1/B: the mean over encoded data, ∫ φ p dz with their density p."""
+
+    def sample(self, encoded, seed):
+        """All encoded points of this process."""
+        return LatentSample.of(encoded)
+
+
+class _Drawn(Measure):
+    def sample(self, encoded, seed):
+        """This process's part of a sample that is the same on all."""
+        everywhere = gathered(encoded)
+        generator = torch.Generator().manual_seed(seed)
+        z, weights = self._draw(everywhere, generator)
+        return LatentSample(own_part(z), own_part(weights))
+
+
+@dataclass(frozen=True)
+class Mixtures(_Drawn):
+    """z = (1 − t) z_i + t z_j with t uniform on [−beyond, 1 + beyond], w = 1/B.
+
+    i, j run over random pairs of encoded points: the mean over the segments between them. Curvature
+    is thus looked at between the data as well (Lee et al., ICLR 2022).
+    """
+
+    beyond: float = 0.2
+
+    def _draw(self, encoded, generator):
+        partner = encoded[torch.randperm(len(encoded), generator=generator)]
+        t = _uniform(encoded[:, :1], generator) * (1 + 2 * self.beyond) - self.beyond
+        return torch.lerp(encoded, partner, t), _equal(encoded, 1.0)
+
+
+@dataclass(frozen=True)
+class UniformBox(_Drawn):
+    """z uniform on the box of the encoded points, w = volume/B: ∫ φ dz over that box."""
+
+    def _draw(self, encoded, generator):
+        low, high = encoded.amin(0), encoded.amax(0)
+        z = low + (high - low) * _uniform(encoded, generator)
+        return z, _equal(encoded, (high - low).prod())
+
+
+@dataclass(frozen=True)
+class UniformTorus(_Drawn):
+    """z uniform on [0, 1)^d, w = 1/B: ∫ φ dz over the torus (R/Z)^d."""
+
+    def _draw(self, encoded, generator):
+        return _uniform(encoded, generator), _equal(encoded, 1.0)
+
+
+@dataclass(frozen=True)
+class ImportanceWeights(_Drawn):
+    """z_b = enc(x_b), w_b = 1/(B p(z_b)): ∫ φ dz over the support of the encoded data.
+
+    p is a Gaussian kernel estimate that leaves the point itself out, with Scott's bandwidth
+    B^{−1/(d+4)} times the covariance; its bias is that of kernel estimates, largest at the rim. No
+    weight exceeds ``largest`` times the median one.
+    """
+
+    largest: float = 10.0
+
+    def _draw(self, encoded, generator):
+        count, d = encoded.shape
+        factor = torch.linalg.cholesky(torch.cov(encoded.mT).reshape(d, d))
+        factor = factor * count ** (-1 / (d + 4))
+        white = torch.linalg.solve_triangular(factor, encoded.mT, upper=False).mT
+        kernels = torch.exp(-torch.cdist(white, white).square() / 2).fill_diagonal_(0)
+        normalisation = (2 * math.pi) ** (d / 2) * factor.diagonal().prod() * (count - 1)
+        weights = normalisation / kernels.sum(1) / count
+        return encoded, weights.clamp_max(self.largest * weights.median())
+
+
+@dataclass(frozen=True)
+class QuadratureGrid:
+    """Gauss–Legendre nodes and weights on a box, d ≤ 2, or equal ones on a torus.
+
+    Σ w φ is ∫ φ dz over the box, exact for polynomials of degree 2·nodes − 1 in each coordinate;
+    on the torus it converges faster than any power of 1/nodes for smooth periodic φ.
+
+    Args:
+        low, high: corners of the box, d numbers each; the torus [0, 1)^d if ``periodic``.
+        nodes: in each direction.
+    """
+
+    low: tuple
+    high: tuple
+    nodes: int = 64
+    periodic: bool = False
+
+    def __post_init__(self):
+        if len(self.low) != len(self.high) or len(self.low) not in (1, 2):
+            raise TrainingError(f"A grid needs d = 1 or 2; got corners {self.low} and {self.high}.")
+
+    def grid(self, like):
+        """The LatentSample of all nodes, of the dtype and device of ``like``."""
+        axes = [self._axis(low, high) for low, high in zip(self.low, self.high, strict=True)]
+        z = np.stack(np.meshgrid(*(axis[0] for axis in axes), indexing="ij"), -1)
+        weights = np.prod(np.meshgrid(*(axis[1] for axis in axes), indexing="ij"), 0)
+        points = torch.from_numpy(z.reshape(-1, len(axes))).to(like)
+        return LatentSample(points, torch.from_numpy(weights.reshape(-1)).to(like))
+
+    def _axis(self, low, high):
+        if self.periodic:
+            nodes = np.arange(self.nodes) / self.nodes
+            return low + (high - low) * nodes, np.full(self.nodes, (high - low) / self.nodes)
+        nodes, weights = np.polynomial.legendre.leggauss(self.nodes)
+        return (low + high) / 2 + (high - low) / 2 * nodes, (high - low) / 2 * weights
+
+
+def _uniform(like, generator):
+    """Uniform on [0, 1), the same on every device."""
+    return torch.rand(like.shape, generator=generator, dtype=torch.float64).to(like)
+
+
+def _equal(points, total):
+    return torch.ones_like(points[:, 0]) * total / len(points)

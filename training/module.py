@@ -1,0 +1,142 @@
+"""The LightningModule: λ_recon · MSE + Σ λ · functional."""
+
+import math
+
+import lightning as L
+import torch
+from torch import nn
+
+from training.data.scaling import CommonScale
+from training.errors import TrainingError
+from training.functionals import PerelmanW
+from training.terms import Term, Terms
+from training.warm_start import fit_to_coordinates, isomap_coordinates
+
+WARM_STARTS = ("none", "isomap")
+
+
+class RegularizedAutoEncoder(L.LightningModule):
+    """An autoencoder whose decoder's metric is regularised.
+
+    The data are centred and divided by one common scale, which is kept with the model; the loss and
+    all functionals are in those units.
+
+    Args:
+        autoencoder: a module with ``encoder`` (B, D) -> (B, d) and ``decoder`` (B, d) -> (B, D).
+        terms: name -> Term.
+        reconstruction: λ_recon, of the mean squared error over coordinates.
+        learning_rate: of Adam, falling to zero along a half cosine over all epochs.
+        warm_start: ``"isomap"`` first fits encoder and decoder to Isomap coordinates of the data.
+        warm_start_epochs: for how many passes over the data.
+        seed: of the samples that measures draw.
+    """
+
+    def __init__(
+        self,
+        autoencoder: nn.Module,
+        terms: dict[str, Term] | None = None,
+        reconstruction: float = 1.0,
+        learning_rate: float = 1e-3,
+        warm_start: str = "none",
+        warm_start_epochs: int = 30,
+        seed: int = 0,
+    ):
+        super().__init__()
+        if warm_start not in WARM_STARTS:
+            raise TrainingError(f"warm_start must be one of {WARM_STARTS}; got {warm_start!r}.")
+        self.autoencoder = autoencoder
+        self.terms = Terms(terms or {})
+        self.reconstruction, self.learning_rate, self.seed = reconstruction, learning_rate, seed
+        self.warm_start, self.warm_start_epochs = warm_start, warm_start_epochs
+        dimension = next(p.shape[1] for p in autoencoder.encoder.parameters() if p.ndim > 1)
+        self.scale = CommonScale(dimension)
+
+    # --- what the model does --------------------------------------------------------------------
+
+    def encode(self, x):
+        """Latent points (B, d) of data (B, D) in raw units."""
+        return self.autoencoder.encoder(self.scale(x))
+
+    def decode(self, z):
+        """Data (B, D) in raw units of latent points (B, d)."""
+        return self.scale.inverse(self.autoencoder.decoder(z))
+
+    def forward(self, x):
+        """The reconstruction of data in raw units."""
+        return self.decode(self.encode(x))
+
+    # --- training -------------------------------------------------------------------------------
+
+    def on_fit_start(self):
+        """Fit the scale, and the warm start, to the training data; not on resuming."""
+        if self.trainer.ckpt_path is not None:
+            return
+        points = self.trainer.datamodule.training_points().to(self.scale.mean)
+        if points.shape[1] != len(self.scale.mean):
+            raise TrainingError(
+                f"The model is for data of dimension {len(self.scale.mean)}; the data have "
+                f"{points.shape[1]}. Set model.autoencoder.init_args.data_dimension."
+            )
+        self.scale.load_state_dict(CommonScale.fit(points).state_dict())
+        if self.warm_start == "isomap":
+            self._warm_start(self.scale(points))
+
+    def _warm_start(self, points):
+        d = self.autoencoder.encoder(points[:2]).shape[1]
+        coordinates = isomap_coordinates(points.cpu().numpy(), d, seed=self.seed)
+        coordinates = torch.from_numpy(coordinates).to(points)
+        fit_to_coordinates(
+            self.autoencoder, points, coordinates, epochs=self.warm_start_epochs, seed=self.seed
+        )
+
+    def training_step(self, batch, index):
+        """The loss of one batch."""
+        epoch = self.current_epoch + index / max(1, self.trainer.num_training_batches)
+        return self._loss(batch, "train", epoch, seed=self.global_step + 1)
+
+    def validation_step(self, batch, index):
+        """The same loss with all weights full, on data that were held out."""
+        self._loss(batch, "val", math.inf, seed=-index - 1)
+
+    def _loss(self, batch, stage, epoch, seed):
+        x = self.scale(batch)
+        z = self.autoencoder.encoder(x)
+        mse = nn.functional.mse_loss(self.autoencoder.decoder(z), x)
+        values, degenerate = self.terms(self.autoencoder, x, z, epoch, abs(seed) + self.seed)
+        weighted = [weight * value for weight, value in values.values()]
+        loss = self.reconstruction * mse + sum(weighted)
+        if not torch.isfinite(loss):
+            raise TrainingError(_diverged(mse, values, self.global_step))
+        shown = {"loss": loss, "mse": mse, "degenerate_points": float(degenerate)}
+        shown |= {name: value for name, (_, value) in values.items()}
+        self.log_dict(
+            {f"{stage}/{name}": value for name, value in shown.items()},
+            on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch),
+        )  # fmt: skip
+        self.log(f"{stage}_mse", mse, prog_bar=True, logger=False, on_step=False, on_epoch=True)
+        return loss
+
+    def on_train_batch_end(self, outputs, batch, index):
+        """Scheduled times go on, one unit an epoch."""
+        for functional in self.terms.functionals.values():
+            if isinstance(functional, PerelmanW):
+                functional.tau.step(1 / self.trainer.num_training_batches)
+
+    def configure_optimizers(self):
+        """Adam, with a learning rate that falls along a half cosine, step by step."""
+        optimizer = torch.optim.Adam(self.parameters(), self.learning_rate)
+        steps = max(1, self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: (1 + math.cos(math.pi * min(1, step / steps))) / 2
+        )
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+
+def _diverged(mse, values, step):
+    """Which part of the loss is not finite."""
+    parts = {"mse": mse} | {name: value for name, (_, value) in values.items()}
+    bad = [f"{name} = {part.item()}" for name, part in parts.items() if not torch.isfinite(part)]
+    return (
+        f"The loss is not finite at step {step}: {', '.join(bad) or 'the sum overflows'}. Lower "
+        "that term's weight or the learning rate, start it later, or clip gradients."
+    )

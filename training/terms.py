@@ -1,0 +1,73 @@
+"""The loss: reconstruction plus functionals, each with its weight, schedule and measure."""
+
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from training.errors import TrainingError
+from training.functionals import ContractiveEncoder, Functional, SampledGeometry
+from training.measures import EncodedPoints, Measure
+
+
+@dataclass
+class Term:
+    """λ(t) · functional, on a sample that the measure draws.
+
+    Args:
+        functional: any of :mod:`training.functionals`.
+        weight: λ.
+        measure: where the functional looks (:mod:`training.measures`).
+        start, full: λ is 0 before epoch ``start`` and grows linearly to ``weight`` at ``full``.
+    """
+
+    functional: Functional
+    weight: float
+    measure: Measure = field(default_factory=EncodedPoints)
+    start: float = 0.0
+    full: float = 0.0
+
+    def __post_init__(self):
+        if self.full < self.start:
+            raise TrainingError(f"full ({self.full}) must not be before start ({self.start}).")
+
+    def weight_at(self, epoch):
+        """λ at a time in epochs, fractions included."""
+        if epoch < self.start:
+            return 0.0
+        if epoch >= self.full:
+            return self.weight
+        return self.weight * (epoch - self.start) / (self.full - self.start)
+
+
+class Terms(nn.Module):
+    """All terms of one loss; those with the same measure share one evaluation of the geometry."""
+
+    def __init__(self, terms):
+        super().__init__()
+        self.terms = dict(terms)
+        self.functionals = nn.ModuleDict({n: term.functional for n, term in terms.items()})
+
+    def forward(self, autoencoder, x, z, epoch, seed):
+        """name -> (λ, value) of the terms at work, and how many degenerate points were left out."""
+        active = {n: (t, t.weight_at(epoch)) for n, t in self.terms.items()}
+        active = {n: (term, weight) for n, (term, weight) in active.items() if weight}
+        values, degenerate = {}, 0
+        for number, (measure, names) in enumerate(_by_measure(active).items()):
+            order = max(active[name][0].functional.order for name in names)
+            sample = measure.sample(z, 7919 * seed + number)
+            on = SampledGeometry(autoencoder.decoder, sample, order)
+            degenerate += on.degenerate_points
+            for name in names:
+                values[name] = active[name][1], self.functionals[name].evaluate(on)
+        for name, (term, weight) in active.items():
+            if isinstance(term.functional, ContractiveEncoder):
+                values[name] = weight, self.functionals[name](autoencoder.encoder, x)
+        return values, degenerate
+
+
+def _by_measure(active):
+    groups = {}
+    for name, (term, _) in active.items():
+        if not isinstance(term.functional, ContractiveEncoder):
+            groups.setdefault(term.measure, []).append(name)
+    return groups

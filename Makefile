@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: check test test-slow lint format clean
+.PHONY: check test test-slow demo lint format clean
 
 check: $(INSTALLED)  ## every curvature against closed forms, and on a trained decoder
 	$(BIN)/python -m verification.check
@@ -13,6 +13,9 @@ test: lint  ## the test suite, on all cores
 
 test-slow: $(INSTALLED)  ## what takes longer than a few seconds a test
 	$(BIN)/python -m pytest -n auto -m slow
+
+demo: $(INSTALLED)  ## unroll a swiss roll and measure how well
+	$(BIN)/python -m training fit --config training/configs/swiss_roll_r2.yaml --run runs/demo-$$(date +%Y%m%d-%H%M%S)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The commands ``fit``, ``evaluate`` and ``encode``."""
+"""The commands ``fit``, ``evaluate``, ``encode`` and ``study``."""
 
 import logging
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from rich.table import Table
 
@@ -17,8 +18,9 @@ from training.datamodule import DataModule
 from training.errors import TrainingError
 from training.evaluation import Normalised, evaluate
 from training.module import RegularizedAutoEncoder
+from training.study import study
 
-COMMANDS = ("fit", "evaluate", "encode")
+COMMANDS = ("fit", "evaluate", "encode", "study")
 SHOWN = (
     "mse", "mse_raw", "r2", "median_abs_R", "mean_R2_sqrt_det_g_raw", "mcn", "vor",
     "trustworthiness", "continuity", "knn_recall_at_10", "procrustes_disparity", "tear_score",
@@ -40,15 +42,17 @@ def run(arguments):
 class _CLI(LightningCLI):
     def add_arguments_to_parser(self, parser):
         parser.add_argument("--run", default="runs/run", help="folder of this run, made new")
-        parser.add_argument("--resume", default=False, type=bool, help="go on with the run there")
+        parser.add_argument(
+            "--resume", default=False, type=bool, nargs="?", const=True,
+            help="go on with the run there",
+        )  # fmt: skip
 
     def before_instantiate_classes(self):
         runs.check_new(self.config.run, self.config.resume)
 
     def instantiate_trainer(self, **options):
         trainer = super().instantiate_trainer(**options)
-        trainer.loggers = runs.loggers(self.config.run)
-        trainer.callbacks.append(runs.checkpointing(self.config.run))
+        trainer.loggers = runs.loggers(self.config.run, self.config.resume)
         return trainer
 
 
@@ -76,7 +80,8 @@ DEFAULTS = {
 
 
 def _fit(arguments):
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         cli = _CLI(
             RegularizedAutoEncoder,
@@ -84,12 +89,14 @@ def _fit(arguments):
             args=arguments,
             run=False,
             seed_everything_default=0,
-            trainer_defaults=DEFAULTS,
+            trainer_defaults={**DEFAULTS, "callbacks": [runs.checkpointing()]},
             save_config_callback=_SaveConfig,
-            parser_kwargs={"exit_on_error": False},
+            parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
         )
-    except ArgumentError as error:
+    except (ArgumentError, MisconfigurationException, ValueError) as error:
         raise TrainingError(_one_line(error)) from error
+    cli.datamodule.check(len(cli.model.scale.mean), cli.trainer.world_size)  # nothing written yet
+    cli.trainer.precision_plugin.convert_module(cli.model)  # before a checkpoint is loaded into it
     resume = str(Path(cli.config.run) / runs.LAST) if cli.config.resume else None
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=resume)
     if cli.trainer.is_global_zero:
@@ -97,6 +104,10 @@ def _fit(arguments):
 
 
 def _one_line(error):
+    cause = error
+    while cause and not isinstance(cause, TrainingError):
+        cause = cause.__cause__ or cause.__context__
+    error = cause or error  # what this project's classes found wrong says more than who called them
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines)[:600]
 
@@ -168,6 +179,28 @@ def _encode(arguments):
         }
     np.savez(out, **{name: array.numpy() for name, array in arrays.items()})
     print(f"{len(z)} points: {', '.join(arrays)} in raw units -> {out}")
+
+
+# --- study ----------------------------------------------------------------------------------------
+
+
+def _study(arguments):
+    parser = ArgumentParser(prog="python -m training study", exit_on_error=False)
+    parser.add_argument("--configs", nargs="+", required=True, help="YAML files of fit")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument("--out", default="results", help="folder of the numbers and the table")
+    parser.add_argument("--runs", default="runs", help="folder of the runs")
+    own, overrides = _split(arguments, "--")
+    options = _parsed(parser, own)
+    study(options.configs, options.seeds, options.out, options.runs, overrides, _fit)
+
+
+def _split(arguments, separator):
+    """What stands before and after the separator."""
+    if separator not in arguments:
+        return arguments, []
+    place = arguments.index(separator)
+    return arguments[:place], arguments[place + 1 :]
 
 
 def _parser(command):

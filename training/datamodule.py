@@ -9,6 +9,8 @@ from training.data import Dataset, DataSource
 from training.errors import TrainingError
 from training.reductions import processes
 
+LEAST_HELD_OUT = 21  # more than twice the 10 nearest neighbours that ``evaluate`` looks at
+
 
 class Rows(TorchDataset):
     """Rows of a tensor, a whole batch at a time."""
@@ -64,6 +66,29 @@ class DataModule(L.LightningDataModule):
             self._parts = self.source.load().split(self.fractions, self.seed)
         return self._parts
 
+    def check(self, dimension, count=1):
+        """Raise unless a model of data in R^dimension can be fitted by ``count`` processes."""
+        found = self.parts[0].dimension
+        if found != dimension:
+            raise TrainingError(
+                f"The model is for data of dimension {dimension}; the data have {found}. "
+                "Set model.autoencoder.init_args.data_dimension."
+            )
+        self._check_batches(len(self.parts[0]), count)
+        if len(self.parts[2]) < LEAST_HELD_OUT:
+            raise TrainingError(
+                f"{len(self.parts[2])} test points are too few to evaluate: there must be "
+                f"{LEAST_HELD_OUT}. Give more points, or change data.fractions."
+            )
+
+    def _check_batches(self, points, count):
+        if self.batch_size % count or self.batch_size < count:
+            raise TrainingError(
+                f"batch_size {self.batch_size} cannot be shared by {count} processes."
+            )
+        if points < self.batch_size:
+            raise TrainingError(f"{points} training points make no batch of {self.batch_size}.")
+
     def training_points(self):
         """(n, D), raw units, float64."""
         return torch.from_numpy(self.parts[0].points)
@@ -78,15 +103,10 @@ class DataModule(L.LightningDataModule):
 
     def _loader(self, part, shuffle):
         rank, count = processes()
-        if self.batch_size % count or self.batch_size < count:
-            raise TrainingError(
-                f"batch_size {self.batch_size} cannot be shared by {count} processes."
-            )
+        self._check_batches(len(self.parts[0]), count)
         rows = Rows(torch.from_numpy(part.points).to(self._dtype))
         sampler = DistributedSampler(rows, count, rank, shuffle, self.seed, drop_last=shuffle)
         size = self.batch_size // count
-        if shuffle and len(sampler) < size:
-            raise TrainingError(f"{len(rows)} training points make no batch of {self.batch_size}.")
         return DataLoader(rows, size, sampler=sampler, drop_last=shuffle, collate_fn=_whole)
 
     @property

@@ -1,5 +1,6 @@
 """Run folders: config.yaml, checkpoints/, metrics.csv, metrics.json."""
 
+import csv
 import json
 import os
 import tempfile
@@ -10,12 +11,14 @@ import yaml
 from jsonargparse import ArgumentParser
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from training.datamodule import DataModule
 from training.errors import TrainingError
 from training.module import RegularizedAutoEncoder
 
 CONFIG, CHECKPOINTS, METRICS = "config.yaml", "checkpoints", "metrics.json"
+LOG = "metrics.csv"
 LAST = f"{CHECKPOINTS}/last.ckpt"
 
 
@@ -24,6 +27,8 @@ def check_new(folder, resume):
     folder = Path(folder)
     if resume and not (folder / LAST).is_file():
         raise TrainingError(f"Cannot resume: there is no {folder / LAST}.")
+    if folder.exists() and not folder.is_dir():
+        raise TrainingError(f"{folder} is a file, not a folder; choose another --run.")
     if not resume and folder.exists() and any(folder.iterdir()):
         raise TrainingError(
             f"{folder} is not empty, and nothing is written over. Choose another --run, or "
@@ -31,18 +36,31 @@ def check_new(folder, resume):
         )
 
 
-def loggers(folder):
+def loggers(folder, resume):
     """Every term, as CSV and for TensorBoard."""
     folder = Path(folder)
     options = {"save_dir": folder.parent, "name": folder.name, "version": ""}
-    return [CSVLogger(**options), TensorBoardLogger(**options)]
+    table = CSVLogger(**options, flush_logs_every_n_steps=1)
+    if resume:
+        _keep_rows(table, folder)
+    return [table, TensorBoardLogger(**options)]
 
 
-def checkpointing(folder):
-    """The last epoch's checkpoint."""
-    return ModelCheckpoint(
-        Path(folder) / CHECKPOINTS, filename="best", save_last=True, save_top_k=0
-    )
+@rank_zero_only
+def _keep_rows(table, folder):
+    """The log up to the checkpoint, which Lightning's logger would delete."""
+    steps = torch.load(folder / LAST, map_location="cpu", weights_only=True)["global_step"]
+    rows = []
+    if (folder / LOG).is_file():
+        with (folder / LOG).open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["step"]) < steps]
+    table.experiment.metrics.extend(rows)
+    table.save()
+
+
+def checkpointing():
+    """checkpoints/last.ckpt, in the folder of the first logger, after every epoch."""
+    return ModelCheckpoint(filename=Path(LAST).stem, enable_version_counter=False)
 
 
 def load(folder):
@@ -62,7 +80,7 @@ def load(folder):
     objects = parser.instantiate_classes(
         parser.parse_object({key: config[key] for key in ("model", "data")})
     )
-    checkpoint = torch.load(folder / LAST, map_location="cpu", weights_only=False)
+    checkpoint = torch.load(folder / LAST, map_location="cpu", weights_only=True)
     dtype = next(iter(checkpoint["state_dict"].values())).dtype
     objects.model.to(dtype).load_state_dict(checkpoint["state_dict"])
     return objects.model.eval(), objects.data

@@ -17,16 +17,18 @@ class Term:
         functional: any of :mod:`training.functionals`.
         weight: λ.
         measure: where the functional looks (:mod:`training.measures`).
-        start, full: λ is 0 before epoch ``start`` and grows linearly to ``weight`` at ``full``.
+        start, full: λ is 0 before epoch ``start`` and grows linearly to ``weight`` at ``full``,
+            by default at once.
     """
 
     functional: Functional
     weight: float
     measure: Measure = field(default_factory=EncodedPoints)
     start: float = 0.0
-    full: float = 0.0
+    full: float | None = None
 
     def __post_init__(self):
+        self.full = self.start if self.full is None else self.full
         if self.full < self.start:
             raise TrainingError(f"full ({self.full}) must not be before start ({self.start}).")
 

@@ -50,11 +50,6 @@ class _CLI(LightningCLI):
     def before_instantiate_classes(self):
         runs.check_new(self.config.run, self.config.resume)
 
-    def instantiate_trainer(self, **options):
-        trainer = super().instantiate_trainer(**options)
-        trainer.loggers = runs.loggers(self.config.run, self.config.resume)
-        return trainer
-
 
 class _SaveConfig(SaveConfigCallback):
     """The whole configuration, in the run's folder."""
@@ -95,9 +90,12 @@ def _fit(arguments):
         )
     except (ArgumentError, MisconfigurationException, ValueError) as error:
         raise TrainingError(_one_line(error)) from error
-    cli.datamodule.check(len(cli.model.scale.mean), cli.trainer.world_size)  # nothing written yet
+    cli.datamodule.check(len(cli.model.scale.mean), cli.trainer.world_size)
     cli.trainer.precision_plugin.convert_module(cli.model)  # before a checkpoint is loaded into it
     resume = str(Path(cli.config.run) / runs.LAST) if cli.config.resume else None
+    if resume:
+        runs.check_same(cli.config.run, cli.model)
+    cli.trainer.loggers = runs.loggers(cli.config.run, cli.config.resume)
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=resume)
     if cli.trainer.is_global_zero:
         _evaluate([cli.config.run])

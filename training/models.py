@@ -67,7 +67,7 @@ class MLPAutoEncoder(AutoEncoder):
 
 
 class ToTorus(nn.Module):
-    """d vectors of the plane -> their angles over 2π, in [0, 1): (B, 2d) -> (B, d)."""
+    """d vectors of the plane -> their angles over 2π, in [0, 1]: (B, 2d) -> (B, d)."""
 
     def forward(self, vectors):
         """z_i = angle(x_i, y_i)/2π mod 1."""

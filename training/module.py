@@ -9,6 +9,7 @@ from torch import nn
 from training.data.scaling import CommonScale
 from training.errors import TrainingError
 from training.functionals import PerelmanW
+from training.reductions import total
 from training.terms import Term, Terms
 from training.warm_start import fit_to_coordinates, isomap_coordinates
 
@@ -72,11 +73,6 @@ class RegularizedAutoEncoder(L.LightningModule):
         if self.trainer.ckpt_path is not None:
             return
         points = self.trainer.datamodule.training_points().to(self.scale.mean)
-        if points.shape[1] != len(self.scale.mean):
-            raise TrainingError(
-                f"The model is for data of dimension {len(self.scale.mean)}; the data have "
-                f"{points.shape[1]}. Set model.autoencoder.init_args.data_dimension."
-            )
         self.scale.load_state_dict(CommonScale.fit(points).state_dict())
         if self.warm_start == "isomap":
             self._warm_start(self.scale(points))
@@ -103,11 +99,12 @@ class RegularizedAutoEncoder(L.LightningModule):
         z = self.autoencoder.encoder(x)
         mse = nn.functional.mse_loss(self.autoencoder.decoder(z), x)
         values, degenerate = self.terms(self.autoencoder, x, z, epoch, abs(seed) + self.seed)
-        weighted = [weight * value for weight, value in values.values()]
-        loss = self.reconstruction * mse + sum(weighted)
+        parts = {"mse": self.reconstruction * mse}
+        parts |= {name: weight * value for name, (weight, value) in values.items()}
+        loss = sum(parts.values()) + self.terms.idle(values)
         if not torch.isfinite(loss):
-            raise TrainingError(_diverged(mse, values, self.global_step))
-        shown = {"loss": loss, "mse": mse, "degenerate_points": float(degenerate)}
+            raise TrainingError(_diverged(parts, self.global_step))
+        shown = {"loss": loss, "mse": mse, "degenerate_points": total(mse.new_tensor(degenerate))}
         shown |= {name: value for name, (_, value) in values.items()}
         self.log_dict(
             {f"{stage}/{name}": value for name, value in shown.items()},
@@ -132,11 +129,11 @@ class RegularizedAutoEncoder(L.LightningModule):
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
 
-def _diverged(mse, values, step):
-    """Which part of the loss is not finite."""
-    parts = {"mse": mse} | {name: value for name, (_, value) in values.items()}
+def _diverged(parts, step):
+    """Which part of the loss, weight included, is not finite."""
     bad = [f"{name} = {part.item()}" for name, part in parts.items() if not torch.isfinite(part)]
     return (
-        f"The loss is not finite at step {step}: {', '.join(bad) or 'the sum overflows'}. Lower "
-        "that term's weight or the learning rate, start it later, or clip gradients."
+        f"The loss is not finite at step {step}: {', '.join(bad) or 'their sum overflows'} (weight "
+        "included). Lower that weight or the learning rate, start the term later, or clip "
+        "gradients."
     )

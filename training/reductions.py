@@ -8,7 +8,6 @@ mean over processes that data-parallel training takes of the gradients is the gr
 
 import torch
 import torch.distributed as dist
-from torch.distributed.nn.functional import all_reduce
 
 
 def processes():
@@ -18,10 +17,22 @@ def processes():
     return 0, 1
 
 
+class _SumOverProcesses(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        x = x.clone()
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return _SumOverProcesses.apply(gradient)
+
+
 def total(values):
     """Σ over all points on all processes of ``values`` (B,), differentiable."""
     summed = values.sum()
-    return summed if processes()[1] == 1 else all_reduce(summed)
+    return summed if processes()[1] == 1 else _SumOverProcesses.apply(summed)
 
 
 def log_total_exp(values):
@@ -40,7 +51,7 @@ def gathered(points):
         return points
     parts = [torch.empty_like(points) for _ in range(count)]
     dist.all_gather(parts, points.contiguous())
-    return torch.cat(parts)
+    return torch.stack(parts, 1).flatten(0, 1)  # as own_part shares them out
 
 
 def own_part(points):

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import tempfile
 from pathlib import Path
 
 import torch
@@ -36,6 +35,25 @@ def check_new(folder, resume):
         )
 
 
+def check_same(folder, module):
+    """Raise unless the run's checkpoint has the parameters of this module."""
+    found, wanted = _last(folder)["state_dict"], module.state_dict()
+    other = [n for n in found | wanted if _shape(found.get(n)) != _shape(wanted.get(n))]
+    if other:
+        raise TrainingError(
+            f"Cannot resume: {Path(folder) / LAST} is of another model; {other[0]} differs. "
+            f"Resume with --config {Path(folder) / CONFIG}."
+        )
+
+
+def _shape(tensor):
+    return None if tensor is None else tensor.shape
+
+
+def _last(folder):
+    return torch.load(Path(folder) / LAST, map_location="cpu", weights_only=True)
+
+
 def loggers(folder, resume):
     """Every term, as CSV and for TensorBoard."""
     folder = Path(folder)
@@ -49,7 +67,7 @@ def loggers(folder, resume):
 @rank_zero_only
 def _keep_rows(table, folder):
     """The log up to the checkpoint, which Lightning's logger would delete."""
-    steps = torch.load(folder / LAST, map_location="cpu", weights_only=True)["global_step"]
+    steps = _last(folder)["global_step"]
     rows = []
     if (folder / LOG).is_file():
         with (folder / LOG).open(newline="") as file:
@@ -80,9 +98,9 @@ def load(folder):
     objects = parser.instantiate_classes(
         parser.parse_object({key: config[key] for key in ("model", "data")})
     )
-    checkpoint = torch.load(folder / LAST, map_location="cpu", weights_only=True)
-    dtype = next(iter(checkpoint["state_dict"].values())).dtype
-    objects.model.to(dtype).load_state_dict(checkpoint["state_dict"])
+    state = _last(folder)["state_dict"]
+    dtype = next(iter(state.values())).dtype
+    objects.model.to(dtype).load_state_dict(state)
     return objects.model.eval(), objects.data
 
 
@@ -90,13 +108,12 @@ def write_json(path, record):
     """Write ``record`` whole or not at all; what is not finite becomes null."""
     path = Path(path)
     text = json.dumps(_finite(record), indent=1, allow_nan=False) + "\n"
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    temporary = path.with_name(path.name + ".part")
     try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
+        temporary.write_text(text)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
 
 

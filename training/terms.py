@@ -66,6 +66,14 @@ class Terms(nn.Module):
                 values[name] = weight, self.functionals[name](autoencoder.encoder, x)
         return values, degenerate
 
+    def idle(self, values):
+        """Zero, but a function of the parameters of terms that are not at work.
+
+        Data-parallel training wants every parameter in every loss.
+        """
+        resting = [f for name, f in self.functionals.items() if name not in values]
+        return 0 * sum(p.sum() for functional in resting for p in functional.parameters())
+
 
 def _by_measure(active):
     groups = {}

@@ -10,7 +10,7 @@ class TotalSquaredCurvature(Functional):
         scale_free: times Vol^{4/d − 1}, without units: inflating g does not lower it.
     """
 
-    def __init__(self, scale_free=False):
+    def __init__(self, scale_free: bool = False):
         super().__init__()
         self.scale_free = scale_free
 

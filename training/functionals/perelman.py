@@ -12,14 +12,16 @@ from torch import nn
 
 from training.errors import TrainingError
 from training.functionals.base import Functional
-from training.functionals.potentials import FixedMeasure, reversed_gradient
+from training.functionals.potentials import FixedMeasure, LearnedPotential, reversed_gradient
 from training.reductions import total
 
 DIRECTIONS = ("descend", "ricci")
 
 
 class _Perelman(Functional):
-    def __init__(self, potential=None, direction="descend"):
+    def __init__(
+        self, potential: LearnedPotential | FixedMeasure | None = None, direction: str = "descend"
+    ):
         super().__init__()
         if direction not in DIRECTIONS:
             raise TrainingError(f"direction must be one of {DIRECTIONS}; got {direction!r}.")
@@ -52,32 +54,6 @@ class PerelmanF(_Perelman):
         return total(f.probability * _first_order(on, f))
 
 
-class PerelmanW(_Perelman):
-    """W(g, f, τ) = ∫ [τ(R + |∇f|²) + f − n] u dμ, u = (4πτ)^{−n/2} e^{−f}, ∫ u dμ = 1, n = d.
-
-    Args:
-        potential: LearnedPotential or FixedMeasure (default: uniform in z).
-        tau: τ > 0 in units of L²: a number, or a Tau.
-        direction: what becomes of it when the loss descends: ``"descend"``, it goes down, as in the
-            talk; ``"ricci"``, the decoder ascends it and the potential (and τ) descends, Perelman's
-            saddle. The number returned is then minus the functional.
-    """
-
-    def __init__(self, potential=None, tau=1.0, direction="descend"):
-        super().__init__(potential, direction)
-        self.tau = tau if isinstance(tau, nn.Module) else Tau(tau)
-
-    def value(self, on):
-        """W itself."""
-        tau = self.tau()
-        if self._ascends:
-            tau = reversed_gradient(tau)
-        n = on.dimension
-        log_factor = -n / 2 * torch.log(4 * math.pi * tau)
-        f = self.potential.on(on, log_factor, self._ascends)
-        return total(f.probability * (tau * _first_order(on, f) + f.value - n))
-
-
 class Tau(nn.Module):
     """τ, fixed, learned or scheduled.
 
@@ -88,7 +64,9 @@ class Tau(nn.Module):
         floor: ... but not below this.
     """
 
-    def __init__(self, value=1.0, learned=False, rate=0.0, floor=1e-3):
+    def __init__(
+        self, value: float = 1.0, learned: bool = False, rate: float = 0.0, floor: float = 1e-3
+    ):
         super().__init__()
         if not value > 0 or not floor > 0:
             raise TrainingError(f"tau and its floor must be positive; got {value} and {floor}.")
@@ -108,6 +86,37 @@ class Tau(nn.Module):
         """Let ``time`` pass."""
         if self.rate:
             self.log_value.copy_((self() + self.rate * time).clamp_min(self.floor).log())
+
+
+class PerelmanW(_Perelman):
+    """W(g, f, τ) = ∫ [τ(R + |∇f|²) + f − n] u dμ, u = (4πτ)^{−n/2} e^{−f}, ∫ u dμ = 1, n = d.
+
+    Args:
+        potential: LearnedPotential or FixedMeasure (default: uniform in z).
+        tau: τ > 0 in units of L²: a number, or a Tau.
+        direction: what becomes of it when the loss descends: ``"descend"``, it goes down, as in the
+            talk; ``"ricci"``, the decoder ascends it and the potential (and τ) descends, Perelman's
+            saddle. The number returned is then minus the functional.
+    """
+
+    def __init__(
+        self,
+        potential: LearnedPotential | FixedMeasure | None = None,
+        tau: float | Tau = 1.0,
+        direction: str = "descend",
+    ):
+        super().__init__(potential, direction)
+        self.tau = tau if isinstance(tau, nn.Module) else Tau(tau)
+
+    def value(self, on):
+        """W itself."""
+        tau = self.tau()
+        if self._ascends:
+            tau = reversed_gradient(tau)
+        n = on.dimension
+        log_factor = -n / 2 * torch.log(4 * math.pi * tau)
+        f = self.potential.on(on, log_factor, self._ascends)
+        return total(f.probability * (tau * _first_order(on, f) + f.value - n))
 
 
 def _first_order(on, f):

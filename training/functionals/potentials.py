@@ -33,7 +33,7 @@ class LearnedPotential(nn.Module):
         periodic: on the torus (R/Z)^d: h sees cos 2πz and sin 2πz.
     """
 
-    def __init__(self, d=2, width=32, periodic=False):
+    def __init__(self, d: int = 2, width: int = 32, periodic: bool = False):
         super().__init__()
         self.periodic = periodic
         self.network = nn.Sequential(
@@ -41,7 +41,7 @@ class LearnedPotential(nn.Module):
             nn.SiLU(),
             nn.Linear(width, width),
             nn.SiLU(),
-            nn.Linear(width, 1),
+            nn.Linear(width, 1, bias=False),  # a constant in h is normalised away
         )
 
     def forward(self, z):

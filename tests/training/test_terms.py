@@ -1,0 +1,199 @@
+"""Terms of the loss: schedules, one geometry for each measure, the sum, the encoder's terms."""
+
+import math
+
+import pytest
+import torch
+
+import curvcore
+from training.errors import TrainingError
+from training.functionals import (
+    ContractiveEncoder,
+    Functional,
+    LearnedPotential,
+    PerelmanF,
+    RelaxedDistortion,
+    TotalSquaredCurvature,
+    VarianceOfLogDet,
+)
+from training.measures import EncodedPoints, Mixtures, UniformBox
+from training.models import MLPAutoEncoder
+from training.terms import Term, Terms
+
+D, B = 4, 30
+LATE = 1e6  # epochs
+
+
+class Place(Functional):
+    """The sum of the points that it is shown: tells which sample it was."""
+
+    def evaluate(self, on):
+        """A scalar tensor."""
+        return on.sample.z.sum()
+
+
+@pytest.fixture
+def model():
+    return MLPAutoEncoder(D, 2, widths=(8,)).double()
+
+
+@pytest.fixture
+def x():
+    return torch.randn(B, D, dtype=torch.float64)
+
+
+def values(terms, model, x, epoch=LATE, seed=1):
+    """name -> (λ, value)."""
+    return Terms(terms)(model, x, model.encoder(x), epoch, seed)[0]
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How often the geometry was asked for, by name."""
+    counts = {"pullback": 0, "jet": 0}
+
+    def counting(name):
+        original = getattr(curvcore, name)
+
+        def counted(*arguments, **options):
+            counts[name] += 1
+            return original(*arguments, **options)
+
+        return counted
+
+    for name in counts:
+        monkeypatch.setattr(curvcore, name, counting(name))
+    return counts
+
+
+# --- schedules ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("start", "full", "expected"),
+    [
+        (0, None, {0: 3, 0.5: 3, math.inf: 3}),
+        (2, None, {0: 0, 1.999: 0, 2: 3, math.inf: 3}),
+        (0, 0, {0: 3, 0.5: 3, math.inf: 3}),
+        (2, 2, {0: 0, 1.999: 0, 2: 3, math.inf: 3}),
+        (2, 6, {0: 0, 2: 0, 3: 0.75, 4.5: 1.875, 6: 3, 7: 3, math.inf: 3}),
+    ],
+)
+def test_weights_grow_linearly_from_start_to_full(start, full, expected):
+    term = Term(TotalSquaredCurvature(), weight=3, start=start, full=full)
+    assert {epoch: term.weight_at(epoch) for epoch in expected} == expected
+
+
+def test_a_schedule_that_ends_before_it_begins_is_refused():
+    with pytest.raises(TrainingError, match=r"full \(1\.0\) must not be before start \(2\.0\)\."):
+        Term(TotalSquaredCurvature(), weight=1, start=2.0, full=1.0)
+
+
+def test_terms_of_no_weight_are_not_computed(model, x, calls):
+    terms = {
+        "later": Term(TotalSquaredCurvature(), 1, start=2),
+        "grows": Term(VarianceOfLogDet(), 1, start=1, full=2),
+        "never": Term(TotalSquaredCurvature(), 0),
+    }
+    assert values(terms, model, x, epoch=1) == {}
+    assert values(terms, model, x, epoch=1.5).keys() == {"grows"}
+    assert calls["pullback"] == 0
+    assert {name: w for name, (w, _) in values(terms, model, x).items()} == {"later": 1, "grows": 1}
+
+
+# --- one geometry for each measure ----------------------------------------------------------------
+
+
+def test_terms_with_equal_measures_share_one_geometry(model, x, calls):
+    terms = {
+        "a": Term(TotalSquaredCurvature(), 1, Mixtures(0.1)),
+        "b": Term(PerelmanF(), 1, Mixtures(0.1)),
+        "c": Term(RelaxedDistortion(), 1, Mixtures(0.1)),
+        "d": Term(TotalSquaredCurvature(), 1, Mixtures(0.2)),
+        "e": Term(TotalSquaredCurvature(), 1),
+        "f": Term(VarianceOfLogDet(), 1, EncodedPoints()),
+        "g": Term(VarianceOfLogDet(), 1, UniformBox()),
+    }
+    assert values(terms, model, x).keys() == terms.keys()
+    assert calls["pullback"] == 3  # Mixtures(0.1), Mixtures(0.2), EncodedPoints()
+    assert calls["jet"] >= 1  # UniformBox(): the metric suffices
+
+
+def test_equal_measures_look_at_the_same_points_and_others_at_others(model, x):
+    terms = {
+        "a": Term(Place(), 1, Mixtures(0.1)),
+        "b": Term(Place(), 1, Mixtures(0.1)),
+        "c": Term(Place(), 1, Mixtures(0.2)),
+    }
+    first = {name: value.item() for name, (_, value) in values(terms, model, x, seed=1).items()}
+    again = {name: value.item() for name, (_, value) in values(terms, model, x, seed=1).items()}
+    other = {name: value.item() for name, (_, value) in values(terms, model, x, seed=2).items()}
+    assert first == again
+    assert first["a"] == first["b"] != first["c"]
+    assert first["a"] != other["a"]
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+
+def test_each_value_is_the_functional_by_itself(model, x):
+    functionals = [TotalSquaredCurvature(scale_free=True), PerelmanF(), RelaxedDistortion()]
+    terms = {str(i): Term(functional, 10.0**i) for i, functional in enumerate(functionals)}
+    found, z = values(terms, model, x), model.encoder(x)
+    for i, functional in enumerate(functionals):
+        weight, value = found[str(i)]
+        assert weight == 10.0**i
+        assert value.item() == pytest.approx(functional(model.decoder, z).item(), rel=1e-12)
+
+
+def test_the_gradient_of_a_sum_of_terms_is_the_sum_of_their_gradients(model, x):
+    functionals = {"a": TotalSquaredCurvature(), "b": RelaxedDistortion(), "c": VarianceOfLogDet()}
+    weights = {"a": 0.3, "b": 2.0, "c": 0.7}
+    parameters = [*model.decoder.parameters()]
+
+    def gradient(names):
+        found = values({n: Term(functionals[n], weights[n]) for n in names}, model, x)
+        loss = sum(weight * value for weight, value in found.values())
+        return torch.nn.utils.parameters_to_vector(
+            torch.autograd.grad(loss, parameters, materialize_grads=True)
+        )
+
+    separate = sum(gradient([name]) for name in functionals)
+    assert gradient(functionals).sub(separate).norm() <= 1e-12 * separate.norm()
+
+
+def test_functionals_of_the_metric_move_the_decoder_and_not_the_encoder(model, x):
+    ((_, value),) = values({"a": Term(RelaxedDistortion(), 1)}, model, x).values()
+    value.backward()
+    assert all(p.grad is None for p in model.encoder.parameters())
+    assert any(p.grad is not None and p.grad.any() for p in model.decoder.parameters())
+
+
+def test_the_contractive_term_goes_to_the_encoder_on_data(model, x, calls):
+    found = values({"a": Term(ContractiveEncoder(), 2)}, model, x)
+    weight, value = found["a"]
+    assert (weight, value.item()) == (2, ContractiveEncoder()(model.encoder, x).item())
+    assert calls == {"pullback": 0, "jet": 0}
+    value.backward()
+    assert all(p.grad is None for p in model.decoder.parameters())
+    assert any(p.grad is not None and p.grad.any() for p in model.encoder.parameters())
+
+
+def test_what_functionals_learn_is_learned_with_the_rest():
+    terms = Terms({"f": Term(PerelmanF(LearnedPotential(2, width=4)), 1)})
+    names = {name for name, _ in terms.named_parameters()}
+    assert len(names) == 5
+    assert all(name.startswith("functionals.f.potential.network.") for name in names)
+
+
+def test_degenerate_points_are_counted_once_for_each_measure(model, x):
+    with torch.no_grad():
+        model.decoder[-1].weight.zero_()
+    terms = {
+        "a": Term(TotalSquaredCurvature(), 1),
+        "b": Term(TotalSquaredCurvature(), 1),
+        "c": Term(TotalSquaredCurvature(), 1, Mixtures()),
+    }
+    found, degenerate = Terms(terms)(model, x, model.encoder(x), LATE, 1)
+    assert degenerate == 2 * B
+    assert [value.item() for _, value in found.values()] == [0, 0, 0]

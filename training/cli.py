@@ -94,7 +94,7 @@ def _fit(arguments):
     cli.trainer.precision_plugin.convert_module(cli.model)  # before a checkpoint is loaded into it
     resume = str(Path(cli.config.run) / runs.LAST) if cli.config.resume else None
     if resume:
-        runs.check_same(cli.config.run, cli.model)
+        runs.check_same(cli.config.run, cli.model, cli.parser.dump(cli.config, skip_none=False))
     cli.trainer.loggers = runs.loggers(cli.config.run, cli.config.resume)
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=resume)
     if cli.trainer.is_global_zero:

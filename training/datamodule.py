@@ -51,12 +51,8 @@ class DataModule(L.LightningDataModule):
         seed: int = 0,
     ):
         super().__init__()
-        self.source, self.batch_size, self.fractions, self.seed = (
-            source,
-            batch_size,
-            fractions,
-            seed,
-        )
+        self.source, self.batch_size = source, batch_size
+        self.fractions, self.seed = fractions, seed
         self._parts = None
 
     @property
@@ -104,11 +100,7 @@ class DataModule(L.LightningDataModule):
     def _loader(self, part, shuffle):
         rank, count = processes()
         self._check_batches(len(self.parts[0]), count)
-        rows = Rows(torch.from_numpy(part.points).to(self._dtype))
+        rows = Rows(torch.from_numpy(part.points))
         sampler = DistributedSampler(rows, count, rank, shuffle, self.seed, drop_last=shuffle)
         size = self.batch_size // count
         return DataLoader(rows, size, sampler=sampler, drop_last=shuffle, collate_fn=_whole)
-
-    @property
-    def _dtype(self):
-        return next(self.trainer.lightning_module.parameters()).dtype

@@ -50,17 +50,21 @@ class RegularizedAutoEncoder(L.LightningModule):
         self.reconstruction, self.learning_rate, self.seed = reconstruction, learning_rate, seed
         self.warm_start, self.warm_start_epochs = warm_start, warm_start_epochs
         dimension = next(p.shape[1] for p in autoencoder.encoder.parameters() if p.ndim > 1)
-        self.scale = CommonScale(dimension)
+        self.scale = CommonScale(dimension).double()  # data may lie far from zero
 
     # --- what the model does --------------------------------------------------------------------
 
     def encode(self, x):
         """Latent points (B, d) of data (B, D) in raw units."""
-        return self.autoencoder.encoder(self.scale(x))
+        return self.autoencoder.encoder(self._scaled(x))
 
     def decode(self, z):
         """Data (B, D) in raw units of latent points (B, d)."""
         return self.scale.inverse(self.autoencoder.decoder(z))
+
+    def _scaled(self, x):
+        """Data in the units and the dtype of the networks."""
+        return self.scale(x).to(next(self.autoencoder.parameters()).dtype)
 
     def forward(self, x):
         """The reconstruction of data in raw units."""
@@ -72,10 +76,10 @@ class RegularizedAutoEncoder(L.LightningModule):
         """Fit the scale, and the warm start, to the training data; not on resuming."""
         if self.trainer.ckpt_path is not None:
             return
-        points = self.trainer.datamodule.training_points().to(self.scale.mean)
+        points = self.trainer.datamodule.training_points()
         self.scale.load_state_dict(CommonScale.fit(points).state_dict())
         if self.warm_start == "isomap":
-            self._warm_start(self.scale(points))
+            self._warm_start(self._scaled(points.to(self.device)))
 
     def _warm_start(self, points):
         d = self.autoencoder.encoder(points[:2]).shape[1]
@@ -95,7 +99,7 @@ class RegularizedAutoEncoder(L.LightningModule):
         self._loss(batch, "val", math.inf, seed=-index - 1)
 
     def _loss(self, batch, stage, epoch, seed):
-        x = self.scale(batch)
+        x = self._scaled(batch)
         z = self.autoencoder.encoder(x)
         mse = nn.functional.mse_loss(self.autoencoder.decoder(z), x)
         values, degenerate = self.terms(self.autoencoder, x, z, epoch, abs(seed) + self.seed)

@@ -35,8 +35,15 @@ def check_new(folder, resume):
         )
 
 
-def check_same(folder, module):
-    """Raise unless the run's checkpoint has the parameters of this module."""
+def check_same(folder, module, config):
+    """Raise unless the run has the parameters of this module and the settings of ``config``."""
+    saved = yaml.safe_load((Path(folder) / CONFIG).read_text())
+    for section in ("model", "data"):
+        if saved[section] != yaml.safe_load(config)[section]:
+            raise TrainingError(
+                f"Cannot resume: the options under {section} are not those of the run. Resume with "
+                f"--config {Path(folder) / CONFIG}, or start a new run."
+            )
     found, wanted = _last(folder)["state_dict"], module.state_dict()
     other = [n for n in found | wanted if _shape(found.get(n)) != _shape(wanted.get(n))]
     if other:
@@ -99,8 +106,8 @@ def load(folder):
         parser.parse_object({key: config[key] for key in ("model", "data")})
     )
     state = _last(folder)["state_dict"]
-    dtype = next(iter(state.values())).dtype
-    objects.model.to(dtype).load_state_dict(state)
+    objects.model.autoencoder.to(next(iter(state.values())).dtype)
+    objects.model.load_state_dict(state)
     return objects.model.eval(), objects.data
 
 

@@ -1,6 +1,7 @@
 """``python -m training study``: configurations × seeds, and their table."""
 
 import json
+import shutil
 import statistics
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from training.errors import TrainingError
-from training.runs import METRICS, write_json
+from training.runs import LAST, METRICS, write_json
 
 COLUMNS = (
     "mse_raw", "mean_R2_sqrt_det_g_raw", "median_abs_R", "mcn", "vor", "procrustes_disparity",
@@ -19,8 +20,9 @@ COLUMNS = (
 def study(configs, seeds, out, runs, overrides, fit):
     """Fit every configuration with every seed, and write results and a table.
 
-    A run that is there already is not run again, so that a study can be continued. Seeds decide
-    weights, split, order and samples.
+    A run that is finished is not run again and an interrupted one is resumed, so that a study can
+    be continued; other seeds are added to the results. Seeds decide weights, split, order and
+    samples.
 
     Args:
         configs: YAML files; names of configurations are theirs.
@@ -36,10 +38,12 @@ def study(configs, seeds, out, runs, overrides, fit):
     out, results = Path(out), {}
     out.mkdir(parents=True, exist_ok=True)
     for config in map(Path, configs):
-        results[config.stem] = {
-            str(seed): _metrics(config, seed, Path(runs), overrides, fit) for seed in seeds
-        }
-        write_json(out / f"{config.stem}.json", results[config.stem])
+        file = out / f"{config.stem}.json"
+        results[config.stem] = json.loads(file.read_text()) if file.is_file() else {}
+        for seed in seeds:
+            metrics = _metrics(config, seed, Path(runs), overrides, fit)
+            results[config.stem][str(seed)] = metrics
+            write_json(file, results[config.stem])
     text = table(results)
     (out / "table.md").write_text(text)
     Console().print(Markdown(text))
@@ -48,11 +52,15 @@ def study(configs, seeds, out, runs, overrides, fit):
 def _metrics(config, seed, runs, overrides, fit):
     run = runs / config.stem / f"seed_{seed}"
     if not (run / METRICS).is_file():
+        started = (run / LAST).is_file()
+        if run.exists() and not started:
+            shutil.rmtree(run)  # it was interrupted before there was anything to keep
         seeds = ("--seed_everything", "--data.seed", "--model.seed")
         fit(
             ["--config", str(config), "--run", str(run)]
             + [part for option in seeds for part in (option, str(seed))]
             + list(overrides)
+            + ["--resume"] * started
         )
     return json.loads((run / METRICS).read_text())
 

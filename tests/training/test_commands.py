@@ -222,7 +222,8 @@ def test_encode_writes_latents_curvature_and_metric_of_each_point(finished, tmp_
     out = tmp_path / "z.npz"
     arguments = ["--data", str(folder / "points.npy"), "--out", str(out)]
     assert main(["encode", str(run), *arguments]) == 0
-    found = np.load(out)
+    with np.load(out) as file:
+        found = dict(file)
     shapes = {"z": (N, 2), "R": (N,), "metric": (N, 2, 2), "volume_density": (N,)}
     shapes |= {"reconstruction": (N, D)}
     assert {name: found[name].shape for name in found} == shapes
@@ -286,7 +287,7 @@ BAD = {
     FIT + "--resume": "there is no new/checkpoints/last.ckpt",
     FIT + "--resume true": "there is no new/checkpoints/last.ckpt",
     "fit --config config.yaml --run empty --resume": "there is no empty/checkpoints/last.ckpt",
-    "fit --config config.yaml --run done --resume": "last.ckpt is of another model",
+    "fit --config config.yaml --run done --resume": "options under model are not",
     "fit --config config.yaml --run done": "done is not empty, and nothing is written over",
     "fit --config config.yaml --run config.yaml": "config.yaml is a file",
     "evaluate": "run",

@@ -361,3 +361,9 @@ def test_degenerate_points_are_left_out_and_counted(functional):
         assert torch.isfinite(functional.evaluate(sampled))
     one, other = (torch.autograd.grad(functional.evaluate(s), stretch)[0] for s in (on, without))
     assert one.item() == pytest.approx(other.item(), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("weights", [torch.ones(5, 1), -torch.ones(5), torch.ones(4)])
+def test_weights_must_be_positive_and_one_for_each_point(weights):
+    with pytest.raises(ValueError, match="weights must be"):
+        TotalSquaredCurvature()(sphere(), FEW.z, weights.double())

@@ -43,6 +43,23 @@ def test_a_study_runs_what_is_missing_and_writes_mean_and_deviation(tmp_path, ca
     assert "a" in capsys.readouterr().out
 
 
+def test_other_seeds_are_added_and_an_interrupted_run_goes_on(tmp_path):
+    config, calls = tmp_path / "a.yaml", []
+    config.write_text("")
+    out, runs = tmp_path / "results", tmp_path / "runs"
+    study([config], [0], out, runs, [], fake_fit(calls))
+    (runs / "a" / "seed_1").mkdir()
+    (runs / "a" / "seed_1" / "config.yaml").write_text("")
+    study([config], [1], out, runs, [], fake_fit(calls))
+    assert sorted(json.loads((out / "a.json").read_text())) == ["0", "1"]
+    checkpoint = runs / "a" / "seed_2" / "checkpoints" / "last.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_text("")
+    with pytest.raises(ValueError, match="shorter"):  # the odd argument out is --resume
+        study([config], [2], out, runs, [], fake_fit(calls))
+    assert checkpoint.is_file()
+
+
 def test_a_metric_that_some_run_lacks_is_left_empty():
     text = table({"a": {"0": {"mcn": 1.0}, "1": {"mcn": None}}})
     assert "±" not in text

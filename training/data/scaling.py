@@ -41,15 +41,15 @@ class CommonScale(nn.Module):
         points = np.asarray(points, dtype=np.float64)
         scale = np.sqrt(points.var(axis=0).mean())
         rounding = 100 * np.finfo(np.float64).eps * np.abs(points).max()
-        fitted = cls(points.shape[1])
+        fitted = cls(points.shape[1]).double()
         fitted.mean.copy_(torch.from_numpy(points.mean(axis=0)))
         fitted.scale.fill_(float(scale) if scale > rounding else 1.0)
         return fitted
 
     def forward(self, x):
         """(x − mean)/scale, (..., D)."""
-        return (x - self.mean) / self.scale
+        return ((x - self.mean) / self.scale).to(x.dtype)
 
     def inverse(self, y):
         """y·scale + mean, (..., D)."""
-        return y * self.scale + self.mean
+        return (y * self.scale + self.mean).to(y.dtype)

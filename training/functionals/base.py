@@ -26,6 +26,10 @@ class LatentSample:
     def of(cls, z, weights=None):
         """A sample of points z, by default with equal weights that add up to one."""
         z = z.detach()
+        if weights is not None and (weights.shape != z.shape[:1] or not (weights > 0).all()):
+            raise ValueError(
+                f"weights must be ({len(z)},) and positive; got {tuple(weights.shape)}."
+            )
         if weights is None:
             weights = torch.ones_like(z[:, 0]) / total(torch.ones_like(z[:, 0]))
         return cls(z, weights.detach())
@@ -94,7 +98,13 @@ class Functional(nn.Module):
         loss = mse + 1e-3 * functional(decoder, encoder(x))
         loss.backward()
 
-    ``weights`` are those of the points (:class:`LatentSample`), equal ones by default.
+    ``weights`` are those of the points (:class:`LatentSample`): Σ w φ(z) should estimate ∫ φ dz.
+    By default they are equal, and integrals over dμ are then means over the encoded points,
+    E[φ √det g]: these fall when latent coordinates are stretched, which a network may learn to do.
+    :class:`training.measures.UniformBox` and ``ImportanceWeights`` give weights of ∫ φ dz.
+
+    Raises:
+        ValueError: weights that are not (B,), or not positive.
     """
 
     order = 2

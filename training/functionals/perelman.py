@@ -3,6 +3,9 @@
 Both are taken on the decoder's metric g and a potential f (:mod:`training.functionals.potentials`).
 With dm = e^{−f} dμ fixed, the gradient flow that *ascends* F is ∂_t g = −2(Ric + ∇²f), Ricci flow
 up to diffeomorphisms; likewise W with τ' = −1.
+
+Both need a sample whose weights estimate ∫ φ dz (UniformBox, UniformTorus, ImportanceWeights): with
+the equal weights of encoded points the measure would be their density times dm.
 """
 
 import math

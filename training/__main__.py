@@ -12,12 +12,13 @@ from training.errors import TrainingError
 def main(arguments=None):
     """Run a command; the exit code."""
     warnings.filterwarnings("ignore", module="lightning")
-    from training import cli  # heavy imports after the filter
+    from curvcore import CurvatureError  # heavy imports after the filter
+    from training import cli
 
     try:
         cli.run(sys.argv[1:] if arguments is None else list(arguments))
-    except TrainingError as error:
-        print(f"Error: {error}", file=sys.stderr)
+    except (TrainingError, CurvatureError) as error:
+        print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
 

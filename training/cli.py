@@ -22,13 +22,16 @@ from training.study import study
 
 COMMANDS = ("fit", "evaluate", "encode", "study")
 SHOWN = (
-    "mse", "mse_raw", "r2", "median_abs_R", "mean_R2_sqrt_det_g_raw", "mcn", "vor",
+    "mse", "mse_raw", "r2", "median_abs_R_raw", "mean_R2_sqrt_det_g_raw", "mcn", "vor",
     "trustworthiness", "continuity", "knn_recall_at_10", "procrustes_disparity", "tear_score",
 )  # fmt: skip
 
 
 def run(arguments):
     """Run one command line."""
+    if arguments[:1] in (["--help"], ["-h"]):
+        print(f"python -m training {{{' | '.join(COMMANDS)}}} --help: see README.")
+        return
     if not arguments or arguments[0] not in COMMANDS:
         got = arguments[0] if arguments else "nothing"
         raise TrainingError(f"The commands are {', '.join(COMMANDS)}; got {got}. See README.")

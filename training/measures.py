@@ -99,7 +99,9 @@ class ImportanceWeights(_Drawn):
 
     def _draw(self, encoded, generator):
         count, d = encoded.shape
-        factor = torch.linalg.cholesky(torch.cov(encoded.mT).reshape(d, d))
+        factor, failed = torch.linalg.cholesky_ex(torch.cov(encoded.mT).reshape(d, d))
+        if failed:
+            raise TrainingError("ImportanceWeights: the encoded points lie on a hyperplane.")
         factor = factor * count ** (-1 / (d + 4))
         white = torch.linalg.solve_triangular(factor, encoded.mT, upper=False).mT
         kernels = torch.exp(-torch.cdist(white, white).square() / 2).fill_diagonal_(0)

@@ -64,6 +64,7 @@ class MLPAutoEncoder(AutoEncoder):
             encoder.append(ToTorus())
             decoder.insert(0, FromTorus())
         super().__init__(encoder, decoder)
+        self.latent = latent
 
 
 class ToTorus(nn.Module):

@@ -30,6 +30,7 @@ class RegularizedAutoEncoder(L.LightningModule):
         warm_start: ``"isomap"`` first fits encoder and decoder to Isomap coordinates of the data.
         warm_start_epochs: for how many passes over the data.
         seed: of the samples that measures draw.
+        data_dimension: D, where it is not the width of the encoder's first weight matrix.
     """
 
     def __init__(
@@ -41,15 +42,18 @@ class RegularizedAutoEncoder(L.LightningModule):
         warm_start: str = "none",
         warm_start_epochs: int = 30,
         seed: int = 0,
+        data_dimension: int | None = None,
     ):
         super().__init__()
         if warm_start not in WARM_STARTS:
             raise TrainingError(f"warm_start must be one of {WARM_STARTS}; got {warm_start!r}.")
+        if warm_start == "isomap" and getattr(autoencoder, "latent", "plane") == "torus":
+            raise TrainingError("warm_start isomap needs a plane: Isomap is not periodic.")
         self.autoencoder = autoencoder
         self.terms = Terms(terms or {})
         self.reconstruction, self.learning_rate, self.seed = reconstruction, learning_rate, seed
         self.warm_start, self.warm_start_epochs = warm_start, warm_start_epochs
-        dimension = next(p.shape[1] for p in autoencoder.encoder.parameters() if p.ndim > 1)
+        dimension = data_dimension or _input_width(autoencoder.encoder)
         self.scale = CommonScale(dimension).double()  # data may lie far from zero
 
     # --- what the model does --------------------------------------------------------------------
@@ -131,6 +135,13 @@ class RegularizedAutoEncoder(L.LightningModule):
             optimizer, lambda step: (1 + math.cos(math.pi * min(1, step / steps))) / 2
         )
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+
+def _input_width(encoder):
+    widths = [layer.in_features for layer in encoder.modules() if isinstance(layer, nn.Linear)]
+    if not widths:
+        raise TrainingError("The encoder has no linear layer: set model.data_dimension.")
+    return widths[0]
 
 
 def _diverged(parts, step):

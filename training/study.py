@@ -12,7 +12,7 @@ from training.errors import TrainingError
 from training.runs import LAST, METRICS, write_json
 
 COLUMNS = (
-    "mse_raw", "mean_R2_sqrt_det_g_raw", "median_abs_R", "mcn", "vor", "procrustes_disparity",
+    "mse_raw", "mean_R2_sqrt_det_g_raw", "median_abs_R_raw", "mcn", "vor", "procrustes_disparity",
     "continuity", "trustworthiness", "knn_recall_at_10",
 )  # fmt: skip
 
@@ -44,7 +44,9 @@ def study(configs, seeds, out, runs, overrides, fit):
             metrics = _metrics(config, seed, Path(runs), overrides, fit)
             results[config.stem][str(seed)] = metrics
             write_json(file, results[config.stem])
-    text = table(results)
+    names = " ".join(str(config) for config in configs)
+    command = f"`python -m training study --configs {names} --seeds {' '.join(map(str, seeds))}`"
+    text = f"{command}: mean ± standard deviation on held-out points.\n\n{table(results)}"
     (out / "table.md").write_text(text)
     Console().print(Markdown(text))
 

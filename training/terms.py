@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import nn
 
 from training.errors import TrainingError
 from training.functionals import ContractiveEncoder, Functional, SampledGeometry
 from training.measures import EncodedPoints, Measure
+from training.reductions import total
 
 
 @dataclass
@@ -54,11 +56,16 @@ class Terms(nn.Module):
         active = {n: (t, t.weight_at(epoch)) for n, t in self.terms.items()}
         active = {n: (term, weight) for n, (term, weight) in active.items() if weight}
         values, degenerate = {}, 0
-        for number, (measure, names) in enumerate(_by_measure(active).items()):
+        for number, (measure, names) in enumerate(_by_measure(active)):
             order = max(active[name][0].functional.order for name in names)
             sample = measure.sample(z, 7919 * seed + number)
             on = SampledGeometry(autoencoder.decoder, sample, order)
             degenerate += on.degenerate_points
+            if not total(torch.ones_like(on.sample.weights)):
+                raise TrainingError(
+                    f"The decoder's metric is degenerate at all points that {', '.join(names)} "
+                    "looked at: the latent space has collapsed. Lower their weights."
+                )
             for name in names:
                 values[name] = active[name][1], self.functionals[name].evaluate(on)
         for name, (term, weight) in active.items():
@@ -76,8 +83,14 @@ class Terms(nn.Module):
 
 
 def _by_measure(active):
-    groups = {}
+    """Pairs of a measure and the names of the terms that use it."""
+    groups = []
     for name, (term, _) in active.items():
-        if not isinstance(term.functional, ContractiveEncoder):
-            groups.setdefault(term.measure, []).append(name)
+        if isinstance(term.functional, ContractiveEncoder):
+            continue
+        names = next((names for measure, names in groups if measure == term.measure), None)
+        if names is None:
+            groups.append((term.measure, [name]))
+        else:
+            names.append(name)
     return groups

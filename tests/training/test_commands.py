@@ -329,15 +329,15 @@ def test_encode_writes_over_nothing(desk, capfd):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["--model.learning_rate", "1e10"], "isometry = nan"),
-        (["--model.terms.isometry.weight", "1e39"], "isometry = inf"),
+        (["--model.learning_rate", "1e10"], "degenerate at all points that curvature"),
+        (["--model.terms.isometry.weight", "1e39"], "The loss is not finite at step 0: isometry"),
     ],
 )
 def test_a_diverged_loss_names_the_term(options, named, tmp_path, capfd):
     run = tmp_path / "run"
     assert fit(write_config(tmp_path), run, *options, "--trainer.max_epochs", "5") == 2
     shown = capfd.readouterr().err
-    assert shown.startswith("Error: The loss is not finite at step ")
+    assert shown.startswith("Error: ")
     assert named in shown
     assert shown.count("\n") == 1
     assert not (run / "metrics.json").exists()

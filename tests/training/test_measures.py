@@ -151,3 +151,9 @@ def test_the_points_of_all_processes_make_one_sample(measure, monkeypatch):
     order_one, order_other = alone.z[:, 0].argsort(), together.z[:, 0].argsort()
     assert torch.allclose(alone.z[order_one], together.z[order_other])
     assert torch.allclose(alone.weights[order_one], together.weights[order_other])
+
+
+def test_collapsed_points_have_no_density():
+    line = torch.zeros(10, 2, dtype=torch.float64)
+    with pytest.raises(TrainingError, match="hyperplane"):
+        ImportanceWeights().sample(line, seed=0)

@@ -10,6 +10,7 @@ import curvcore
 from tests.support.tolerance import assert_close
 from training.errors import TrainingError
 from training.models import ACTIVATIONS, AutoEncoder, FromTorus, MLPAutoEncoder, ToTorus
+from training.module import RegularizedAutoEncoder
 
 D, d, B = 5, 3, 40
 
@@ -87,3 +88,18 @@ def test_anybodys_encoder_and_decoder():
 def test_unknown_names_are_refused(options, message):
     with pytest.raises(TrainingError, match=message):
         MLPAutoEncoder(D, d, **options)
+
+
+def test_isomap_is_for_the_plane():
+    torus = MLPAutoEncoder(5, 2, (8,), latent="torus")
+    with pytest.raises(TrainingError, match="isomap needs a plane"):
+        RegularizedAutoEncoder(torus, warm_start="isomap")
+
+
+def test_the_data_dimension_of_an_encoder_that_does_not_tell():
+    encoder = nn.Sequential(nn.Unflatten(1, (1, 8)), nn.Conv1d(1, 2, 3), nn.Flatten())
+    own = AutoEncoder(encoder, nn.Sequential(nn.Linear(12, 8)))
+    with pytest.raises(TrainingError, match=r"set model\.data_dimension"):
+        RegularizedAutoEncoder(own)
+    module = RegularizedAutoEncoder(own, data_dimension=8)
+    assert module(torch.randn(3, 8)).shape == (3, 8)

@@ -35,7 +35,9 @@ def test_a_study_runs_what_is_missing_and_writes_mean_and_deviation(tmp_path, ca
     assert calls[2]["--x"] == "1"
     written = json.loads((out / "a.json").read_text())
     assert {seed: metrics["mcn"] for seed, metrics in written.items()} == {"0": 1, "1": 2, "2": 3}
-    rows = (out / "table.md").read_text().splitlines()
+    command, _, *rows = (out / "table.md").read_text().splitlines()
+    assert command.startswith("`python -m training study --configs")
+    assert "--seeds 0 1 2`" in command
     assert "| a | 3 |" in rows[2]
     assert "2 ± 1 |" in rows[2]
     assert "1 ± 0 |" in rows[3]

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 import curvcore
 from training.errors import TrainingError
@@ -17,7 +18,7 @@ from training.functionals import (
     VarianceOfLogDet,
 )
 from training.measures import EncodedPoints, Mixtures, UniformBox
-from training.models import MLPAutoEncoder
+from training.models import AutoEncoder, MLPAutoEncoder
 from training.terms import Term, Terms
 
 D, B = 4, 30
@@ -186,14 +187,31 @@ def test_what_functionals_learn_is_learned_with_the_rest():
     assert all(name.startswith("functionals.f.potential.network.") for name in names)
 
 
-def test_degenerate_points_are_counted_once_for_each_measure(model, x):
-    with torch.no_grad():
-        model.decoder[-1].weight.zero_()
+class Cone(nn.Module):
+    """Degenerate where z_1 = 0."""
+
+    def forward(self, z):
+        return torch.cat([z * z[:, :1], z[:, :1] ** 2 + z[:, 1:] * z[:, :1]], 1)
+
+
+def test_degenerate_points_are_counted_once_for_each_measure():
+    z = torch.tensor([[0.5, 1.0], [0.0, 0.0], [1.0, -0.4], [0.0, 1.0]], dtype=torch.float64)
     terms = {
         "a": Term(TotalSquaredCurvature(), 1),
         "b": Term(TotalSquaredCurvature(), 1),
-        "c": Term(TotalSquaredCurvature(), 1, Mixtures()),
+        "c": Term(TotalSquaredCurvature(), 1, UniformBox()),
     }
-    found, degenerate = Terms(terms)(model, x, model.encoder(x), LATE, 1)
-    assert degenerate == 2 * B
-    assert [value.item() for _, value in found.values()] == [0, 0, 0]
+    found, degenerate = Terms(terms)(AutoEncoder(nn.Identity(), Cone()), z, z, LATE, 1)
+    assert degenerate == 2
+    assert torch.isfinite(torch.stack([value for _, value in found.values()])).all()
+
+
+def test_a_collapsed_latent_space_is_an_error_that_names_the_terms():
+    class Collapsed(nn.Module):
+        def forward(self, z):
+            return torch.cat([z[:, :1]] * 3, 1)
+
+    autoencoder = AutoEncoder(nn.Linear(3, 2), Collapsed())
+    terms = Terms({"curvature": Term(TotalSquaredCurvature(), 1.0)})
+    with pytest.raises(TrainingError, match="degenerate at all points that curvature"):
+        terms(autoencoder, torch.randn(4, 3), torch.randn(4, 2), 1.0, 0)

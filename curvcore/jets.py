@@ -11,7 +11,31 @@ from curvcore.packing import pack, unpack
 _FIELDS = ("value", "jacobian", "hessian", "third")
 
 
-class Jet:
+class _HasJacobian:
+    """What the Jacobian (..., D, d) tells of whatever holds one."""
+
+    @property
+    def dimension(self):
+        """Latent dimension d."""
+        return self.jacobian.shape[-1]
+
+    @property
+    def ambient_dimension(self):
+        """Dimension D of the space that derivatives are vectors in."""
+        return self.jacobian.shape[-2]
+
+    @property
+    def is_symbolic(self):
+        """Whether the entries are exact numbers in object arrays rather than torch tensors."""
+        return not isinstance(self.jacobian, torch.Tensor)
+
+    @property
+    def device_type(self):
+        """``"cpu"``, ``"cuda"``, ..."""
+        return "cpu" if self.is_symbolic else self.jacobian.device.type
+
+
+class Jet(_HasJacobian):
     """The k-jet of Ψ: R^d → R^D, k = 1, 2 or 3: its value and derivatives up to order k.
 
     =============  ==============  ====================
@@ -77,26 +101,6 @@ class Jet:
         """Order of the highest derivative held."""
         return len(self._arrays) - 1
 
-    @property
-    def dimension(self):
-        """Latent dimension d."""
-        return self.jacobian.shape[-1]
-
-    @property
-    def ambient_dimension(self):
-        """Dimension D of the (flattened) output."""
-        return self.jacobian.shape[-2]
-
-    @property
-    def is_symbolic(self):
-        """Whether the entries are exact numbers in object arrays rather than torch tensors."""
-        return not isinstance(self.jacobian, torch.Tensor)
-
-    @property
-    def device_type(self):
-        """``"cpu"``, ``"cuda"``, ..."""
-        return "cpu" if self.is_symbolic else self.jacobian.device.type
-
     def is_finite(self):
         """At which points value and derivatives are finite: (B,)."""
         return all_finite(self.arrays())
@@ -115,7 +119,7 @@ class Jet:
 
 
 @dataclass(frozen=True, eq=False)
-class Derivatives:
+class Derivatives(_HasJacobian):
     """∇Ψ, ∇²Ψ, ∇³Ψ, packed: (..., D, d), (..., D, d(d+1)/2), (..., D, d(d+1)(d+2)/6).
 
     The entries stand in the order of :mod:`curvcore.packing`.
@@ -129,21 +133,6 @@ class Derivatives:
     def order(self):
         """Order of the highest derivative held."""
         return len(self.levels())
-
-    @property
-    def dimension(self):
-        """Latent dimension d."""
-        return self.jacobian.shape[-1]
-
-    @property
-    def ambient_dimension(self):
-        """The dimension N of the space that they are vectors in."""
-        return self.jacobian.shape[-2]
-
-    @property
-    def device_type(self):
-        """``"cpu"``, ``"cuda"``, ..."""
-        return self.jacobian.device.type if isinstance(self.jacobian, torch.Tensor) else "cpu"
 
     def full(self, rank):
         """All partial derivatives of one order: (..., D, d, ..., d)."""

@@ -16,6 +16,7 @@ QuadratureGrid     ∫ φ dz over a given box, d ≤ 2, or a torus: for evaluati
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,12 +27,12 @@ from training.functionals import LatentSample
 from training.reductions import gathered, own_part
 
 
-class Measure:
+class Measure(ABC):
     """What draws a LatentSample for a batch."""
 
+    @abstractmethod
     def sample(self, encoded, seed):
         """The LatentSample of this process, from its encoded points (B, d)."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class Term:
             by default at once.
     """
 
-    functional: Functional
+    functional: Functional | ContractiveEncoder
     weight: float
     measure: Measure = field(default_factory=EncodedPoints)
     start: float = 0.0

@@ -166,13 +166,7 @@ def main(
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch._inductor")
     load = _note_load(console)
     timing.settle_allocator()
-    lines, notes = [], {}
-    for chosen in sizes:
-        with console.status(f"{chosen} ..."):
-            measured, unavailable = measure(chosen, settings)
-        benchmark_report.show(console, chosen, measured, unavailable)
-        lines += measured
-        notes[str(chosen)] = unavailable
+    lines, notes = _measure_all(sizes, settings, console)
     grown = benchmark_growth.measure(settings) if growth else []
     if grown:
         benchmark_growth.show(console, grown)
@@ -187,6 +181,17 @@ def main(
     taken = time.perf_counter() - started
     console.print(f"{verdict} {len(results)} results agree with float64[/] in {taken:.0f} s")
     raise typer.Exit(1 if failed else 0)
+
+
+def _measure_all(sizes, settings, console):
+    """The Lines of all sizes, shown as they come, and why routes are missing, by size."""
+    lines, notes = [], {}
+    for size in sizes:
+        with console.status(f"{size} ..."):
+            measured, notes[str(size)] = measure(size, settings)
+        benchmark_report.show(console, size, measured, notes[str(size)])
+        lines += measured
+    return lines, notes
 
 
 # --- what to measure ----------------------------------------------------------------------------

@@ -15,7 +15,6 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 
 from training.__main__ import main
-from training.module import RegularizedAutoEncoder
 
 pytestmark = [
     # jsonargparse 4.49 and later, which Lightning asks to be older than 5
@@ -393,13 +392,3 @@ def test_two_processes_give_the_parameters_of_one(tmp_path):
     for name in one:
         assert one[name].dtype == torch.float64
         assert (one[name] - two[name]).abs().max() <= 1e-12, name
-
-
-def test_the_module_moves_both_ways_between_raw_and_scaled_units(finished):
-    from training import runs
-
-    module, data = runs.load(finished[1])
-    assert isinstance(module, RegularizedAutoEncoder)
-    assert not module.training
-    x = data.training_points()[:5].float()
-    assert torch.equal(module(x), module.decode(module.encode(x)))

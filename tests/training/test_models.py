@@ -103,3 +103,15 @@ def test_the_data_dimension_of_an_encoder_that_does_not_tell():
         RegularizedAutoEncoder(own)
     module = RegularizedAutoEncoder(own, data_dimension=8)
     assert module(torch.randn(3, 8)).shape == (3, 8)
+
+
+def test_the_module_takes_and_gives_raw_units():
+    module = RegularizedAutoEncoder(MLPAutoEncoder(5, 2, (8,)))
+    module.scale.mean.copy_(torch.arange(5))
+    module.scale.scale.fill_(3.0)
+    x = torch.randn(4, 5) * 3 + torch.arange(5)
+    scaled = (x - torch.arange(5)) / 3
+    z = module.autoencoder.encoder(scaled)
+    assert torch.allclose(module.encode(x), z, atol=1e-5)
+    expected = 3 * module.autoencoder.decoder(z) + torch.arange(5)
+    assert torch.allclose(module(x), expected, atol=1e-4)

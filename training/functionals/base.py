@@ -1,5 +1,6 @@
 """What functionals are made of: the geometry of a decoder on a sample of its latent space."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -89,7 +90,7 @@ def _geometry(decoder, z, order):
     return curvcore.PullbackGeometry(curvcore.jet(decoder, z, 1), on_degenerate="nan")
 
 
-class Functional(nn.Module):
+class Functional(nn.Module, ABC):
     """A number that a decoder's metric has on a sample of its latent space.
 
     In a training loop of your own::
@@ -113,6 +114,6 @@ class Functional(nn.Module):
         """The functional on points z (B, d): a scalar tensor."""
         return self.evaluate(SampledGeometry(decoder, LatentSample.of(z, weights), self.order))
 
+    @abstractmethod
     def evaluate(self, on):
         """The same on a SampledGeometry, which several functionals may share."""
-        raise NotImplementedError

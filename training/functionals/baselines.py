@@ -1,6 +1,7 @@
 """Regularisers of others, to compare with."""
 
 import torch
+from torch import nn
 
 from training.functionals.base import Functional
 
@@ -32,13 +33,11 @@ class VarianceOfLogDet(Functional):
         return on.mean((log_det - on.mean(log_det)).square())
 
 
-class ContractiveEncoder(Functional):
+class ContractiveEncoder(nn.Module):
     """E ‖∂enc/∂x‖²_F over the data. Reference: Rifai et al., ICML 2011.
 
     Unlike the others it is a functional of the encoder, on data: ``functional(encoder, x)``.
     """
-
-    order = 0
 
     def forward(self, encoder, x, weights=None):
         """A scalar tensor, for x (B, D)."""

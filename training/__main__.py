@@ -11,16 +11,37 @@ from training.errors import TrainingError
 
 def main(arguments=None):
     """Run a command; the exit code."""
-    warnings.filterwarnings("ignore", module="lightning")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        warnings.showwarning = _once(warnings.showwarning)
+        return _run(sys.argv[1:] if arguments is None else list(arguments))
+
+
+def _run(arguments):
     from curvcore import CurvatureError  # heavy imports after the filter
     from training import cli
 
     try:
-        cli.run(sys.argv[1:] if arguments is None else list(arguments))
+        cli.run(arguments)
     except (TrainingError, CurvatureError) as error:
         print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
+
+
+def _once(show):
+    """Show a warning once, not at every step.
+
+    Python forgets what it has shown whenever filters change, and curvcore changes them.
+    """
+    shown = set()
+
+    def show_once(message, category, *rest, **options):
+        if (str(message), category) not in shown:
+            shown.add((str(message), category))
+            show(message, category, *rest, **options)
+
+    return show_once
 
 
 if __name__ == "__main__":

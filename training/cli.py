@@ -1,6 +1,7 @@
 """The commands ``fit``, ``evaluate``, ``encode`` and ``study``."""
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,12 @@ from training import runs
 from training.data import UserFile
 from training.datamodule import DataModule
 from training.errors import TrainingError
-from training.evaluation import Normalised, evaluate
+from training.evaluation.held_out import (
+    after_normalisation,
+    held_out_metrics,
+    is_normalised,
+    normalised,
+)
 from training.module import RegularizedAutoEncoder
 from training.study import study
 
@@ -54,6 +60,16 @@ class _CLI(LightningCLI):
         runs.check_new(self.config.run, self.config.resume)
 
 
+class _Reader(_CLI):
+    """Reads the options of ``fit`` and makes nothing of them."""
+
+    def before_instantiate_classes(self):
+        pass
+
+    def instantiate_classes(self):
+        pass
+
+
 class _SaveConfig(SaveConfigCallback):
     """The whole configuration, in the run's folder."""
 
@@ -78,30 +94,47 @@ DEFAULTS = {
 
 
 def _fit(arguments):
+    cli = _read(_CLI, arguments)
+    run, resume = cli.config.run, None
+    cli.datamodule.check(len(cli.model.scale.mean), cli.trainer.world_size)
+    cli.trainer.precision_plugin.convert_module(cli.model)  # before a checkpoint is loaded into it
+    if cli.config.resume:
+        runs.check_same(run, cli.model, cli.parser, cli.config)
+        resume = str(Path(run) / runs.LAST)
+    cli.trainer.loggers = runs.loggers(run, cli.config.resume)
+    try:
+        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=resume)
+    except BaseException:
+        if cli.trainer.is_global_zero:
+            runs.discard_unless_resumable(run)
+        raise
+    if cli.trainer.is_global_zero:
+        _evaluate([run])
+
+
+def _read(kind, arguments):
+    """The options of ``fit``, read by a kind of _CLI."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        cli = _CLI(
+        return kind(
             RegularizedAutoEncoder,
             DataModule,
             args=arguments,
             run=False,
             seed_everything_default=0,
-            trainer_defaults={**DEFAULTS, "callbacks": [runs.checkpointing()]},
+            trainer_defaults={**DEFAULTS, "callbacks": runs.checkpointing()},
             save_config_callback=_SaveConfig,
             parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
         )
     except (ArgumentError, MisconfigurationException, ValueError) as error:
         raise TrainingError(_one_line(error)) from error
-    cli.datamodule.check(len(cli.model.scale.mean), cli.trainer.world_size)
-    cli.trainer.precision_plugin.convert_module(cli.model)  # before a checkpoint is loaded into it
-    resume = str(Path(cli.config.run) / runs.LAST) if cli.config.resume else None
-    if resume:
-        runs.check_same(cli.config.run, cli.model, cli.parser.dump(cli.config, skip_none=False))
-    cli.trainer.loggers = runs.loggers(cli.config.run, cli.config.resume)
-    cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=resume)
-    if cli.trainer.is_global_zero:
-        _evaluate([cli.config.run])
+
+
+def _settings(arguments):
+    """All options of ``fit``, nested, as these arguments set them."""
+    cli = _read(_Reader, arguments)
+    return runs.plain(cli.parser, cli.config)
 
 
 def _one_line(error):
@@ -117,34 +150,26 @@ def _one_line(error):
 
 
 def _evaluate(arguments):
-    """Writes metrics.json on the held-out test part, and prints its main numbers."""
-    options = _parsed(_parser("evaluate"), arguments)
-    module, data = runs.load(options.run)
+    """Writes metrics.json, or metrics_best.json, on the test part; prints its main numbers."""
+    parser = _parser("evaluate")
+    _add_checkpoint(parser)
+    options = _parsed(parser, arguments)
+    module, data = runs.load(options.run, options.checkpoint)
     metrics = held_out_metrics(module, data)
-    runs.write_json(Path(options.run) / runs.METRICS, metrics)
+    runs.write_json(Path(options.run) / runs.METRICS_OF[options.checkpoint], metrics)
     _show(options.run, metrics)
 
 
-def held_out_metrics(module, data):
-    """Metrics on the test part, in float64; also after ``linear_normalisation``."""
-    module = module.double()
-    test = data.parts[2]
-    points = module.scale(torch.from_numpy(test.points))
-    options = {"scale": module.scale.scale.item(), "chart": test.chart, "groups": test.groups}
-    auto = module.autoencoder
-    metrics = evaluate(auto.encoder, auto.decoder, points, **options)
-    pair = Normalised.of(auto.encoder, auto.decoder, points)
-    normalised = evaluate(pair.encode, pair.decode, points, **options)
-    return metrics | {f"normalised_{key}": value for key, value in normalised.items()}
-
-
 def _show(run, metrics):
-    table = Table(title=f"{run}: held-out points", title_justify="left")
-    for column in ("", "as trained", "after linear normalisation"):
-        table.add_column(column, justify="left" if not column else "right")
+    columns = {"as trained": metrics.get}
+    if is_normalised(metrics):
+        columns["after linear normalisation"] = partial(after_normalisation, metrics)
+    table = Table("", title=f"{run}: held-out points", title_justify="left")
+    for column in columns:
+        table.add_column(column, justify="right")
     for key in SHOWN:
         if key in metrics:
-            table.add_row(key, f"{metrics[key]:.4g}", f"{metrics['normalised_' + key]:.4g}")
+            table.add_row(key, *(f"{value(key):.4g}" for value in columns.values()))
     Console().print(table)
 
 
@@ -155,31 +180,45 @@ def _encode(arguments):
     """Writes latent points, R and the metric of every point of a file."""
     parser = _parser("encode")
     parser.add_argument("--data", required=True, help="points (n, D): .npy, .npz, .csv, .parquet")
+    parser.add_argument("--labels", help="column, array or second file of labels, copied to --out")
     parser.add_argument("--out", required=True, help="a new .npz file")
+    parser.add_argument(
+        "--normalised", action="store_true", help="latents in which the mean metric is I"
+    )
+    _add_checkpoint(parser)
     options = _parsed(parser, arguments)
     out = Path(options.out)
     if out.exists() or not out.absolute().parent.is_dir() or out.suffix != ".npz":
         raise TrainingError(f"--out {out} must be a new .npz file in a folder that exists.")
-    module, _ = runs.load(options.run)
-    points = torch.from_numpy(UserFile(options.data).load().points)
-    if points.shape[1] != len(module.scale.mean):
+    module, data = runs.load(options.run, options.checkpoint)
+    file = UserFile(options.data, options.labels).load()
+    if file.dimension != len(module.scale.mean):
         raise TrainingError(
-            f"--data {options.data} holds points of dimension {points.shape[1]}; the model of "
-            f"{options.run} takes {len(module.scale.mean)}."
+            f"--data {options.data} holds points of dimension {file.dimension}; the model of "
+            f"{options.run} takes {len(module.scale.mean)}. Name a column of labels by --labels."
         )
-    with torch.no_grad():
-        module = module.double()
-        z = module.encode(points)
-        geometry = curvcore.pullback(module.decode, z, on_degenerate="nan", chunk_size=4096)
-        arrays = {
-            "z": z,
-            "R": geometry.scalar,
-            "metric": geometry.metric,
-            "volume_density": geometry.volume_density,
-            "reconstruction": geometry.value,
-        }
-    np.savez(out, **{name: array.numpy() for name, array in arrays.items()})
-    print(f"{len(z)} points: {', '.join(arrays)} in raw units -> {out}")
+    module = module.double()
+    pair = normalised(module, data) if options.normalised else module
+    arrays = _geometry(pair, torch.from_numpy(file.points))
+    if file.labels is not None:
+        arrays["labels"] = file.labels
+    np.savez(out, **arrays)
+    print(f"{len(file)} points: {', '.join(arrays)} in raw units -> {out}")
+
+
+@torch.no_grad()
+def _geometry(pair, points):
+    """Arrays of what is to be known about each point, in raw units, by name."""
+    z = pair.encode(points)
+    geometry = curvcore.pullback(pair.decode, z, on_degenerate="nan", chunk_size=4096)
+    arrays = {
+        "z": z,
+        "R": geometry.scalar,
+        "metric": geometry.metric,
+        "volume_density": geometry.volume_density,
+        "reconstruction": geometry.value,
+    }
+    return {name: array.numpy() for name, array in arrays.items()}
 
 
 # --- study ----------------------------------------------------------------------------------------
@@ -193,7 +232,7 @@ def _study(arguments):
     parser.add_argument("--runs", default="runs", help="folder of the runs")
     own, overrides = _split(arguments, "--")
     options = _parsed(parser, own)
-    study(options.configs, options.seeds, options.out, options.runs, overrides, _fit)
+    study(options.configs, options.seeds, options.out, options.runs, overrides, _fit, _settings)
 
 
 def _split(arguments, separator):
@@ -208,6 +247,12 @@ def _parser(command):
     parser = ArgumentParser(prog=f"python -m training {command}", exit_on_error=False)
     parser.add_argument("run", help="the run's folder")
     return parser
+
+
+def _add_checkpoint(parser):
+    parser.add_argument(
+        "--checkpoint", default="last", choices=runs.KEPT, help="best: of the lowest val/loss"
+    )
 
 
 def _parsed(parser, arguments):

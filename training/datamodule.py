@@ -39,7 +39,8 @@ class DataModule(L.LightningDataModule):
     Args:
         source: any of :mod:`training.data`.
         batch_size: points in a step, on all processes together.
-        fractions: of the points in train, validation and test.
+        fractions: of the points in train, validation and test. A test part of less than 21 points
+            is filled up from the training part, if that keeps half of all points.
         seed: of the split and of the order.
     """
 
@@ -59,7 +60,7 @@ class DataModule(L.LightningDataModule):
     def parts(self) -> tuple[Dataset, Dataset, Dataset]:
         """Train, validation and test."""
         if self._parts is None:
-            self._parts = self.source.load().split(self.fractions, self.seed)
+            self._parts = self.source.load().split(self.fractions, self.seed, LEAST_HELD_OUT)
         return self._parts
 
     def check(self, dimension, count=1):
@@ -72,9 +73,11 @@ class DataModule(L.LightningDataModule):
             )
         self._check_batches(len(self.parts[0]), count)
         if len(self.parts[2]) < LEAST_HELD_OUT:
+            n = sum(map(len, self.parts))
             raise TrainingError(
                 f"{len(self.parts[2])} test points are too few to evaluate: there must be "
-                f"{LEAST_HELD_OUT}. Give more points, or change data.fractions."
+                f"{LEAST_HELD_OUT}, and half of the {n} points are kept for training. Give more "
+                "points, or a larger third of data.fractions."
             )
 
     def _check_batches(self, points, count):
@@ -83,7 +86,10 @@ class DataModule(L.LightningDataModule):
                 f"batch_size {self.batch_size} cannot be shared by {count} processes."
             )
         if points < self.batch_size:
-            raise TrainingError(f"{points} training points make no batch of {self.batch_size}.")
+            raise TrainingError(
+                f"{points} training points make no batch of {self.batch_size}. Set data.batch_size "
+                f"to {points} or less."
+            )
 
     def training_points(self):
         """(n, D), raw units, float64."""

@@ -3,25 +3,25 @@
 A measure takes the encoded points of a batch, of all processes together, and draws the same sample
 on each, of which every process keeps its part; so it does not matter on how many they run.
 
-=================  ==========================================================================
-measure            Σ w φ(z) estimates
-=================  ==========================================================================
-EncodedPoints      E φ(z) over encoded data: ∫ φ p dz with p their density
-Mixtures           E φ(z) over segments between encoded points, and a little beyond
-UniformBox         ∫ φ dz over the box of the encoded data
-UniformTorus       ∫ φ dz over the torus [0, 1)^d
-ImportanceWeights  ∫ φ dz over the support of the encoded data, by a density estimate
-QuadratureGrid     ∫ φ dz over a given box, d ≤ 2, or a torus: for evaluation
-=================  ==========================================================================
+=================  ==========================================  ========================
+measure            Σ w φ(z) estimates                          a functional's integral
+=================  ==========================================  ========================
+EncodedPoints      ∫ φ dm, m the distribution of encoded data  ∫ φ dm
+Mixtures           ∫ φ dm, m that of points between them       ∫ φ dm
+UniformBox         ∫ φ dz over the box of the encoded data     ∫ φ dμ, dμ = √det g dz
+UniformTorus       ∫ φ dz over the torus [0, 1)^d              ∫ φ dμ
+ImportanceWeights  ∫ φ dz over the support of the data         ∫ φ dμ
+QuadratureGrid     ∫ φ dz over a given box, d ≤ 2, or torus    ∫ φ dμ, for evaluation
+=================  ==========================================  ========================
 """
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from training.densities import density_of
 from training.errors import TrainingError
 from training.functionals import LatentSample
 from training.reductions import gathered, own_part
@@ -37,11 +37,11 @@ class Measure(ABC):
 
 @dataclass(frozen=True)
 class EncodedPoints(Measure):
-    """z_b = enc(x_b), w = 1/B: the mean over encoded data, ∫ φ p dz with their density p."""
+    """z_b = enc(x_b), w = 1/B: ∫ φ dm, m the distribution of encoded data."""
 
     def sample(self, encoded, seed):
         """All encoded points of this process."""
-        return LatentSample.of(encoded)
+        return LatentSample.encoded(encoded)
 
 
 class _Drawn(Measure):
@@ -50,7 +50,9 @@ class _Drawn(Measure):
         everywhere = gathered(encoded)
         generator = torch.Generator().manual_seed(seed)
         z, weights = self._draw(everywhere, generator)
-        return LatentSample(own_part(z), own_part(weights))
+        return LatentSample(own_part(z), own_part(weights), self._of)
+
+    _of = "dz"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Mixtures(_Drawn):
     """
 
     beyond: float = 0.2
+    _of = "data"
 
     def _draw(self, encoded, generator):
         partner = encoded[torch.randperm(len(encoded), generator=generator)]
@@ -88,27 +91,16 @@ class UniformTorus(_Drawn):
 
 
 @dataclass(frozen=True)
-class ImportanceWeights(_Drawn):
+class ImportanceWeights(Measure):
     """z_b = enc(x_b), w_b = 1/(B p(z_b)): ∫ φ dz over the support of the encoded data.
 
-    p is a Gaussian kernel estimate that leaves the point itself out, with Scott's bandwidth
-    B^{−1/(d+4)} times the covariance; its bias is that of kernel estimates, largest at the rim. No
-    weight exceeds ``largest`` times the median one.
+    p is a kernel estimate (:func:`training.densities.density_of`).
     """
 
-    largest: float = 10.0
-
-    def _draw(self, encoded, generator):
-        count, d = encoded.shape
-        factor, failed = torch.linalg.cholesky_ex(torch.cov(encoded.mT).reshape(d, d))
-        if failed:
-            raise TrainingError("ImportanceWeights: the encoded points lie on a hyperplane.")
-        factor = factor * count ** (-1 / (d + 4))
-        white = torch.linalg.solve_triangular(factor, encoded.mT, upper=False).mT
-        kernels = torch.exp(-torch.cdist(white, white).square() / 2).fill_diagonal_(0)
-        normalisation = (2 * math.pi) ** (d / 2) * factor.diagonal().prod() * (count - 1)
-        weights = normalisation / kernels.sum(1) / count
-        return encoded, weights.clamp_max(self.largest * weights.median())
+    def sample(self, encoded, seed):
+        """All encoded points of this process."""
+        weights = (-density_of(encoded)[0]).exp() / len(gathered(encoded))
+        return LatentSample.weighted(encoded, weights)
 
 
 @dataclass(frozen=True)

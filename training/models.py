@@ -64,7 +64,7 @@ class MLPAutoEncoder(AutoEncoder):
             encoder.append(ToTorus())
             decoder.insert(0, FromTorus())
         super().__init__(encoder, decoder)
-        self.latent = latent
+        self.latent, self.latent_dimension = latent, latent_dimension
 
 
 class ToTorus(nn.Module):

@@ -9,11 +9,14 @@ from torch import nn
 from training.data.scaling import CommonScale
 from training.errors import TrainingError
 from training.functionals import PerelmanW
+from training.latents import check_terms
 from training.reductions import total
+from training.seeds import mixed
 from training.terms import Term, Terms
 from training.warm_start import fit_to_coordinates, isomap_coordinates
 
 WARM_STARTS = ("none", "isomap")
+WORST = 1e30  # a val/loss that is not finite: it would end EarlyStopping; a sum of these is finite
 
 
 class RegularizedAutoEncoder(L.LightningModule):
@@ -29,7 +32,7 @@ class RegularizedAutoEncoder(L.LightningModule):
         learning_rate: of Adam, falling to zero along a half cosine over all epochs.
         warm_start: ``"isomap"`` first fits encoder and decoder to Isomap coordinates of the data.
         warm_start_epochs: for how many passes over the data.
-        seed: of the samples that measures draw.
+        seed: of the samples that measures draw, not negative.
         data_dimension: D, where it is not the width of the encoder's first weight matrix.
     """
 
@@ -49,6 +52,9 @@ class RegularizedAutoEncoder(L.LightningModule):
             raise TrainingError(f"warm_start must be one of {WARM_STARTS}; got {warm_start!r}.")
         if warm_start == "isomap" and getattr(autoencoder, "latent", "plane") == "torus":
             raise TrainingError("warm_start isomap needs a plane: Isomap is not periodic.")
+        if seed < 0:
+            raise TrainingError(f"seed must not be negative; got {seed}.")
+        check_terms(terms or {}, autoencoder)
         self.autoencoder = autoencoder
         self.terms = Terms(terms or {})
         self.reconstruction, self.learning_rate, self.seed = reconstruction, learning_rate, seed
@@ -96,22 +102,22 @@ class RegularizedAutoEncoder(L.LightningModule):
     def training_step(self, batch, index):
         """The loss of one batch."""
         epoch = self.current_epoch + index / max(1, self.trainer.num_training_batches)
-        return self._loss(batch, "train", epoch, seed=self.global_step + 1)
+        seed = mixed(self.seed, 0, self.current_epoch, index)
+        return self._loss(batch, "train", epoch, self.terms, seed)
 
     def validation_step(self, batch, index):
-        """The same loss with all weights full, on data that were held out."""
-        self._loss(batch, "val", math.inf, seed=-index - 1)
+        """The same on data that were held out, with the weights that the schedules end with."""
+        seed = mixed(self.seed, 1, 0, index)  # the same points of measures in every epoch
+        self._loss(batch, "val", self.current_epoch, self.terms.held_out, seed)
 
-    def _loss(self, batch, stage, epoch, seed):
+    def _loss(self, batch, stage, epoch, terms, seed):
         x = self._scaled(batch)
         z = self.autoencoder.encoder(x)
         mse = nn.functional.mse_loss(self.autoencoder.decoder(z), x)
-        values, degenerate = self.terms(self.autoencoder, x, z, epoch, abs(seed) + self.seed)
+        values, degenerate = terms(self.autoencoder, x, z, epoch, seed)
         parts = {"mse": self.reconstruction * mse}
         parts |= {name: weight * value for name, (weight, value) in values.items()}
-        loss = sum(parts.values()) + self.terms.idle(values)
-        if not torch.isfinite(loss):
-            raise TrainingError(_diverged(parts, self.global_step))
+        loss = self._checked(sum(parts.values()) + self.terms.idle(values), parts, epoch)
         shown = {"loss": loss, "mse": mse, "degenerate_points": total(mse.new_tensor(degenerate))}
         shown |= {name: value for name, (_, value) in values.items()}
         self.log_dict(
@@ -120,6 +126,16 @@ class RegularizedAutoEncoder(L.LightningModule):
         )  # fmt: skip
         self.log(f"{stage}_mse", mse, prog_bar=True, logger=False, on_step=False, on_epoch=True)
         return loss
+
+    def _checked(self, loss, parts, epoch):
+        """The loss if it is finite; what is not at work at this epoch cannot stop the run."""
+        if torch.isfinite(loss):
+            return loss
+        at_work = ("mse", *self.terms.weights(epoch))
+        working = {name: part for name, part in parts.items() if name in at_work}
+        if len(working) == len(parts) or not torch.isfinite(sum(working.values())):
+            raise TrainingError(_diverged(working, self.global_step))
+        return torch.full_like(loss, WORST)
 
     def on_train_batch_end(self, outputs, batch, index):
         """Scheduled times go on, one unit an epoch."""

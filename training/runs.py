@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 
 import torch
@@ -19,6 +20,12 @@ from training.module import RegularizedAutoEncoder
 CONFIG, CHECKPOINTS, METRICS = "config.yaml", "checkpoints", "metrics.json"
 LOG = "metrics.csv"
 LAST = f"{CHECKPOINTS}/last.ckpt"
+NO_NUMBER = {
+    "run", "resume", "trainer.accelerator", "trainer.devices", "trainer.num_nodes",
+    "trainer.strategy", "trainer.enable_progress_bar", "trainer.enable_model_summary",
+}  # fmt: skip
+METRICS_OF = {"last": METRICS, "best": "metrics_best.json"}
+KEPT = tuple(METRICS_OF)  # checkpoints of a run, by name
 
 
 def check_new(folder, resume):
@@ -35,16 +42,16 @@ def check_new(folder, resume):
         )
 
 
-def check_same(folder, module, config):
+def check_same(folder, module, parser, config):
     """Raise unless the run has the parameters of this module and the settings of ``config``."""
-    saved = yaml.safe_load((Path(folder) / CONFIG).read_text())
+    saved, wanted = plain(parser, parser.parse_path(Path(folder) / CONFIG)), plain(parser, config)
     for section in ("model", "data"):
-        if saved[section] != yaml.safe_load(config)[section]:
+        if change := difference(saved[section], wanted[section]):
             raise TrainingError(
-                f"Cannot resume: the options under {section} are not those of the run. Resume with "
-                f"--config {Path(folder) / CONFIG}, or start a new run."
+                f"Cannot resume: the options under {section} are not those of the run: {change}. "
+                f"Resume with --config {Path(folder) / CONFIG}, or start a new run."
             )
-    found, wanted = _last(folder)["state_dict"], module.state_dict()
+    found, wanted = _checkpoint(folder)["state_dict"], module.state_dict()
     other = [n for n in found | wanted if _shape(found.get(n)) != _shape(wanted.get(n))]
     if other:
         raise TrainingError(
@@ -53,12 +60,38 @@ def check_same(folder, module, config):
         )
 
 
+def plain(parser, config):
+    """A parsed configuration as nested dicts, defaults filled in: older ones lack newer options."""
+    return yaml.safe_load(parser.dump(config, skip_none=False))
+
+
+def difference(saved, wanted):
+    """What to call the first option that two configurations do not share; None if they are equal.
+
+    Options that change no number do not count.
+    """
+    saved, wanted = (dict(_options(config)) for config in (saved, wanted))
+    for name in saved | wanted:
+        if name not in NO_NUMBER and saved.get(name) != wanted.get(name):
+            return f"{name} was {saved.get(name)} and is {wanted.get(name)}"
+    return None
+
+
+def _options(config, prefix=""):
+    """Pairs of a dotted name and a value."""
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            yield from _options(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
 def _shape(tensor):
     return None if tensor is None else tensor.shape
 
 
-def _last(folder):
-    return torch.load(Path(folder) / LAST, map_location="cpu", weights_only=True)
+def _checkpoint(folder, file=LAST):
+    return torch.load(Path(folder) / file, map_location="cpu", weights_only=True)
 
 
 def loggers(folder, resume):
@@ -74,7 +107,7 @@ def loggers(folder, resume):
 @rank_zero_only
 def _keep_rows(table, folder):
     """The log up to the checkpoint, which Lightning's logger would delete."""
-    steps = _last(folder)["global_step"]
+    steps = _checkpoint(folder)["global_step"]
     rows = []
     if (folder / LOG).is_file():
         with (folder / LOG).open(newline="") as file:
@@ -84,18 +117,39 @@ def _keep_rows(table, folder):
 
 
 def checkpointing():
-    """checkpoints/last.ckpt, in the folder of the first logger, after every epoch."""
-    return ModelCheckpoint(filename=Path(LAST).stem, enable_version_counter=False)
+    """checkpoints/best.ckpt, of the lowest val/loss, and last.ckpt, after every epoch.
+
+    In the folder of the first logger; in this order, so that the last one knows the best one.
+    """
+    best = ModelCheckpoint(filename="best", monitor="val/loss", enable_version_counter=False)
+    return [best, ModelCheckpoint(filename=Path(LAST).stem, enable_version_counter=False)]
 
 
-def load(folder):
+def discard_unless_resumable(folder):
+    """Remove the folder of a new run that failed before there was anything to go on from."""
+    if not (Path(folder) / LAST).is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def checkpoint_file(checkpoint):
+    """Where in a run's folder the checkpoint ``"last"`` or ``"best"`` is."""
+    if checkpoint not in KEPT:
+        raise TrainingError(f"checkpoint must be one of {KEPT}; got {checkpoint!r}.")
+    return f"{CHECKPOINTS}/{checkpoint}.ckpt"
+
+
+def load(folder, checkpoint="last"):
     """The trained module, in eval mode, and the data module of a run.
+
+    Args:
+        folder: of the run.
+        checkpoint: ``"last"``, or ``"best"``: where val/loss was lowest.
 
     Raises:
         TrainingError: the folder holds no finished run.
     """
-    folder = Path(folder)
-    for name in (CONFIG, LAST):
+    folder, file = Path(folder), checkpoint_file(checkpoint)
+    for name in (CONFIG, file):
         if not (folder / name).is_file():
             raise TrainingError(f"{folder} is no run: there is no {folder / name}.")
     parser = ArgumentParser(exit_on_error=False)
@@ -105,7 +159,7 @@ def load(folder):
     objects = parser.instantiate_classes(
         parser.parse_object({key: config[key] for key in ("model", "data")})
     )
-    state = _last(folder)["state_dict"]
+    state = _checkpoint(folder, file)["state_dict"]
     objects.model.autoencoder.to(next(iter(state.values())).dtype)
     objects.model.load_state_dict(state)
     return objects.model.eval(), objects.data

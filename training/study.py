@@ -1,5 +1,6 @@
 """``python -m training study``: configurations × seeds, and their table."""
 
+import itertools
 import json
 import shutil
 import statistics
@@ -9,7 +10,8 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from training.errors import TrainingError
-from training.runs import LAST, METRICS, write_json
+from training.evaluation.held_out import after_normalisation, is_normalised
+from training.runs import CONFIG, LAST, METRICS, difference, write_json
 
 COLUMNS = (
     "mse_raw", "mean_R2_sqrt_det_g_raw", "median_abs_R_raw", "mcn", "vor", "procrustes_disparity",
@@ -17,7 +19,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def study(configs, seeds, out, runs, overrides, fit):
+def study(configs, seeds, out, runs, overrides, fit, settings):
     """Fit every configuration with every seed, and write results and a table.
 
     A run that is finished is not run again and an interrupted one is resumed, so that a study can
@@ -31,24 +33,67 @@ def study(configs, seeds, out, runs, overrides, fit):
         runs: folder of the run folders ``<config>/seed_<n>``.
         overrides: further options of ``fit``.
         fit: called with the arguments of ``fit``.
+        settings: all options, nested, that such arguments stand for.
+
+    Raises:
+        TrainingError: before anything is run, where a file is missing, two have the same name, or
+            a run that is there was made with other options.
     """
+    configs, out, runs = [Path(config) for config in configs], Path(out), Path(runs)
+    _check_names(configs)
+    files = {config: out / f"{config.stem}.json" for config in configs}
+    results = {c: json.loads(f.read_text()) if f.is_file() else {} for c, f in files.items()}
     for config in configs:
-        if not Path(config).is_file():
-            raise TrainingError(f"There is no file {config}.")
-    out, results = Path(out), {}
+        for seed in {*map(int, results[config]), *seeds}:
+            _check_unchanged(config, seed, runs, overrides, settings)
     out.mkdir(parents=True, exist_ok=True)
-    for config in map(Path, configs):
-        file = out / f"{config.stem}.json"
-        results[config.stem] = json.loads(file.read_text()) if file.is_file() else {}
+    for config in configs:
         for seed in seeds:
-            metrics = _metrics(config, seed, Path(runs), overrides, fit)
-            results[config.stem][str(seed)] = metrics
-            write_json(file, results[config.stem])
-    names = " ".join(str(config) for config in configs)
-    command = f"`python -m training study --configs {names} --seeds {' '.join(map(str, seeds))}`"
-    text = f"{command}: mean ± standard deviation on held-out points.\n\n{table(results)}"
+            results[config][str(seed)] = _metrics(config, seed, runs, overrides, fit)
+            write_json(files[config], results[config])
+    names = " ".join(map(str, configs))
+    command = f"python -m training study --configs {names} --seeds {' '.join(map(str, seeds))}"
+    command = " ".join([command, *(["--", *overrides] if overrides else [])])
+    rows = table({config.stem: by_seed for config, by_seed in results.items()})
+    text = f"`{command}`: mean ± standard deviation on held-out points.\n\n{rows}"
     (out / "table.md").write_text(text)
     Console().print(Markdown(text))
+
+
+def _check_names(configs):
+    for config in configs:
+        if not config.is_file():
+            raise TrainingError(f"There is no file {config}.")
+    for one, other in itertools.combinations(configs, 2):
+        if one.stem == other.stem:
+            raise TrainingError(
+                f"{one} and {other} would have the same runs and results, named {one.stem}. Rename "
+                "one of them."
+            )
+
+
+def _check_unchanged(config, seed, runs, overrides, settings):
+    """Raise if there is a run that was made with other options: its numbers would be stale."""
+    run = runs / config.stem / f"seed_{seed}"
+    if not any((run / name).is_file() for name in (LAST, METRICS)):
+        return
+    saved = settings(["--config", str(run / CONFIG)])
+    change = difference(saved, settings(_arguments(config, seed, run, overrides)))
+    if change:
+        raise TrainingError(
+            f"{run} was made with other options: {change}. Remove that folder, or choose other "
+            "--runs and --out."
+        )
+
+
+def _arguments(config, seed, run, overrides):
+    """The arguments of ``fit``."""
+    seeds = ("--seed_everything", "--data.seed", "--model.seed")
+    return [
+        *("--config", str(config), "--run", str(run)),
+        *(part for option in seeds for part in (option, str(seed))),
+        *overrides,
+    ]
 
 
 def _metrics(config, seed, runs, overrides, fit):
@@ -57,24 +102,24 @@ def _metrics(config, seed, runs, overrides, fit):
         started = (run / LAST).is_file()
         if run.exists() and not started:
             shutil.rmtree(run)  # it was interrupted before there was anything to keep
-        seeds = ("--seed_everything", "--data.seed", "--model.seed")
-        fit(
-            ["--config", str(config), "--run", str(run)]
-            + [part for option in seeds for part in (option, str(seed))]
-            + list(overrides)
-            + ["--resume"] * started
-        )
+        fit(_arguments(config, seed, run, overrides) + ["--resume"] * started)
     return json.loads((run / METRICS).read_text())
 
 
 def table(results):
-    """Markdown: mean ± standard deviation over the seeds, of the metrics on held-out points."""
+    """Markdown: mean ± standard deviation over the seeds, of the metrics on held-out points.
+
+    Two rows a configuration, as trained and after the linear normalisation; on a torus only one.
+    """
     lines = ["| run | seeds | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 2) + "|"]
     for name, by_seed in results.items():
-        for prefix, label in (("", name), ("normalised_", f"{name}, normalised")):
-            rows = [[m.get(prefix + column) for m in by_seed.values()] for column in COLUMNS]
+        runs, kinds = by_seed.values(), [(name, dict.get)]
+        if any(is_normalised(metrics) for metrics in runs):
+            kinds.append((f"{name}, normalised", after_normalisation))
+        for label, value in kinds:
+            rows = [[value(metrics, column) for metrics in runs] for column in COLUMNS]
             cells = " | ".join(_mean_and_deviation(row) for row in rows)
-            lines.append(f"| {label} | {len(by_seed)} | {cells} |")
+            lines.append(f"| {label} | {len(runs)} | {cells} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,5 +1,6 @@
 """The loss: reconstruction plus functionals, each with its weight, schedule and measure."""
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -8,7 +9,11 @@ from torch import nn
 from training.errors import TrainingError
 from training.functionals import ContractiveEncoder, Functional, SampledGeometry
 from training.measures import EncodedPoints, Measure
-from training.reductions import total
+from training.reductions import processes, total
+from training.seeds import mixed
+
+RESERVED = {"mse", "loss", "degenerate_points"}
+SCHEDULES = {"linear": lambda s: s, "cosine": lambda s: (1 - math.cos(math.pi * s)) / 2}
 
 
 @dataclass
@@ -19,8 +24,11 @@ class Term:
         functional: any of :mod:`training.functionals`.
         weight: λ.
         measure: where the functional looks (:mod:`training.measures`).
-        start, full: λ is 0 before epoch ``start`` and grows linearly to ``weight`` at ``full``,
-            by default at once.
+        start, full: λ is 0 before epoch ``start`` and grows to ``weight`` at ``full``, by default
+            at once.
+        fade, end: it shrinks from epoch ``fade`` on and is 0 from ``end`` on: at once if only
+            ``end`` is given, never if it is not.
+        schedule: how it grows and shrinks, ``"linear"`` or ``"cosine"``, half a period of it.
     """
 
     functional: Functional | ContractiveEncoder
@@ -28,19 +36,38 @@ class Term:
     measure: Measure = field(default_factory=EncodedPoints)
     start: float = 0.0
     full: float | None = None
+    fade: float | None = None
+    end: float | None = None
+    schedule: str = "linear"
 
     def __post_init__(self):
         self.full = self.start if self.full is None else self.full
         if self.full < self.start:
             raise TrainingError(f"full ({self.full}) must not be before start ({self.start}).")
+        if self.fade is not None and self.end is None:
+            raise TrainingError(f"fade ({self.fade}) needs an end, at which the weight is 0.")
+        if self.end is not None:
+            self.fade = self.end if self.fade is None else self.fade
+            if not self.full <= self.fade <= self.end:
+                raise TrainingError(
+                    "start, full, fade and end must come in this order; got "
+                    f"{self.start}, {self.full}, {self.fade} and {self.end}."
+                )
+        if self.schedule not in SCHEDULES:
+            raise TrainingError(f"schedule must be one of {[*SCHEDULES]}; got {self.schedule!r}.")
 
     def weight_at(self, epoch):
-        """λ at a time in epochs, fractions included."""
-        if epoch < self.start:
-            return 0.0
-        if epoch >= self.full:
-            return self.weight
-        return self.weight * (epoch - self.start) / (self.full - self.start)
+        """λ at a time in epochs, fractions included; at infinity, what the schedule ends with."""
+        weight = self.weight * self._risen(epoch, self.start, self.full)
+        if self.end is None:
+            return weight
+        return weight * (1 - self._risen(epoch, self.fade, self.end))
+
+    def _risen(self, epoch, start, full):
+        """From 0 before ``start`` to 1 from ``full`` on."""
+        if epoch < start:
+            return 0
+        return 1 if epoch >= full else SCHEDULES[self.schedule]((epoch - start) / (full - start))
 
 
 class Terms(nn.Module):
@@ -48,28 +75,52 @@ class Terms(nn.Module):
 
     def __init__(self, terms):
         super().__init__()
+        if taken := RESERVED & terms.keys():
+            raise TrainingError(f"A term may not be called {min(taken)}: the log has one already.")
         self.terms = dict(terms)
         self.functionals = nn.ModuleDict({n: term.functional for n, term in terms.items()})
 
     def forward(self, autoencoder, x, z, epoch, seed):
         """name -> (λ, value) of the terms at work, and how many degenerate points were left out."""
-        active = {n: (t, t.weight_at(epoch)) for n, t in self.terms.items()}
-        active = {n: (term, weight) for n, (term, weight) in active.items() if weight}
+        return self._values(self.weights(epoch), autoencoder, x, z, seed)
+
+    def held_out(self, autoencoder, x, z, epoch, seed):
+        """The same with the weights that the schedules end with, so that epochs can be compared.
+
+        A term that is not at work at this epoch is NaN where it cannot be computed.
+        """
+        final, now = self.weights(math.inf), self.weights(epoch)
+        working = {name: weight for name, weight in final.items() if name in now}
+        values, degenerate = self._values(working, autoencoder, x, z, seed)
+        for name in [name for name in final if name not in now]:
+            try:
+                resting, _ = self._values({name: final[name]}, autoencoder, x, z, seed)
+            except TrainingError:  # the latent space has collapsed: it may recover before the start
+                resting = {name: (final[name], z.new_tensor(math.nan))}
+            values |= resting
+        return values, degenerate
+
+    def weights(self, epoch):
+        """name -> λ of the terms at work."""
+        weights = {name: term.weight_at(epoch) for name, term in self.terms.items()}
+        return {name: weight for name, weight in weights.items() if weight}
+
+    def _values(self, weights, autoencoder, x, z, seed):
+        active = {name: self.terms[name] for name in weights}
         values, degenerate = {}, 0
         for number, (measure, names) in enumerate(_by_measure(active)):
-            order = max(active[name][0].functional.order for name in names)
-            sample = measure.sample(z, 7919 * seed + number)
-            on = SampledGeometry(autoencoder.decoder, sample, order)
+            order = max(self.functionals[name].order for name in names)
+            on = SampledGeometry(autoencoder.decoder, measure.sample(z, mixed(seed, number)), order)
             degenerate += on.degenerate_points
-            if not total(torch.ones_like(on.sample.weights)):
+            if not _count(on.weights):
                 raise TrainingError(
                     f"The decoder's metric is degenerate at all points that {', '.join(names)} "
                     "looked at: the latent space has collapsed. Lower their weights."
                 )
             for name in names:
-                values[name] = active[name][1], self.functionals[name].evaluate(on)
-        for name, (term, weight) in active.items():
-            if isinstance(term.functional, ContractiveEncoder):
+                values[name] = weights[name], self.functionals[name].evaluate(on)
+        for name, weight in weights.items():
+            if isinstance(self.functionals[name], ContractiveEncoder):
                 values[name] = weight, self.functionals[name](autoencoder.encoder, x)
         return values, degenerate
 
@@ -82,10 +133,15 @@ class Terms(nn.Module):
         return 0 * sum(p.sum() for functional in resting for p in functional.parameters())
 
 
+def _count(points):
+    """How many points there are on all processes; alone, without waiting for the device."""
+    return len(points) if processes()[1] == 1 else total(torch.ones_like(points))
+
+
 def _by_measure(active):
     """Pairs of a measure and the names of the terms that use it."""
     groups = []
-    for name, (term, _) in active.items():
+    for name, term in active.items():
         if isinstance(term.functional, ContractiveEncoder):
             continue
         names = next((names for measure, names in groups if measure == term.measure), None)

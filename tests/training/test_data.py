@@ -75,6 +75,18 @@ def test_clouds_have_the_stated_moments():
     assert abs(centres.var(axis=1).mean() - 0.25) < 0.03
 
 
+def test_clouds_may_differ_in_size():
+    """Planes and centres are those of clouds of one size."""
+    sizes = [5, 40, 11]
+    dataset = data.SyntheticGaussians(3, sizes, 20).load()
+    np.testing.assert_array_equal(dataset.labels, np.repeat([0, 1, 2], sizes))
+    assert len(dataset) == len(dataset.chart) == 56
+    equal = data.SyntheticGaussians(3, 40, 20).load()
+    np.testing.assert_array_equal(pieces(dataset)[1].points, pieces(equal)[1].points)
+    for a, b in zip(planes(dataset, 2), planes(equal, 2), strict=True):
+        np.testing.assert_allclose(np.linalg.svd(a.T @ b, compute_uv=False), 1)
+
+
 def test_noise_leaves_the_plane_and_not_the_chart():
     clean = data.SyntheticGaussians(**SMALL).load()
     noisy = data.SyntheticGaussians(**SMALL, noise=0.5).load()
@@ -154,6 +166,9 @@ def test_sources_are_reproducible_and_depend_on_the_seed(kind):
     [
         (data.SyntheticGaussians, {"d": 5, "D": 4}),
         (data.SyntheticGaussians, {"k": 0}),
+        (data.SyntheticGaussians, {"per_cloud": 0}),
+        (data.SyntheticGaussians, {"k": 3, "per_cloud": [10, 10]}),
+        (data.SyntheticGaussians, {"k": 2, "per_cloud": [10, 0]}),
         (data.SyntheticGaussians, {"variance": 0.0}),
         (data.SyntheticGaussians, {"noise": -1.0}),
         (data.SwissRoll, {"n": 1}),
@@ -218,6 +233,23 @@ def test_fractions_that_are_none_are_refused(bad):
 def test_too_few_points_to_split_are_refused():
     with pytest.raises(TrainingError, match=r"10 points split into \[8, 1, 1\]"):
         ramp(10).split()
+
+
+@pytest.mark.parametrize(
+    ("n", "least_test", "sizes"),
+    [
+        (1000, 21, [800, 100, 100]),
+        (200, 21, [159, 20, 21]),
+        (60, 21, [33, 6, 21]),
+        (50, 21, [40, 5, 5]),  # training would keep less than half
+        (50, 0, [40, 5, 5]),
+    ],
+)
+def test_a_small_test_part_is_filled_up_from_training(n, least_test, sizes):
+    parts = ramp(n).split(least_test=least_test)
+    assert [len(part) for part in parts] == sizes
+    rows = np.concatenate([part.points[:, 0] for part in parts])
+    np.testing.assert_array_equal(np.sort(rows), np.arange(n))
 
 
 def test_subset_keeps_order_name_and_image_shape():

@@ -4,31 +4,17 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import cdist
+from sklearn.manifold import trustworthiness
 
 from tests.support.immersions import (
     random_points,
     random_rotation,
 )
-from tests.training.exact_autoencoders import agree, identity
+from tests.training.exact_autoencoders import CHART_KEYS, agree, identity
 from training.evaluation import evaluate
 from training.evaluation.charts import procrustes_disparity, stress, tear_score
-from training.evaluation.neighbourhoods import knn_recall, neighbourhoods
-
-UNITS = ("mean_abs_R", "median_abs_R", "p95_abs_R", "mean_R2_sqrt_det_g", "integral_R2_dmu")
-RAW = {f"{key}_raw" for key in UNITS}
-ISOMETRY = {"mcn", "vor", "relaxed_distortion", "var_log_det_g"}
-NEAR = {"trustworthiness", "continuity", "knn_recall_at_10"}
-COUNTS = {"degenerate_points", "degenerate_quadrature_points"}
-KEYS = {"mse", "mse_raw", "r2", *UNITS, *RAW, *ISOMETRY, *NEAR, *COUNTS}
-CHART_KEYS = {
-    "spearman",
-    "stress",
-    "procrustes_disparity",
-    "procrustes_disparity_worst",
-    "tear_score",
-    "tear_score_of_isometry",
-}
-
+from training.evaluation.distances import pairwise
+from training.evaluation.neighbourhoods import neighbourhoods, ranks
 
 # --- neighbourhoods ---------------------------------------------------------------------------
 
@@ -37,7 +23,20 @@ def test_recall_is_that_of_brute_force():
     data, latents = random_points(13, 5, batch=60).numpy(), random_points(14, 2, batch=60).numpy()
     near = [np.argsort(cdist(x, x), axis=1)[:, 1:8] for x in (data, latents)]
     common = [len(set(a) & set(b)) for a, b in zip(*near, strict=True)]
-    agree(knn_recall(data, latents, 7), np.mean(common) / 7)
+    agree(neighbourhoods(data, latents, 7)["knn_recall_at_7"], np.mean(common) / 7)
+
+
+def test_trustworthiness_and_continuity_are_those_of_scikit_learn():
+    data, latents = random_points(13, 5, batch=60).numpy(), random_points(14, 2, batch=60).numpy()
+    found = neighbourhoods(data, latents, 7)
+    agree(found["trustworthiness"], trustworthiness(data, latents, n_neighbors=7))
+    agree(found["continuity"], trustworthiness(latents, data, n_neighbors=7))
+
+
+def test_points_that_coincide_are_neighbours_and_none_is_its_own():
+    data = np.repeat(random_points(15, 2, batch=15).numpy(), 2, axis=0)
+    assert (np.diag(ranks(pairwise(data))) == 0).all()
+    assert set(neighbourhoods(data, data, 3).values()) == {1}
 
 
 def test_folds_cost_trustworthiness_and_tears_cost_continuity():

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.training.surfaces import plane, sphere
+from training.densities import density_of
 from training.errors import TrainingError
 from training.functionals import LatentSample, SampledGeometry
 from training.measures import (
@@ -137,10 +138,10 @@ def test_the_points_of_all_processes_make_one_sample(measure, monkeypatch):
     """Two processes with half of the batch each hold what one process would."""
     points = encoded(40)
     alone = measure.sample(points, seed=2)
-    parts = []
+    density, parts = density_of(points)[0], []
     for rank in (0, 1):
-        for module in ("training.reductions", "training.measures"):
-            monkeypatch.setattr(f"{module}.gathered", lambda z: points, raising=False)
+        for module in ("training.measures", "training.densities"):
+            monkeypatch.setattr(f"{module}.gathered", lambda z: points if z.ndim > 1 else density)
         monkeypatch.setattr("training.reductions.processes", lambda rank=rank: (rank, 2))
         if isinstance(measure, EncodedPoints):
             monkeypatch.setattr("training.functionals.base.total", lambda x: 2 * x.sum())
@@ -151,6 +152,31 @@ def test_the_points_of_all_processes_make_one_sample(measure, monkeypatch):
     order_one, order_other = alone.z[:, 0].argsort(), together.z[:, 0].argsort()
     assert torch.allclose(alone.z[order_one], together.z[order_other])
     assert torch.allclose(alone.weights[order_one], together.weights[order_other])
+
+
+def test_the_kernel_density_is_that_of_its_formula():
+    points = encoded(30)
+    log_density, slope = density_of(points)
+    covariance = torch.cov(points.mT) * 30 ** (-1 / 3)
+    kernel = torch.distributions.MultivariateNormal(torch.zeros(2).double(), covariance)
+
+    def expected(z):
+        return (kernel.log_prob(z - points).exp().sum() - kernel.log_prob(z - z).exp()) / 29
+
+    densities = torch.stack([expected(z) for z in points])
+    assert (densities > densities.median() / 10).all()
+    assert torch.allclose(log_density, densities.log(), rtol=1e-12)
+    others = [torch.cat([points[:i], points[i + 1 :]]) for i in range(30)]
+    for i, z in enumerate(points.clone().requires_grad_()):
+        log = (kernel.log_prob(z - others[i]).exp().sum() / 29).log()
+        assert torch.allclose(torch.autograd.grad(log, z)[0], slope[i], rtol=1e-10)
+
+
+def test_rare_points_count_as_a_tenth_of_the_median_density():
+    points = torch.cat([encoded(50), torch.full((1, 2), 40.0, dtype=torch.float64)])
+    log_density, slope = density_of(points)
+    assert log_density[-1].item() == pytest.approx(log_density.median().item() - math.log(10))
+    assert not slope[-1].any()
 
 
 def test_collapsed_points_have_no_density():

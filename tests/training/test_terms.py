@@ -30,7 +30,7 @@ class Place(Functional):
 
     def evaluate(self, on):
         """A scalar tensor."""
-        return on.sample.z.sum()
+        return on.z.sum()
 
 
 @pytest.fixture
@@ -85,9 +85,34 @@ def test_weights_grow_linearly_from_start_to_full(start, full, expected):
     assert {epoch: term.weight_at(epoch) for epoch in expected} == expected
 
 
-def test_a_schedule_that_ends_before_it_begins_is_refused():
-    with pytest.raises(TrainingError, match=r"full \(1\.0\) must not be before start \(2\.0\)\."):
-        Term(TotalSquaredCurvature(), weight=1, start=2.0, full=1.0)
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"end": 4}, {0: 3, 3.999: 3, 4: 0, math.inf: 0}),
+        ({"fade": 2, "end": 6}, {0: 3, 2: 3, 3: 2.25, 5: 0.75, 6: 0, math.inf: 0}),
+        ({"start": 1, "full": 3, "fade": 3, "end": 5}, {1: 0, 2: 1.5, 3: 3, 4: 1.5, 5: 0, 6: 0}),
+        ({"full": 2, "schedule": "cosine"}, {0: 0, 0.5: 3 * (1 - 0.5**0.5) / 2, 1: 1.5, 2: 3}),
+        ({"fade": 0, "end": 2, "schedule": "cosine"}, {0: 3, 0.5: 3 * (1 + 0.5**0.5) / 2, 2: 0}),
+    ],
+)
+def test_weights_fall_to_zero_and_schedules_have_shapes(options, expected):
+    term = Term(TotalSquaredCurvature(), weight=3, **options)
+    assert {epoch: term.weight_at(epoch) for epoch in expected} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start": 2.0, "full": 1.0}, r"full \(1\.0\) must not be before start \(2\.0\)\."),
+        ({"fade": 1.0}, r"fade \(1\.0\) needs an end"),
+        ({"full": 3.0, "end": 2.0}, r"in this order; got 0\.0, 3\.0, 2\.0 and 2\.0"),
+        ({"fade": 3.0, "end": 2.0}, r"in this order; got 0\.0, 0\.0, 3\.0 and 2\.0"),
+        ({"schedule": "square"}, r"schedule must be one of \['linear', 'cosine'\]; got 'square'"),
+    ],
+)
+def test_schedules_that_cannot_be_are_refused(options, message):
+    with pytest.raises(TrainingError, match=message):
+        Term(TotalSquaredCurvature(), weight=1, **options)
 
 
 def test_terms_of_no_weight_are_not_computed(model, x, calls):
@@ -100,6 +125,11 @@ def test_terms_of_no_weight_are_not_computed(model, x, calls):
     assert values(terms, model, x, epoch=1.5).keys() == {"grows"}
     assert calls["pullback"] == 0
     assert {name: w for name, (w, _) in values(terms, model, x).items()} == {"later": 1, "grows": 1}
+
+
+def test_a_term_may_not_take_a_name_of_the_log():
+    with pytest.raises(TrainingError, match="may not be called mse"):
+        Terms({"mse": Term(TotalSquaredCurvature(), weight=1)})
 
 
 # --- one geometry for each measure ----------------------------------------------------------------

@@ -73,8 +73,12 @@ class Dataset:
         ]
         return Dataset(*rows, name=self.name, image_shape=self.image_shape)
 
-    def split(self, fractions=(0.8, 0.1, 0.1), seed=0):
-        """Train, validation and test: disjoint, random, together everything, fixed by the seed."""
+    def split(self, fractions=(0.8, 0.1, 0.1), seed=0, least_test=0):
+        """Train, validation and test: disjoint, random, together everything, fixed by the seed.
+
+        Where that leaves less than ``least_test`` points to the test part, training gives what is
+        missing, if it keeps half of all points.
+        """
         shares = np.asarray(fractions, dtype=np.float64)
         if shares.shape != (3,) or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-9:
             raise self._error(
@@ -82,6 +86,9 @@ class Dataset:
                 f"got {fractions}"
             )
         bounds = np.rint(np.cumsum(shares)[:2] * len(self)).astype(int)
+        missing = max(0, least_test - (len(self) - bounds[1]))
+        if bounds[0] - missing >= len(self) / 2:
+            bounds -= missing
         parts = np.split(np.random.default_rng(seed).permutation(len(self)), bounds)
         sizes = [len(part) for part in parts]
         if min(sizes) < 2:

@@ -27,7 +27,7 @@ class SyntheticGaussians:
 
     Attributes:
         k: number of clouds.
-        per_cloud: points in each.
+        per_cloud: points in each, one number for all or a list of k.
         D: dimension of the space.
         d: dimension of the planes.
         variance: of a cloud along each direction of its plane.
@@ -38,7 +38,7 @@ class SyntheticGaussians:
     """
 
     k: int = 3
-    per_cloud: int = 18000
+    per_cloud: int | list[int] = 18000
     D: int = 784
     d: int = 2
     variance: float = 1.0
@@ -48,10 +48,15 @@ class SyntheticGaussians:
     seed: int = 0
 
     def __post_init__(self):
-        if min(self.k, self.per_cloud) < 1 or not 1 <= self.d <= self.D:
+        if self.k < 1 or not 1 <= self.d <= self.D:
             raise TrainingError(
-                f"SyntheticGaussians needs k ≥ 1, per_cloud ≥ 1 and 1 ≤ d ≤ D; got k = {self.k}, "
-                f"per_cloud = {self.per_cloud}, d = {self.d}, D = {self.D}."
+                f"SyntheticGaussians needs k ≥ 1 and 1 ≤ d ≤ D; got k = {self.k}, d = {self.d}, "
+                f"D = {self.D}."
+            )
+        if len(self.sizes) != self.k or min(self.sizes) < 1:
+            raise TrainingError(
+                "SyntheticGaussians needs per_cloud ≥ 1, one number or a list of k numbers; got "
+                f"k = {self.k}, per_cloud = {self.per_cloud}."
             )
         if self.variance <= 0 or min(self.offset, self.noise) < 0:
             raise TrainingError(
@@ -59,20 +64,25 @@ class SyntheticGaussians:
                 f"{self.variance}, offset = {self.offset}, noise = {self.noise}."
             )
 
+    @property
+    def sizes(self):
+        """Points in each of the k clouds."""
+        return [*self.per_cloud] if np.ndim(self.per_cloud) else [self.per_cloud] * self.k
+
     def load(self) -> Dataset:
-        """All clouds, (k · per_cloud, D), one after the other."""
+        """All clouds, (n, D) with n the sum of their sizes, one after the other."""
         streams = np.random.default_rng(self.seed).spawn(self.k)
-        clouds, charts = zip(*map(self._cloud, streams), strict=True)
-        labels = np.repeat(np.arange(self.k), self.per_cloud)
+        clouds, charts = zip(*map(self._cloud, streams, self.sizes), strict=True)
+        labels = np.repeat(np.arange(self.k), self.sizes)
         return Dataset(
             np.concatenate(clouds), labels, np.concatenate(charts), labels, name="gaussians"
         )
 
-    def _cloud(self, rng):
-        """x (per_cloud, D) and u (per_cloud, d)."""
+    def _cloud(self, rng, size):
+        """x (size, D) and u (size, d)."""
         frame = np.linalg.qr(rng.standard_normal((self.D, self.d))).Q
         centre = self.shift + math.sqrt(self.offset) * rng.standard_normal(self.D)
-        u = math.sqrt(self.variance) * rng.standard_normal((self.per_cloud, self.d))
+        u = math.sqrt(self.variance) * rng.standard_normal((size, self.d))
         x = u @ frame.T + centre
         if self.noise:
             x += self.noise * rng.standard_normal(x.shape)

@@ -7,6 +7,9 @@ module                 what it measures
 ``curvature``          |R|, ∫ R² dμ, E[R² √det g]; how far the metric is from a constant one
 ``neighbourhoods``     whether near points stay near, and far ones far
 ``charts``             latents against the true chart of the data, where one is known
+``distances``          between latent points, of a plane or of a torus
+``normalisation``      the linear map that makes the mean metric I, and what it leaves alone
+``held_out``           all of them of a trained module on its test part, as in ``metrics.json``
 =====================  =======================================================================
 """
 
@@ -14,9 +17,10 @@ import numpy as np
 import torch
 
 from training.errors import TrainingError
-from training.evaluation.charts import Normalised, charts, linear_normalisation
+from training.evaluation.charts import charts
 from training.evaluation.curvature import curvature, isometry, local_geometry
 from training.evaluation.neighbourhoods import neighbourhoods
+from training.evaluation.normalisation import Normalised, linear_normalisation
 from training.evaluation.reconstruction import decoded, encoded, reconstruction
 
 __all__ = ["Normalised", "evaluate", "linear_normalisation"]
@@ -31,6 +35,7 @@ def evaluate(
     scale=None,
     chart=None,
     groups=None,
+    periodic=False,
     seed=0,
     neighbours=10,
     most_points=2000,
@@ -40,11 +45,14 @@ def evaluate(
 
     Args:
         encoder, decoder: callables (B, D) -> (B, d) and (B, d) -> (B, ...), in evaluation mode.
-            Latent distances are Euclidean in the encoder's output.
         points: tensor (n, D) on the device and in the dtype of both; float64 is recommended.
         scale: data units per unit of ``points``, for the keys that end in ``_raw``; None is 1.
         chart: true coordinates (n, k) of the points, or None: then its keys are left out.
         groups: the piece of the chart that each point belongs to, (n,); None is one piece.
+        periodic: whether latents are points of the torus (R/Z)^d rather than of the plane R^d: the
+            decoder has period 1 in each coordinate. Latent distances are then lengths of shortest
+            differences modulo 1, ∫ R² dμ is over the whole torus, and the keys of the Procrustes
+            disparity are left out. Otherwise distances are Euclidean, and ∫ is over a box.
         seed: of the subset that ``most_points`` asks for, and of the integral for d > 2.
         neighbours: how many count as near.
         most_points: quantities of cost O(n²) use so many points, chosen at random; they are
@@ -65,11 +73,12 @@ def evaluate(
     few = _subset(len(points), most_points, seed)
     data, latents = _array(points), _array(z)
     metrics = reconstruction(data, _array(decoded(decoder, z, points, chunk_size)), scale)
-    metrics |= curvature(decoder, z, geometry, scale=scale, seed=seed, chunk_size=chunk_size)
+    options = {"scale": scale, "seed": seed, "chunk_size": chunk_size, "periodic": periodic}
+    metrics |= curvature(decoder, z, geometry, **options)
     metrics |= isometry(geometry.metric[geometry.regular])
-    metrics |= neighbourhoods(data[few], latents[few], neighbours)
+    metrics |= neighbourhoods(data[few], latents[few], neighbours, periodic)
     if chart is not None:
-        metrics |= charts(latents, chart, groups, few, neighbours)
+        metrics |= charts(latents, chart, groups, few, neighbours, periodic)
     return {key: float(value) for key, value in metrics.items()}
 
 

@@ -1,4 +1,4 @@
-"""Latents against the true chart of the data, and the linear map that makes the mean metric I.
+"""Latents against the true chart of the data, where one is known.
 
 Groups are pieces of the data that have no relative position, as the clouds of separate planes:
 distances, edges and Procrustes alignments are taken within one group.
@@ -7,43 +7,42 @@ distances, edges and Procrustes alignments are taken within one group.
 import math
 
 import numpy as np
-import torch
 from scipy.spatial import procrustes
-from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 from sklearn.neighbors import NearestNeighbors
-from torch import nn
 
-from training.errors import TrainingError
-from training.evaluation.curvature import local_geometry
-from training.evaluation.reconstruction import encoded
+from training.evaluation.distances import lengths, pairwise
 
 
-def charts(latents, chart, groups, few, neighbours):
+def charts(latents, chart, groups, few, neighbours, periodic=False):
     """Latents (n, d) against true coordinates (n, k), within the groups (n,) of two points or more.
 
     - ``spearman``, ``stress``: of the distances of all pairs of the points ``few``
       (:func:`spearman`, :func:`stress`), the pairs of all groups together.
-    - ``procrustes_disparity``, ``procrustes_disparity_worst``: mean and maximum over the groups of
-      :func:`procrustes_disparity`.
     - ``tear_score``: the largest of the groups' :func:`tear_score`.
     - ``tear_score_of_isometry``: what it would be if latents were the chart itself.
+    - ``procrustes_disparity``, ``procrustes_disparity_worst``: mean and maximum over the groups of
+      :func:`procrustes_disparity`. Not if ``periodic``: a torus has no rotations and no scalings
+      that could bring its points onto those of a plane.
+
+    Distances are Euclidean in the chart; ``periodic``, in latent space, are those of the torus.
     """
     parts = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     parts = [part for part in parts if len(part) > 1]
     pairs = [np.intersect1d(part, few) for part in parts]
-    in_latents, in_chart = (
-        np.concatenate([np.empty(0), *(pdist(x[p]) for p in pairs)]) for x in (latents, chart)
-    )
-    disparities = [procrustes_disparity(latents[p], chart[p]) for p in parts]
-    return {
+    in_latents = _joined(pairwise(latents[p], periodic) for p in pairs)
+    in_chart = _joined(pairwise(chart[p]) for p in pairs)
+    metrics = {
         "spearman": spearman(in_latents, in_chart),
         "stress": stress(in_latents, in_chart),
-        "procrustes_disparity": np.mean(disparities) if parts else math.nan,
-        "procrustes_disparity_worst": max(disparities, default=math.nan),
-        "tear_score": _worst_tear(latents, chart, parts, neighbours),
+        "tear_score": _worst_tear(latents, chart, parts, neighbours, periodic),
         "tear_score_of_isometry": _worst_tear(chart, chart, parts, neighbours),
     }
+    if not periodic:
+        disparities = [procrustes_disparity(latents[p], chart[p]) for p in parts]
+        metrics["procrustes_disparity"] = np.mean(disparities) if parts else math.nan
+        metrics["procrustes_disparity_worst"] = max(disparities, default=math.nan)
+    return metrics
 
 
 def spearman(distances, true_distances):
@@ -76,7 +75,7 @@ def procrustes_disparity(latents, chart):
     return procrustes(*(np.pad(x, ((0, 0), (0, width - x.shape[1]))) for x in (chart, latents)))[2]
 
 
-def tear_score(latents, chart, neighbours=10):
+def tear_score(latents, chart, neighbours=10, periodic=False):
     """max |z_i − z_j| / median |z_i − z_j| over the edges of the chart's neighbour graph.
 
     An edge joins i and j if one is among the k nearest points of the other in the chart. Chart
@@ -87,61 +86,17 @@ def tear_score(latents, chart, neighbours=10):
     count = min(neighbours, len(chart) - 1)
     graph = NearestNeighbors(n_neighbors=count).fit(chart).kneighbors_graph().tocoo()
     ends = np.unique(np.sort(np.stack([graph.row, graph.col]), axis=0), axis=1)
-    lengths = np.linalg.norm(latents[ends[0]] - latents[ends[1]], axis=1)
-    median = np.median(lengths)
-    return lengths.max() / median if median > 0 else math.nan
+    edges = lengths(latents[ends[0]] - latents[ends[1]], periodic)
+    median = np.median(edges)
+    return edges.max() / median if median > 0 else math.nan
 
 
-@torch.no_grad()
-def linear_normalisation(decoder, z, chunk_size=4096):
-    """(A, A⁻¹) with A = Ḡ^{1/2}, the symmetric root of the mean metric at the points z (n, d).
-
-    In the coordinates w = A z the metric is A⁻¹ G A⁻¹, whose mean is I: this uses up the linear map
-    that curvature and gauge terms leave open. Not for periodic latents. TrainingError where the
-    mean over the regular points is singular.
-    """
-    geometry = local_geometry(decoder, z, chunk_size)
-    regular = geometry.regular
-    if not regular.any():
-        raise TrainingError(f"The metric is degenerate at all {len(z)} points: it has no mean.")
-    eigenvalues, basis = torch.linalg.eigh(geometry.metric[regular].mean(0))
-    if eigenvalues[0] <= torch.finfo(z.dtype).eps * eigenvalues[-1]:
-        raise TrainingError(f"The mean metric has eigenvalues {eigenvalues.tolist()}: singular.")
-    roots = eigenvalues.sqrt()
-    return tuple(((basis * power) @ basis.mT).to(z) for power in (roots, 1 / roots))
+def _joined(arrays):
+    return np.concatenate([np.empty(0), *arrays])
 
 
-class Normalised(nn.Module):
-    """An autoencoder in coordinates w = A z: A ∘ encoder, decoder ∘ A⁻¹. R stays what it was."""
-
-    def __init__(self, encoder, decoder, matrix, inverse):
-        super().__init__()
-        self.encoder, self.decoder = encoder, decoder
-        self.register_buffer("matrix", matrix)
-        self.register_buffer("inverse", inverse)
-
-    @classmethod
-    def of(cls, encoder, decoder, points, chunk_size=4096):
-        """With A = Ḡ^{1/2} at the encoded ``points`` (n, D)."""
-        with torch.no_grad():
-            z = encoded(encoder, points, chunk_size)
-        return cls(encoder, decoder, *linear_normalisation(decoder, z, chunk_size))
-
-    def encode(self, points):
-        """A enc(x): (B, D) -> (B, d)."""
-        return self.encoder(points) @ self.matrix.mT
-
-    def decode(self, w):
-        """Ψ(A⁻¹ w): (B, d) -> (B, ...)."""
-        return self.decoder(w @ self.inverse.mT)
-
-    def forward(self, points):
-        """The reconstruction, unchanged."""
-        return self.decode(self.encode(points))
-
-
-def _worst_tear(latents, chart, parts, neighbours):
-    scores = [tear_score(latents[p], chart[p], neighbours) for p in parts]
+def _worst_tear(latents, chart, parts, neighbours, periodic=False):
+    scores = [tear_score(latents[p], chart[p], neighbours, periodic) for p in parts]
     return np.max(scores) if scores else math.nan
 
 

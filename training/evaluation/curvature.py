@@ -17,6 +17,7 @@ UNITS = {
     "mean_abs_R": (0, -2),
     "median_abs_R": (0, -2),
     "p95_abs_R": (0, -2),
+    "mean_R2": (0, -4),
     "mean_R2_sqrt_det_g": (1, -4),
     "integral_R2_dmu": (1, -4),
 }
@@ -54,38 +55,40 @@ def local_geometry(decoder, z, chunk_size=4096):
     )
 
 
-def curvature(decoder, z, geometry, *, scale=1.0, seed=0, chunk_size=4096):
+def curvature(decoder, z, geometry, *, scale=1.0, seed=0, chunk_size=4096, periodic=False):
     """Curvature at the encoded points z (n, d), whose LocalGeometry is ``geometry``.
 
     - ``mean_abs_R``, ``median_abs_R``, ``p95_abs_R``: of |R|, over the encoded points.
+    - ``mean_R2``: E[R²], what ``TotalSquaredCurvature`` is on encoded data.
     - ``mean_R2_sqrt_det_g``: E[R² √det g]. It depends on the scale of the latents.
-    - ``integral_R2_dmu``: ∫ R² dμ, dμ = √det g dz, over the bounding box of all encoded points
-      (:func:`box_quadrature`), so also where the box holds no data.
+    - ``integral_R2_dmu``: ∫ R² dμ, dμ = √det g dz, over the bounding box of all encoded points, so
+      also where it holds no data, or if ``periodic`` over the torus (:func:`quadrature`).
     - ``..._raw``: each in data units, in which g is scale² g: R times scale⁻², R² √det g times
       scale^{d−4}.
     - ``degenerate_points``, ``degenerate_quadrature_points``: how many encoded points, and nodes
       of the integral, were left out because the metric is degenerate there.
     """
-    nodes, weights = box_quadrature(z, seed)
-    on_box = local_geometry(decoder, nodes, chunk_size)
+    nodes, weights = quadrature(z, seed, periodic)
+    at_nodes = local_geometry(decoder, nodes, chunk_size)
     values = statistics(geometry)
-    values["integral_R2_dmu"] = integral(on_box, weights)
+    values["integral_R2_dmu"] = integral(at_nodes, weights)
     return {
         **values,
         **in_raw_units(values, scale, z.shape[1]),
         "degenerate_points": int((~geometry.regular).sum()),
-        "degenerate_quadrature_points": int((~on_box.regular).sum()),
+        "degenerate_quadrature_points": int((~at_nodes.regular).sum()),
     }
 
 
 def statistics(geometry):
-    """Mean, median and 95th percentile of |R|, and E[R² √det g], over regular points."""
+    """Mean, median and 95th percentile of |R|, E[R²] and E[R² √det g], over regular points."""
     size = geometry.scalar[geometry.regular].abs()
     median, p95 = size.quantile(size.new_tensor([0.5, 0.95])) if len(size) else (math.nan,) * 2
     return {
         "mean_abs_R": size.mean(),
         "median_abs_R": median,
         "p95_abs_R": p95,
+        "mean_R2": size.square().mean(),
         "mean_R2_sqrt_det_g": geometry.squared_curvature[geometry.regular].mean(),
     }
 
@@ -101,18 +104,23 @@ def in_raw_units(values, scale, d):
     return {f"{key}_raw": values[key] * scale ** (a * d + b) for key, (a, b) in UNITS.items()}
 
 
-def box_quadrature(z, seed=0):
+def quadrature(z, seed=0, periodic=False):
     """Nodes and weights with Σ w φ ≈ ∫ φ dz over the bounding box of the points z (n, d).
 
-    64 Gauss–Legendre nodes in each direction for d ≤ 2; for larger d, 4096 scrambled Sobol points
-    (quasi-Monte Carlo), an unbiased estimate. One domain for every d: weights 1/p̂ from a kernel
-    density estimate p̂ would stay nearer the data, but miss the volume of a cube by 30 to 60 %.
+    If ``periodic``, over the whole torus [0, 1)^d, wherever the points are.
+
+    64 nodes in each direction for d ≤ 2, Gauss–Legendre in the box and equidistant on the torus;
+    for larger d, 4096 scrambled Sobol points (quasi-Monte Carlo), an unbiased estimate. One domain
+    for every d: weights 1/p̂ from a kernel density estimate p̂ would stay nearer the data, but miss
+    the volume of a cube by 30 to 60 %.
     """
-    low, high = z.amin(0), z.amax(0)
-    if z.shape[1] <= 2:
-        grid = QuadratureGrid(tuple(low.tolist()), tuple(high.tolist())).grid(z)
+    d = z.shape[1]
+    low, high = (z.new_zeros(d), z.new_ones(d)) if periodic else (z.amin(0), z.amax(0))
+    if d <= 2:
+        corners = tuple(low.tolist()), tuple(high.tolist())
+        grid = QuadratureGrid(*corners, periodic=periodic).grid(z)
         return grid.z, grid.weights.cpu().double()
-    engine = torch.quasirandom.SobolEngine(z.shape[1], scramble=True, seed=seed)
+    engine = torch.quasirandom.SobolEngine(d, scramble=True, seed=seed)
     nodes = low + (high - low) * engine.draw(SOBOL_POINTS, dtype=torch.float64).to(z)
     volume = (high - low).double().prod().cpu()
     return nodes, (volume / SOBOL_POINTS).expand(SOBOL_POINTS)

@@ -12,6 +12,9 @@ RelaxedDistortion       E[tr G²] / E[tr G]²                                   
 VarianceOfLogDet        Var(log det G)                                              1
 ContractiveEncoder      E ‖∂enc/∂x‖²_F                                              [z]²/[x]²
 ======================  ==========================================================  ============
+
+On encoded data the first and the gauge terms are integrals over the distribution m of the data, a
+probability measure, instead of dμ: :mod:`training.functionals.base`.
 """
 
 from training.functionals.base import Functional, LatentSample, SampledGeometry

@@ -1,39 +1,73 @@
-"""What functionals are made of: the geometry of a decoder on a sample of its latent space."""
+"""What functionals are made of: the geometry of a decoder on a sample of its latent space.
+
+A sample stands for a measure on M, and Σ w φ(z) for an integral over it:
+
+===============  =====================  ==================================================
+``of``           Σ w φ(z) estimates     :meth:`SampledGeometry.integral` of a function φ
+===============  =====================  ==================================================
+``"dz"``         ∫ φ dz                 ∫ φ dμ = Σ w φ √det g
+``"data"``       ∫ φ dm                 ∫ φ dm = Σ w φ
+===============  =====================  ==================================================
+
+Here m is the distribution of encoded data, a probability measure on M. Neither integral depends on
+latent coordinates; a mean of φ √det g over encoded data would, and would fall when they are
+stretched, which a network learns to do.
+"""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import nn
 
 import curvcore
+from training.densities import density_of
+from training.errors import TrainingError
 from training.reductions import total
+
+KINDS = ("dz", "data")
 
 
 @dataclass(frozen=True, eq=False)
 class LatentSample:
-    """Points of the latent space M with weights: Σ w_b φ(z_b) estimates an integral of φ.
+    """Points of the latent space M with weights, and what Σ w_b φ(z_b) estimates.
 
     Attributes:
         z: (B, d), without gradient: functionals move the decoder, not the points.
-        weights: (B,) positive. Which integral they estimate is said by the measure that drew them
-            (:mod:`training.measures`): ∫ φ dz, or the mean of φ over encoded data.
+        weights: (B,) positive.
+        of: ``"dz"``, ∫ φ dz, or ``"data"``, the mean of φ over the distribution of the points.
     """
 
     z: torch.Tensor
     weights: torch.Tensor
+    of: str = "dz"
+
+    def __post_init__(self):
+        if self.of not in KINDS:
+            raise TrainingError(f"A sample is of one of {KINDS}; got {self.of!r}.")
 
     @classmethod
-    def of(cls, z, weights=None):
-        """A sample of points z, by default with equal weights that add up to one."""
+    def encoded(cls, z):
+        """Encoded data with equal weights, which add up to one over all processes."""
         z = z.detach()
-        if weights is not None and (weights.shape != z.shape[:1] or not (weights > 0).all()):
-            raise ValueError(
+        return cls(z, torch.ones_like(z[:, 0]) / total(torch.ones_like(z[:, 0])), "data")
+
+    @classmethod
+    def weighted(cls, z, weights):
+        """Points with weights of ∫ φ dz."""
+        if weights.shape != z.shape[:1] or not (weights > 0).all():
+            raise TrainingError(
                 f"weights must be ({len(z)},) and positive; got {tuple(weights.shape)}."
             )
-        if weights is None:
-            weights = torch.ones_like(z[:, 0]) / total(torch.ones_like(z[:, 0]))
-        return cls(z, weights.detach())
+        return cls(z.detach(), weights.detach())
+
+    @cached_property
+    def log_density(self):
+        """(log ρ, ∂ log ρ) where the sample stands for ρ dz: (B,) and (B, d)."""
+        if self.of == "dz":
+            return torch.zeros_like(self.weights), torch.zeros_like(self.z)
+        return density_of(self.z)
 
 
 class SampledGeometry:
@@ -47,8 +81,8 @@ class SampledGeometry:
         order: 1 where the metric suffices, 2 where curvature or Christoffel symbols are needed.
 
     Attributes:
-        sample: the regular points and their weights.
-        geometry: curvcore.PullbackGeometry there.
+        drawn: the LatentSample, degenerate points included.
+        geometry: curvcore.PullbackGeometry at the regular points.
         degenerate_points: how many were left out, on this process.
     """
 
@@ -56,10 +90,26 @@ class SampledGeometry:
         geometry = _geometry(decoder, sample.z, order)
         regular = torch.isfinite(geometry.volume_density.detach())
         self.degenerate_points = int((~regular).sum())
+        self.regular = slice(None)
         if self.degenerate_points:  # NaN, even masked, would get into gradients of what they share
-            sample = LatentSample(sample.z[regular], sample.weights[regular])
-            geometry = _geometry(decoder, sample.z, order)
-        self.sample, self.geometry, self.dimension = sample, geometry, sample.z.shape[1]
+            self.regular = regular
+            geometry = _geometry(decoder, sample.z[regular], order)
+        self.drawn, self.geometry, self.dimension = sample, geometry, sample.z.shape[1]
+
+    @property
+    def z(self):
+        """The regular points: (B, d)."""
+        return self.drawn.z[self.regular]
+
+    @property
+    def weights(self):
+        """Their weights: (B,)."""
+        return self.drawn.weights[self.regular]
+
+    @property
+    def log_density(self):
+        """(log ρ, ∂ log ρ) where the sample stands for ρ dz: (B,) and (B, d)."""
+        return tuple(values[self.regular] for values in self.drawn.log_density)
 
     @property
     def log_volume_density(self):
@@ -73,15 +123,25 @@ class SampledGeometry:
 
     def sum(self, values):
         """Σ_b w_b φ_b, φ = ``values`` (B,), on all processes."""
-        return total(self.sample.weights * values)
+        return total(self.weights * values)
 
     def mean(self, values):
         """Σ w φ / Σ w."""
         return self.sum(values) / self.sum(torch.ones_like(values))
 
     def integral(self, values):
-        """∫ φ dμ = Σ w φ √det g."""
+        """∫ φ dμ, dμ = √det g dz, or for encoded data ∫ φ dm."""
+        if self.drawn.of == "data":
+            return self.mean(values)
         return self.sum(values * self.geometry.volume_density)
+
+    def total_measure(self):
+        """∫ dμ, or for encoded data 1: what :meth:`integral` is of the constant 1."""
+        return self.integral(torch.ones_like(self.weights))
+
+    def volume(self):
+        """∫ dμ = Σ w √det g / ρ."""
+        return self.sum((self.log_volume_density - self.log_density[0]).exp())
 
 
 def _geometry(decoder, z, order):
@@ -99,20 +159,20 @@ class Functional(nn.Module, ABC):
         loss = mse + 1e-3 * functional(decoder, encoder(x))
         loss.backward()
 
-    ``weights`` are those of the points (:class:`LatentSample`): Σ w φ(z) should estimate ∫ φ dz.
-    By default they are equal, and integrals over dμ are then means over the encoded points,
-    E[φ √det g]: these fall when latent coordinates are stretched, which a network may learn to do.
-    :class:`training.measures.UniformBox` and ``ImportanceWeights`` give weights of ∫ φ dz.
+    The points count as encoded data: integrals are ∫ φ dm, m their distribution. With ``weights``,
+    of which Σ w φ(z) estimates ∫ φ dz (:mod:`training.measures`), they are over dμ = √det g dz.
 
     Raises:
-        ValueError: weights that are not (B,), or not positive.
+        TrainingError: weights that are not (B,), or not positive.
     """
 
     order = 2
 
     def forward(self, decoder, z, weights=None):
         """The functional on points z (B, d): a scalar tensor."""
-        return self.evaluate(SampledGeometry(decoder, LatentSample.of(z, weights), self.order))
+        encoded = weights is None
+        sample = LatentSample.encoded(z) if encoded else LatentSample.weighted(z, weights)
+        return self.evaluate(SampledGeometry(decoder, sample, self.order))
 
     @abstractmethod
     def evaluate(self, on):

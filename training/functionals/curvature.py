@@ -4,10 +4,11 @@ from training.functionals.base import Functional
 
 
 class TotalSquaredCurvature(Functional):
-    """∫ R² dμ, dμ = √det g dz; in units of L^{d−4}.
+    """∫ R² dμ, dμ = √det g dz, in units of L^{d−4}; on encoded data ∫ R² dm, of L^{−4}.
 
     Args:
-        scale_free: times Vol^{4/d − 1}, without units: inflating g does not lower it.
+        scale_free: times Vol^{4/d − 1}, or on encoded data Vol^{4/d}, Vol = ∫ dμ: without units,
+            and inflating g does not lower it.
     """
 
     def __init__(self, scale_free: bool = False):
@@ -20,4 +21,4 @@ class TotalSquaredCurvature(Functional):
         squared = on.integral(scalar.square())
         if not self.scale_free:
             return squared
-        return squared * on.sum(on.geometry.volume_density) ** (4 / on.dimension - 1)
+        return squared / on.total_measure() * on.volume() ** (4 / on.dimension)

@@ -6,7 +6,7 @@ from training.functionals.base import Functional
 
 
 class DeTurckGauge(Functional):
-    """∫ |W|²_g dμ with W^k = g^{ij} Γ^k_ij; in units of L^{d−2}.
+    """∫ |W|²_g dμ with W^k = g^{ij} Γ^k_ij, in units of L^{d−2}; of L^{−2} over dm.
 
     W is the Ricci–DeTurck vector field against the flat metric of latent coordinates: it vanishes
     where they are harmonic, Δz^k = −W^k. In two dimensions isothermal charts are. Reference:
@@ -21,7 +21,10 @@ class DeTurckGauge(Functional):
 
 
 class UniformVolume(Functional):
-    """∫ |∇ log √det g|²_g dμ, in units of L^{d−2}: zero where √det g is constant."""
+    """∫ |∇ log √det g|²_g dμ, in units of L^{d−2}; of L^{−2} over dm.
+
+    Zero where √det g is constant.
+    """
 
     def evaluate(self, on):
         """A scalar tensor."""

@@ -4,8 +4,7 @@ Both are taken on the decoder's metric g and a potential f (:mod:`training.funct
 With dm = e^{−f} dμ fixed, the gradient flow that *ascends* F is ∂_t g = −2(Ric + ∇²f), Ricci flow
 up to diffeomorphisms; likewise W with τ' = −1.
 
-Both need a sample whose weights estimate ∫ φ dz (UniformBox, UniformTorus, ImportanceWeights): with
-the equal weights of encoded points the measure would be their density times dm.
+Encoded data give ∫ φ dμ by a kernel estimate of their density, UniformBox and UniformTorus without.
 """
 
 import math
@@ -45,7 +44,7 @@ class PerelmanF(_Perelman):
     """F(g, f) = ∫ (R + |∇f|²) e^{−f} dμ with ∫ e^{−f} dμ = 1; in units of 1/L².
 
     Args:
-        potential: LearnedPotential or FixedMeasure (default: uniform in z).
+        potential: LearnedPotential or FixedMeasure (default, of what the sample stands for).
         direction: what becomes of it when the loss descends: ``"descend"``, it goes down, as in the
             talk; ``"ricci"``, the decoder ascends it and the potential descends, Perelman's
             saddle. The number returned is then minus the functional.
@@ -95,7 +94,7 @@ class PerelmanW(_Perelman):
     """W(g, f, τ) = ∫ [τ(R + |∇f|²) + f − n] u dμ, u = (4πτ)^{−n/2} e^{−f}, ∫ u dμ = 1, n = d.
 
     Args:
-        potential: LearnedPotential or FixedMeasure (default: uniform in z).
+        potential: LearnedPotential or FixedMeasure (default, of what the sample stands for).
         tau: τ > 0 in units of L²: a number, or a Tau.
         direction: what becomes of it when the loss descends: ``"descend"``, it goes down, as in the
             talk; ``"ricci"``, the decoder ascends it and the potential (and τ) descends, Perelman's

@@ -1,10 +1,12 @@
 """Potentials f of Perelman's functionals: functions on M with ∫ c e^{−f} dμ = 1."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from training.errors import TrainingError
 from training.functionals.base import SampledGeometry
 from training.reductions import log_total_exp
 
@@ -16,7 +18,7 @@ class Potential:
     Attributes:
         value: f, (B,).
         gradient: ∂_k f, (B, d).
-        probability: w_b √det g c e^{−f}, which adds up to 1 over the points: (B,).
+        probability: c e^{−f} dμ of the points, which adds up to 1 over the points: (B,).
     """
 
     value: torch.Tensor
@@ -35,7 +37,7 @@ class LearnedPotential(nn.Module):
 
     def __init__(self, d: int = 2, width: int = 32, periodic: bool = False):
         super().__init__()
-        self.periodic = periodic
+        self.d, self.periodic = d, periodic
         self.network = nn.Sequential(
             nn.Linear(2 * d if periodic else d, width),
             nn.SiLU(),
@@ -52,10 +54,16 @@ class LearnedPotential(nn.Module):
 
     def on(self, sampled: SampledGeometry, log_factor, reverse=False) -> Potential:
         """The normalised potential; ``reverse`` turns the sign of the network's gradients."""
-        gradient, h = torch.func.vmap(torch.func.grad_and_value(self))(sampled.sample.z)
+        if sampled.dimension != self.d:
+            raise TrainingError(
+                f"The LearnedPotential is of {self.d} variables; latent points have "
+                f"{sampled.dimension}. Set its d."
+            )
+        gradient, h = torch.func.vmap(torch.func.grad_and_value(self))(sampled.z)
         if reverse:
             gradient, h = reversed_gradient(gradient), reversed_gradient(h)
-        mass = sampled.sample.weights.log() + sampled.log_volume_density - h + log_factor
+        volume = sampled.log_volume_density - sampled.log_density[0]
+        mass = sampled.weights.log() + volume - h + log_factor
         log_total = log_total_exp(mass)
         return Potential(h + log_total, gradient, (mass - log_total).exp())
 
@@ -67,21 +75,22 @@ class FixedMeasure(nn.Module):
 
     Args:
         log_density: log ρ up to a constant, a smooth function (d,) -> () of one point; by default
-            dm is uniform in z. ρ is normalised on the sample.
+            dm is what the sample stands for: on encoded data their distribution, by a kernel
+            estimate of ρ, and otherwise uniform in z. ρ is normalised on the sample.
     """
 
-    def __init__(self, log_density=None):
+    def __init__(self, log_density: Callable[[torch.Tensor], torch.Tensor] | None = None):
         super().__init__()
         self.log_density = log_density
 
     def on(self, sampled: SampledGeometry, log_factor, reverse=False) -> Potential:
         """The potential; ``reverse`` is of no use where nothing is learned."""
-        z = sampled.sample.z
-        if self.log_density is None:
-            slope, log_density = torch.zeros_like(z), torch.zeros_like(z[:, 0])
-        else:
-            slope, log_density = torch.func.vmap(torch.func.grad_and_value(self.log_density))(z)
-        mass = sampled.sample.weights.log() + log_density
+        of_sample, slope = sampled.log_density
+        log_density = of_sample
+        if self.log_density is not None:
+            derivative = torch.func.vmap(torch.func.grad_and_value(self.log_density))
+            slope, log_density = derivative(sampled.z)
+        mass = sampled.weights.log() - of_sample + log_density
         log_total = log_total_exp(mass)
         value = sampled.log_volume_density + log_factor - log_density + log_total
         return Potential(value, sampled.log_volume_gradient - slope, (mass - log_total).exp())

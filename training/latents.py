@@ -1,0 +1,58 @@
+"""What may be done on a latent space: on a torus no boxes, segments or kernels of a plane."""
+
+from training.errors import TrainingError
+from training.functionals import ContractiveEncoder, FixedMeasure, LearnedPotential
+from training.measures import EncodedPoints, ImportanceWeights, Mixtures, UniformBox
+
+OF_A_PLANE = (ImportanceWeights, Mixtures, UniformBox)
+
+
+def check_terms(terms, autoencoder):
+    """Raise a TrainingError where a term does not fit the latent space of the autoencoder.
+
+    Args:
+        terms: name -> Term.
+        autoencoder: its ``latent`` is ``"torus"`` or a plane, and its ``latent_dimension`` d; what
+            it does not say is not checked.
+    """
+    torus = getattr(autoencoder, "latent", "plane") == "torus"
+    for name, term in terms.items():
+        potentials = [part for part in term.functional.modules() if _is_potential(part)]
+        for potential in potentials:
+            _check_potential(name, potential, torus, getattr(autoencoder, "latent_dimension", None))
+        if torus and not isinstance(term.functional, ContractiveEncoder):
+            _check_measure(name, term, potentials)
+
+
+def _is_potential(part):
+    return isinstance(part, FixedMeasure | LearnedPotential)
+
+
+def _check_potential(name, potential, torus, d):
+    if not isinstance(potential, LearnedPotential):
+        return
+    if torus and not potential.periodic:
+        raise TrainingError(
+            f"terms.{name}: on a torus a LearnedPotential must be periodic, or it is no function "
+            "on it. Set its periodic to true."
+        )
+    if d not in (None, potential.d):
+        raise TrainingError(
+            f"terms.{name}: the LearnedPotential is of {potential.d} variables; latent points have "
+            f"{d}. Set its d."
+        )
+
+
+def _check_measure(name, term, potentials):
+    kind = type(term.measure).__name__
+    if isinstance(term.measure, OF_A_PLANE):
+        raise TrainingError(
+            f"terms.{name}: {kind} is for a plane, it knows no periods; on a torus use the measure "
+            "UniformTorus or EncodedPoints."
+        )
+    needs_density = potentials or getattr(term.functional, "scale_free", False)
+    if needs_density and isinstance(term.measure, EncodedPoints):
+        raise TrainingError(
+            f"terms.{name}: on {kind} {type(term.functional).__name__} needs the density of the "
+            "data, by kernels that know no periods; on a torus use the measure UniformTorus."
+        )

@@ -39,7 +39,7 @@ def jet(decoder, z, order=2, *, derivatives="auto", chunk_size=None):
     Raises:
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError.
     """
-    return Jet(*_derive(decoder, z, order, derivatives, chunk_size).arrays())
+    return _derive(decoder, z, order, derivatives, chunk_size)
 
 
 def _derive(decoder, z, order, derivatives, chunk_size):

@@ -92,3 +92,18 @@ def test_generated_code():
         graph = torch.compile(lambda z: curvcore.scalar_curvature(decoder, z), fullgraph=True)(z)
     eager = curvcore.scalar_curvature(decoder, z)
     assert_close(graph, eager, scale=1e3 * (1 + eager.detach().abs().max()))
+
+
+def test_a_product_that_the_compiler_turns_round_is_refused():
+    """x @ W becomes W @ x there, without error where W is square and there are as many points."""
+    matrix, z = torch.randn(2, 2, dtype=torch.float64), torch.rand(2, 2, dtype=torch.float64)
+
+    def scalar(z, product):
+        def decoder(z):
+            return torch.cat([z, torch.sin(product(z, matrix)).sum(1, keepdim=True)], 1)
+
+        return curvcore.scalar_curvature(decoder, z, derivatives="fused")
+
+    with pytest.raises(Exception, match=r"Write torch.matmul\(x, W\)"):
+        compiled(scalar)(z, lambda x, w: x @ w)
+    assert_close(compiled(scalar)(z, torch.matmul), scalar(z, torch.matmul), scale=1e3)

@@ -5,7 +5,13 @@ import torch.nn.functional as F
 
 from curvcore.providers.fused.jet_tensor import RULES, MissingRuleError
 from curvcore.providers.fused.product_rules import cross, cross_second
-from curvcore.providers.fused.registry import composite, elementwise, is_jet, named
+from curvcore.providers.fused.registry import (
+    composite,
+    elementwise,
+    is_jet,
+    named,
+    over_channels,
+)
 
 
 def bilinear(function, a, b):
@@ -29,7 +35,7 @@ def _left(function, a, b):
 
 
 def _left_channels(function, a, b):
-    return torch.vmap(lambda channel: function(channel, b))(a.channels_at_every_point())
+    return over_channels(lambda channel: function(channel, b))(a.channels_at_every_point())
 
 
 def _flip(function):
@@ -38,7 +44,7 @@ def _flip(function):
 
 def _over_channels(function):
     """``function`` on stacks of channels, of which one may have a single channel."""
-    over = torch.vmap(function)
+    over = over_channels(function)
 
     def multiply(a, b):
         count = max(len(a), len(b))
@@ -144,6 +150,16 @@ def _product_rule(function):
 
 for _function in (*named("matmul", "mm", "bmm", "mv", "dot", "__matmul__"), *named("outer")):
     composite(_function)(_product_rule(_function))
+
+
+@composite(torch.Tensor.matmul)
+def _matmul_of_tensor(a, b):
+    if torch.compiler.is_compiling() and not is_jet(a):
+        raise MissingRuleError(
+            "torch.compile turns x @ W, x dependent on z and W a tensor, into W @ x. Write "
+            "torch.matmul(x, W), or F.linear(x, W.mT)."
+        )
+    return bilinear(torch.matmul, a, b)
 
 
 @composite(*named("__rmatmul__"))

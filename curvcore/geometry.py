@@ -8,6 +8,7 @@ from curvcore.caching import cached_quantity
 from curvcore.errors import DegenerateMetricError, InputError
 from curvcore.formulas import Formulas, check_order
 from curvcore.frames import CoordinateFrame, Frame
+from curvcore.rounding import error_of_scalar
 from curvcore.validation import check_choice
 
 FORMULAS = ("gauss", "intrinsic")
@@ -143,6 +144,24 @@ class PullbackGeometry:
     def scalar(self):
         """The scalar curvature R = g^{jl} Ric_jl, in units of 1/[Ψ]²: (B,). R = 2K if d = 2."""
         return self._in_frame.scalar
+
+    @cached_quantity
+    def scalar_relative_error(self):
+        """An estimate of |scalar − R|/|scalar|, what rounding did to R: (B,), not differentiable.
+
+        From the condition of g and the cancellation in R (:mod:`curvcore.rounding`); no bound, but
+        seldom ten times too small. Above 1 no digit of R is right: it may as well vanish. NaN at
+        degenerate points and where R came out as 0 from nothing. Costs about what R does.
+        """
+        if self.jet.is_symbolic:
+            raise InputError("A symbolic scalar curvature is exact: it has no rounding error.")
+        with torch.no_grad():
+            derivatives = self._regular(self._derivatives).map(torch.Tensor.double)
+            frame = Frame(self._frame.basis.double(), self._frame.dual_basis.double())
+            formulas = Formulas(frame.derivatives(derivatives), self.formula)
+            eps = torch.finfo(self.metric.dtype).eps
+            error = error_of_scalar(derivatives, frame, formulas, eps)
+            return (error / self.scalar.double().abs()).to(self.metric.dtype)
 
     def sectional(self, u, v):
         """Sectional curvature K(u, v) of the plane of tangent vectors u, v: (B, d) or (d,) -> (B,).

@@ -47,3 +47,26 @@ class Result:
             if not math.isfinite(record[name]):
                 record[name] = str(record[name])
         return record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One statement, checked, and the figure that came out.
+
+    Attributes:
+        section: ``"proofs"``, ``"certificates"``, ``"identities"`` or ``"traps"``.
+        subject: what was looked at: a formula, a manifold, a decoder, a layer.
+        statement: what is claimed of it.
+        figure: what was found: ``"0, exactly"``, ``"error 3.1e-09, order 4.0"``, ...
+        passed: whether the claim holds.
+    """
+
+    section: str
+    subject: str
+    statement: str
+    figure: str
+    passed: bool
+
+    def as_dict(self):
+        """Plain data for JSON."""
+        return asdict(self)

@@ -63,6 +63,7 @@ ARROWS = {
         "providers.witness",
     },
     "curvcore.packing": set(),
+    "curvcore.rounding": {"arithmetic"},
     "curvcore.providers.fused.product_rules": {"packing"},
     "curvcore.providers.fused.result": {
         "caching",
@@ -133,6 +134,7 @@ ARROWS = {
         "formulas",
         "frames",
         "metrics",
+        "rounding",
         "riemann",
         "validation",
     },

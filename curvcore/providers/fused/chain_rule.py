@@ -14,9 +14,14 @@ from curvcore.providers.fused.product_rules import cross, cross_second, cube, sq
 
 def compose(factors, x):
     """The channels of f∘x from the derivatives f', f'', ... at x.value, zeros left out."""
-    if x.order == 2 and len(factors) == 2 and not x.channels.is_complex() and _is_plain_eager():
+    if x.order == 2 and len(factors) == 2 and _is_real(x.channels) and _is_plain_eager():
         return _SecondOrder.apply(x.channels, *factors, x.d)
     return torch.cat(_levels(factors, x.levels, x.order))
+
+
+def _is_real(channels):
+    """Whether these are a tensor of real numbers, not of complex or of exact ones."""
+    return isinstance(channels, torch.Tensor) and not channels.is_complex()
 
 
 def _is_plain_eager():

@@ -9,12 +9,18 @@ from curvcore.providers.fused.jet_tensor import MissingRuleError
 from curvcore.providers.fused.registry import composite, elementwise, named
 from curvcore.providers.kinks import note_kinks
 
+_ROOTS = math.sqrt(2), math.sqrt(math.pi)
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848, 1.0507009873554804934
+
+
+def _roots(x):
+    """√2 and √π, exact for exact numbers (:mod:`curvcore.arithmetic`)."""
+    return _ROOTS if isinstance(x, torch.Tensor) else x.roots()
 
 
 @elementwise(*named("tanh"))
 def _tanh(x, y):
-    first = 1 - y * y
+    first = 4 * torch.sigmoid(2 * x) * torch.sigmoid(-2 * x)  # 1 − y² keeps no digits where y ≈ 1
     yield first
     yield -2 * y * first
     yield first * (6 * y * y - 2)
@@ -22,7 +28,7 @@ def _tanh(x, y):
 
 @elementwise(*named("sigmoid", "expit"))
 def _sigmoid(x, y):
-    first = y * (1 - y)
+    first = y * torch.sigmoid(-x)  # 1 − y keeps no digits where y ≈ 1
     yield first
     yield first * (1 - 2 * y)
     yield first * (1 - 6 * first)
@@ -128,7 +134,7 @@ def _square(x, y):
 
 @elementwise(*named("erf"))
 def _erf(x, y):
-    first = 2 / math.sqrt(math.pi) * torch.exp(-x * x)
+    first = 2 / _roots(x)[1] * torch.exp(-x * x)
     yield first
     yield -2 * x * first
     yield (4 * x * x - 2) * first
@@ -167,22 +173,23 @@ def _silu(x, y, inplace=False):
 
 @elementwise(F.gelu)
 def _gelu(x, y, approximate="none"):
+    root_two, root_pi = _roots(x)
     if approximate == "none":
-        density = torch.exp(-x * x / 2) / math.sqrt(2 * math.pi)
-        cumulative = (1 + torch.erf(x / math.sqrt(2))) / 2
+        density = torch.exp(-x * x / 2) / (root_two * root_pi)
+        cumulative = torch.erfc(-x / root_two) / 2
         return _times_x(x, cumulative, density, -x * density, (x * x - 1) * density)
-    scale, cubic = math.sqrt(2 / math.pi), 0.044715
+    scale, cubic = root_two / root_pi, 0.044715
     inner = (scale * (1 + 3 * cubic * x * x), 6 * scale * cubic * x, 6 * scale * cubic)
-    t = torch.tanh(scale * (x + cubic * x**3))
-    outer = (f / 2 for f in _scalar_chain(tuple(_tanh(None, t)), inner))
-    return _times_x(x, (1 + t) / 2, *outer)
+    u = scale * (x + cubic * x**3)
+    outer = (f / 2 for f in _scalar_chain(tuple(_tanh(u, torch.tanh(u))), inner))
+    return _times_x(x, torch.sigmoid(2 * u), *outer)
 
 
 @elementwise(F.mish)
 def _mish(x, y, inplace=False):
-    t = torch.tanh(F.softplus(x))
-    softplus = tuple(_softplus(x, None))
-    return _times_x(x, t, *_scalar_chain(tuple(_tanh(None, t)), softplus))
+    u = F.softplus(x)
+    t = torch.tanh(u)
+    return _times_x(x, t, *_scalar_chain(tuple(_tanh(u, t)), tuple(_softplus(x, u))))
 
 
 def _scalar_chain(outer, inner):
@@ -198,7 +205,7 @@ def _scalar_chain(outer, inner):
 def _softplus(x, y, beta=1, threshold=20):
     straight = beta * x > threshold  # there torch takes x for softplus x
     logistic = torch.sigmoid(beta * x)
-    curved = torch.where(straight, 0, logistic * (1 - logistic))
+    curved = torch.where(straight, 0, logistic * torch.sigmoid(-beta * x))
     yield torch.where(straight, 1, logistic)
     yield beta * curved
     yield beta**2 * curved * (1 - 2 * logistic)
@@ -206,11 +213,10 @@ def _softplus(x, y, beta=1, threshold=20):
 
 @elementwise(F.logsigmoid)
 def _logsigmoid(x, y):
-    logistic = torch.sigmoid(x)
-    curved = logistic * (1 - logistic)
-    yield 1 - logistic
-    yield -curved
-    yield -curved * (1 - 2 * logistic)
+    logistic, mirrored = torch.sigmoid(x), torch.sigmoid(-x)
+    yield mirrored
+    yield -logistic * mirrored
+    yield -logistic * mirrored * (mirrored - logistic)
 
 
 @elementwise(F.softsign)
@@ -223,8 +229,9 @@ def _softsign(x, y):
 
 @elementwise(F.tanhshrink)
 def _tanhshrink(x, y):
-    first, second, third = _tanh(None, torch.tanh(x))
-    yield 1 - first
+    t = torch.tanh(x)
+    _, second, third = _tanh(x, t)
+    yield t * t
     yield -second
     yield -third
 

@@ -7,11 +7,13 @@ from curvcore.providers import primitives
 from curvcore.providers.fused.jet_tensor import JetTensor
 from curvcore.providers.fused.readout import AffineMap
 from curvcore.providers.fused.registry import (
+    applied,
     composite,
     is_jet,
     linear,
     linear_rule,
     named,
+    over_channels,
     rowwise,
     rowwise_linear,
 )
@@ -120,7 +122,7 @@ def _add(a, b, *, alpha=1):
     if not is_jet(a):
         return _shifted(b if alpha == 1 else b * alpha, a)
     if not is_jet(b):
-        return _shifted(a, b * alpha)
+        return _shifted(a, b if alpha == 1 else b * alpha)
     value = torch.add(a.value, b.value, alpha=alpha)
     a, b = _broadcast(a, value.shape), _broadcast(b, value.shape)
     short, long = sorted((a.channels, alpha * b.channels), key=len)
@@ -154,7 +156,7 @@ def _broadcast(x, shape):
     if x.value.shape == shape:
         return x
     channels = x.channels_at_every_point()
-    channels = torch.vmap(lambda channel: channel.broadcast_to(shape))(channels)
+    channels = over_channels(lambda channel: channel.broadcast_to(shape))(channels)
     return x.like(x.value.broadcast_to(shape), channels)
 
 
@@ -167,7 +169,7 @@ def _jointly_linear(function):
         value = function(values, *args, **kwargs)
         longest = max(len(jet.channels) for jet in jets)
         channels = [_padded(t, longest, jets[0]) for t in tensors]
-        stacked = torch.vmap(lambda *entries: function(entries, *args, **kwargs))(*channels)
+        stacked = over_channels(lambda *entries: function(entries, *args, **kwargs))(*channels)
         return jets[0].like(value, stacked)
 
     return rule
@@ -206,7 +208,7 @@ def _where(condition, a, b):
 def _of_value(function):
     def rule(*args, **kwargs):
         plain = [a.value.detach() if isinstance(a, JetTensor) else a for a in args]
-        return function(*plain, **kwargs)
+        return applied(function, *plain, **kwargs)
 
     return rule
 

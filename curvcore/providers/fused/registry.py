@@ -82,38 +82,59 @@ def _chain_rule(function, derivatives):
     def rule(x, *args, **kwargs):
         # A function that works in place gets a copy: its derivatives need what was there.
         in_place = kwargs.get("inplace") or any(argument is True for argument in args)
-        value = function(x.value.clone() if in_place else x.value, *args, **kwargs)
+        value = applied(function, x.value.clone() if in_place else x.value, *args, **kwargs)
         factors = islice(derivatives(x.value, value, *args, **kwargs), x.order)
         return x.like(value, compose([_filled(factor, value) for factor in factors], x))
 
     return rule
 
 
+def applied(function, tensor, *args, **kwargs):
+    """``function(tensor, ...)``; methods of torch.Tensor take nothing else, not even overriding."""
+    if isinstance(tensor, torch.Tensor):
+        return function(tensor, *args, **kwargs)
+    return tensor.__torch_function__(function, (type(tensor),), (tensor, *args), kwargs)
+
+
 def _filled(factor, value):
     """A derivative, which may have been given as a number, at every entry of the value."""
-    if isinstance(factor, torch.Tensor) and factor.shape == value.shape:
+    if getattr(factor, "shape", None) == value.shape:
         return factor
     return torch.as_tensor(factor, dtype=value.dtype, device=value.device).expand_as(value)
+
+
+def over_channels(function):
+    """``function`` of tensors, applied to every channel of stacks of them."""
+
+    def at_once(*stacks):
+        if isinstance(stacks[0], torch.Tensor):
+            return torch.vmap(function)(*stacks)
+        results = [function(*channels) for channels in zip(*stacks, strict=True)]
+        if isinstance(results[0], tuple):
+            return tuple(map(torch.stack, zip(*results, strict=True)))
+        return torch.stack(results)
+
+    return at_once
 
 
 def linear_rule(function):
     """The rule of a function linear in its first argument: it maps every channel."""
 
     def rule(x, *args, **kwargs):
-        value = function(x.value, *args, **kwargs)
-        channels = torch.vmap(lambda channel: function(channel, *args, **kwargs))(
+        value = applied(function, x.value, *args, **kwargs)
+        channels = over_channels(lambda channel: applied(function, channel, *args, **kwargs))(
             x.channels_at_every_point()
         )
-        if isinstance(value, torch.Tensor):
-            return x.like(value, channels)
-        return tuple(x.like(v, c) for v, c in zip(value, channels, strict=True))
+        if isinstance(value, tuple | list):
+            return tuple(x.like(v, c) for v, c in zip(value, channels, strict=True))
+        return x.like(value, channels)
 
     return rule
 
 
 def _rowwise_rule(function):
     def rule(x, *args, **kwargs):
-        value = function(x.value, *args, **kwargs)
+        value = applied(function, x.value, *args, **kwargs)
         return x.like(value, rowwise(function, x.channels, *args, **kwargs))
 
     return rule
@@ -121,7 +142,7 @@ def _rowwise_rule(function):
 
 def rowwise(function, channels, *args, **kwargs):
     """``function`` applied to all channels at once, as so many more rows."""
-    rows = function(channels.flatten(0, 1), *args, **kwargs)
+    rows = applied(function, channels.flatten(0, 1), *args, **kwargs)
     return rows.unflatten(0, channels.shape[:2])
 
 

@@ -1,0 +1,164 @@
+"""Enclosures by ball arithmetic: they contain the truth, are narrow, and refuse what rounds."""
+
+from fractions import Fraction
+
+import flint
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import curvcore
+from curvcore.providers.fused.jet_tensor import RULES
+from curvcore.providers.fused.registry import elementwise
+from verification import CertificationError, certify
+
+POINTS = torch.tensor([[0.5, -0.25], [1.0, 0.75], [0.0, 2.0]])
+ACTIVATIONS = (
+    nn.Tanh(), nn.Sigmoid(), nn.SiLU(), nn.GELU(), nn.GELU("tanh"), nn.Softplus(), nn.Mish(),
+    nn.ELU(), nn.CELU(), nn.SELU(), nn.LogSigmoid(), nn.Softsign(), nn.Tanhshrink(),
+)  # fmt: skip
+
+
+def paraboloid(z):
+    """(x, y, (x² + y²)/2): R = 2/(1 + x² + y²)², g = I + z zᵀ, det g = 1 + |z|²."""
+    return torch.cat([z, torch.square(z).sum(1, keepdim=True) / 2], 1)
+
+
+def sphere(z):
+    u, v = z.unbind(1)
+    return torch.stack([u.sin() * v.cos(), u.sin() * v.sin(), u.cos()], 1)
+
+
+class Residual(nn.Module):
+    def __init__(self, width, activation):
+        super().__init__()
+        self.layer, self.activation = nn.Linear(width, width), activation
+
+    def forward(self, x):
+        return x + self.activation(self.layer(x))
+
+
+def decoder_with(activation, width=16, components=12):
+    return nn.Sequential(
+        nn.Linear(2, width), activation, Residual(width, activation), nn.LayerNorm(width),
+        activation, nn.Linear(width, components), nn.Unflatten(1, (3, -1)),
+    )  # fmt: skip
+
+
+def encloses(ball, fraction):
+    with flint.ctx.workprec(1000):
+        return (ball * fraction.denominator - fraction.numerator).contains(0)
+
+
+@pytest.mark.parametrize("formula", ["gauss", "intrinsic"])
+def test_enclosures_of_a_paraboloid_contain_its_curvature(formula):
+    certificate = certify(paraboloid, POINTS, formula=formula)
+    for n, (x, y) in enumerate(POINTS.tolist()):
+        square = 1 + Fraction(x) ** 2 + Fraction(y) ** 2
+        assert encloses(certificate.scalar[n], Fraction(2) / square**2)
+        assert encloses(certificate.metric[n, 0, 1], Fraction(x) * Fraction(y))
+        assert encloses(certificate.volume_density[n] ** 2, square)
+        assert certificate.scalar[n].rad() <= 1e-20 * abs(certificate.scalar[n])
+
+
+def test_enclosures_of_a_sphere_contain_two():
+    assert all(ball.contains(2) for ball in certify(sphere, POINTS + 1).scalar)
+
+
+def test_a_wrong_rule_leaves_the_truth_outside(monkeypatch):
+    monkeypatch.setitem(RULES, torch.square, RULES[torch.square])
+
+    @elementwise(torch.square)
+    def _(x, y):
+        yield 2 * x
+        yield torch.full_like(x, 3)
+
+    for n, ball in enumerate(certify(paraboloid, POINTS).scalar):
+        square = 1 + POINTS[n].double().square().sum().item()
+        assert not encloses(ball, 2 / Fraction(square) ** 2)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+def test_float_results_of_every_activation_lie_near_the_enclosure(activation):
+    decoder, z = decoder_with(activation), torch.randn(3, 2)
+    gauss, intrinsic = (certify(decoder, z, formula=f) for f in ("gauss", "intrinsic"))
+    assert all(map(flint.arb.overlaps, gauss.scalar, intrinsic.scalar))
+    for dtype in (torch.float32, torch.float64):
+        for derivatives in ("fused", "autodiff"):
+            geometry = curvcore.pullback(decoder.to(dtype), z.to(dtype), derivatives=derivatives)
+            error = torch.from_numpy(gauss.relative_error(geometry.scalar))
+            assert (error <= 100 * geometry.scalar_relative_error.double()).all()
+
+
+def test_floats_are_exact_numbers():
+    decoder, z = decoder_with(nn.Tanh()), torch.randn(2, 2)
+    single, double = certify(decoder, z), certify(decoder.double(), z.double())
+    assert all(a.overlaps(b) for a, b in zip(single.scalar, double.scalar, strict=True))
+
+
+def test_enclosures_are_as_narrow_as_asked():
+    for relative, bits in ((1e-10, 128), (1e-100, 512)):
+        certificate = certify(paraboloid, POINTS, relative=relative)
+        assert certificate.bits == bits
+        assert all(ball.rad() <= relative * abs(ball) for ball in certificate.scalar)
+
+
+def test_relative_errors_are_upper_bounds():
+    certificate = certify(paraboloid, POINTS[:1])
+    truth = 2 / Fraction(1 + 0.25 + 0.0625) ** 2
+    for x in (1.0, 1.16, float("nan"), float("inf")):
+        (bound,) = certificate.relative_error(torch.tensor([x], dtype=torch.float64))
+        if np.isfinite(x):
+            error = float(abs(Fraction(x) - truth) / truth)
+            assert error <= bound <= error * (1 + 1e-14)
+        else:
+            assert bound == np.inf
+
+
+def test_flat_decoders_have_an_enclosure_of_zero():
+    certificate = certify(nn.Linear(2, 5), POINTS)
+    assert all(ball.contains(0) and ball.rad() < 1e-20 for ball in certificate.scalar)
+    assert certificate.relative_error(torch.zeros(3)).tolist() == [0, 0, 0]
+
+
+def test_structural_zeros_and_reshaped_outputs():
+    decoder = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 12), nn.Unflatten(1, (3, 4)))
+    certificate = certify(decoder, torch.randn(2, 3))
+    assert certificate.metric.shape == (2, 3, 3)
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        (nn.Softmax(1), "amax"),
+        (nn.BatchNorm1d(8).eval(), "add"),
+        (nn.utils.parametrizations.weight_norm(nn.Linear(8, 8)), "weight_norm"),
+    ],
+)
+def test_what_has_no_exact_version_is_named(layer, name):
+    decoder = nn.Sequential(nn.Linear(2, 8), layer, nn.Linear(8, 5))
+    with pytest.raises(curvcore.CurvatureError, match=name):
+        certify(decoder, POINTS)
+
+
+def test_a_singular_metric_has_no_certificate():
+    def folded(z):
+        return torch.cat([torch.square(z), z[:, :1] * z[:, 1:]], 1)
+
+    with pytest.raises(CertificationError, match=r"At point 1 .* singular"):
+        certify(folded, torch.tensor([[1.0, 0.5], [0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("relative", [0, 1, -1e-3])
+def test_a_width_that_makes_no_sense_is_refused(relative):
+    with pytest.raises(CertificationError, match="between 0 and 1"):
+        certify(paraboloid, POINTS, relative=relative)
+
+
+def test_bad_points_are_refused_as_curvcore_does():
+    with pytest.raises(curvcore.CurvatureError, match=r"z must be \(B, d\)"):
+        certify(paraboloid, POINTS[0])

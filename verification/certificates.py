@@ -1,0 +1,216 @@
+"""Rigorous enclosures of the curvature of a trained decoder, by ball arithmetic.
+
+The weights of a decoder and its latent points are floating-point numbers, which are exact numbers.
+Balls carried through the decoder's own ``forward``, by the same jet rules and tensor formulas that
+run on tensors, therefore enclose its true metric and curvature: of the function that the weights
+define, without rounding. What any route returns in floating point has an error that is then known.
+
+The function is that of the weights as they are. Numbers that ``forward`` would compute from weights
+alone, rounding as it goes, are refused. Reference: Johansson, IEEE Trans. Comput. 66 (2017), Arb.
+"""
+
+import math
+from dataclasses import dataclass
+
+import flint
+import numpy as np
+import torch
+from torch.overrides import TorchFunctionMode, resolve_name
+
+import curvcore
+from curvcore.geometry import PullbackGeometry
+from curvcore.jets import Jet
+from curvcore.packing import count, unpack
+from curvcore.providers.fused.jet_tensor import JetTensor
+from curvcore.validation import check_decoder, check_points
+from verification import exact_functions  # noqa: F401  (what torch functions do to exact tensors)
+from verification.exact_tensors import Balls, ExactTensor
+
+LEAST_BITS, MOST_BITS = 128, 4096
+
+
+class CertificationError(curvcore.CurvatureError):
+    """No enclosure as narrow as asked was found, or the decoder has operations without one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """Enclosures of geometry at n points.
+
+    Attributes:
+        scalar: R, (n,) object array of ``flint.arb`` balls, each of which contains the true number.
+        metric: g_ij, (n, d, d).
+        volume_density: √det g, (n,).
+        bits: the precision that was needed.
+    """
+
+    scalar: np.ndarray
+    metric: np.ndarray
+    volume_density: np.ndarray
+    bits: int
+
+    def relative_error(self, scalar):
+        """An upper bound of |x − R|/|R| for computed values x (n,), tensor or array: (n,) floats.
+
+        Infinite where x is not finite; where R = 0 cannot be excluded, 0 or infinite.
+        """
+        return self._bounds(scalar, _relative)
+
+    def absolute_error(self, scalar):
+        """An upper bound of |x − R|, in the same way."""
+        return self._bounds(scalar, _absolute)
+
+    def _bounds(self, scalar, bound):
+        values = torch.as_tensor(scalar).detach().cpu().double().tolist()
+        with flint.ctx.workprec(self.bits):
+            return np.array([bound(x, ball) for x, ball in zip(values, self.scalar, strict=True)])
+
+
+def certify(decoder, z, *, relative=1e-20, formula="gauss"):
+    """Rigorous enclosures of R, g and √det g of a decoder's pullback metric.
+
+    Args:
+        decoder: ``nn.Module`` or callable (B, d) -> (B, ...) of linear layers, activations, sums,
+            products and normalisations; a module in eval mode. Its floats count as exact numbers.
+        z: points (n, d), a floating-point tensor; its entries count as exact numbers.
+        relative: width that every enclosure must have relative to what it encloses; for R relative
+            to |II|², where R itself cannot be told from zero.
+        formula: ``"gauss"`` or ``"intrinsic"``.
+
+    Returns:
+        Certificate.
+
+    Raises:
+        CertificationError: an operation has no exact version, rounds numbers that do not depend on
+            z, or the enclosure stays wide at 4096 bits: the metric is singular at a point, or its
+            condition number beyond 10^500.
+    """
+    check_points(z)
+    check_decoder(decoder, z)
+    if not 0 < relative < 1:
+        raise CertificationError(f"relative must be between 0 and 1; got {relative}.")
+    bits = LEAST_BITS
+    while bits <= MOST_BITS:
+        with flint.ctx.workprec(bits):
+            geometries = _geometries(decoder, z, formula)
+            if all(_narrow(geometry, relative) for geometry in geometries):
+                return _certificate(geometries, bits)
+        bits *= 2
+    wide = next(n for n, g in enumerate(geometries) if not _narrow(g, relative))
+    raise CertificationError(
+        f"At point {wide} the enclosure is wider than {relative:g} even at {MOST_BITS} bits: the "
+        "metric is singular there, or as good as. Leave the point out."
+    )
+
+
+def _certificate(geometries, bits):
+    return Certificate(
+        scalar=_stacked([geometry.scalar for geometry in geometries]),
+        metric=np.stack([geometry.metric for geometry in geometries]),
+        volume_density=_stacked([geometry.volume_density for geometry in geometries]),
+        bits=bits,
+    )
+
+
+def _stacked(numbers):
+    array = np.empty(len(numbers), dtype=object)
+    array[:] = numbers
+    return array
+
+
+def _geometries(decoder, z, formula):
+    """The PullbackGeometry at each point, on balls of the present precision."""
+    value, *levels = _derivatives(decoder, z, 3 if formula == "intrinsic" else 2)
+    arrays = [value, *(unpack(x, z.shape[1], rank) for rank, x in enumerate(levels, start=1))]
+    jets = (Jet(*(array[n] for array in arrays)) for n in range(len(z)))
+    return [PullbackGeometry(jet, formula=formula) for jet in jets]
+
+
+def _derivatives(decoder, z, order):
+    """Ψ (n, D) and its packed derivatives (n, D, K_1), (n, D, K_2), ... as balls."""
+    balls, d = Balls(), z.shape[1]
+    identity = ExactTensor(torch.eye(d)[:, None, :], balls)
+    with torch.no_grad(), _NothingRounds():
+        output = decoder(JetTensor(ExactTensor(z, balls), identity, d, order))
+        if not isinstance(output, JetTensor):
+            raise CertificationError("The decoder's output does not depend on z.")
+        value, channels = output.value.flatten(1).array, output.all_channels().flatten(2).array
+    ends = np.cumsum([count(d, rank) for rank in range(1, order)])
+    return value, *(np.moveaxis(level, 0, -1) for level in np.split(channels, ends))
+
+
+def _narrow(geometry, relative):
+    """Whether R, g and √det g are enclosed as narrowly as asked."""
+    scale = geometry.scalar
+    if scale.contains(0):
+        scale = _squared_length(geometry)
+    return (
+        _is_narrow(geometry.scalar, scale, relative)
+        and _is_narrow(geometry.volume_density, geometry.volume_density, relative)
+        and all(_is_narrow(x, g, relative) for x, g in _entries(geometry.metric))
+    )
+
+
+def _is_narrow(ball, scale, relative):
+    return ball.is_finite() and ball.rad() <= relative * abs(scale).abs_lower()
+
+
+def _entries(metric):
+    """Each entry g_ij, and what its error is measured against, (g_ii g_jj)^{1/2}."""
+    lengths = [x.sqrt() for x in np.diagonal(metric)]
+    for i, j in np.ndindex(metric.shape):
+        yield metric[i, j], lengths[i] * lengths[j]
+
+
+def _squared_length(geometry):
+    """|II|² = g^{ik} g^{jl} ⟨II_ij, II_kl⟩, the size of what cancels in R; 1 where it vanishes."""
+    normal, inverse = geometry.second_fundamental_form, geometry.inverse_metric
+    raised = np.einsum("ik,jl,akl->aij", inverse, inverse, normal)
+    square = np.einsum("aij,aij->", raised, normal)
+    return flint.arb(1) if square.contains(0) else square
+
+
+def _absolute(x, ball):
+    return _upper(abs(flint.arb(x) - ball)) if math.isfinite(x) else math.inf
+
+
+def _relative(x, ball):
+    if not ball.contains(0):
+        return _upper(abs(flint.arb(x) - ball) / abs(ball)) if math.isfinite(x) else math.inf
+    return 0.0 if x == 0 == ball else math.inf
+
+
+def _upper(ball):
+    """A float that is no less than anything in the ball."""
+    return 0.0 if ball.is_zero() else math.nextafter(float(ball.upper()), math.inf)
+
+
+# What torch does to plain tensors without rounding.
+EXACT = frozenset({
+    "detach", "cpu", "double", "numpy", "reshape", "view", "flatten", "unflatten", "transpose",
+    "permute", "expand", "unsqueeze", "squeeze", "clone", "contiguous", "getitem", "chunk",
+    "split", "unbind", "stack", "cat", "to", "tolist", "item", "size", "dim", "numel", "len",
+    "is_floating_point", "is_complex", "neg",
+})  # fmt: skip
+
+
+class _NothingRounds(TorchFunctionMode):
+    """Refuses torch arithmetic on plain tensors: it rounds, so what it gives is not exact."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        for kind in (JetTensor, ExactTensor):
+            if kind in types:
+                with self:  # rules may compute with plain tensors as well
+                    return kind.__torch_function__(function, types, args, kwargs)
+        if function.__name__ != "__get__" and any(map(_is_of_floats, args)):
+            name = (resolve_name(function) or function.__name__).split(".")[-1]
+            if name.strip("_") not in EXACT:
+                raise CertificationError(
+                    f"The decoder computes {name} of numbers that do not depend on z, and rounds. "
+                    "Store the result as a parameter or buffer."
+                )
+        return function(*args, **(kwargs or {}))
+
+
+def _is_of_floats(argument):
+    return isinstance(argument, torch.Tensor) and argument.is_floating_point()

@@ -1,0 +1,167 @@
+"""Tensors of exact numbers or balls, which torch's own functions take.
+
+An ExactTensor holds a numpy object array and answers to torch functions by ``__torch_function__``.
+So code written for torch runs on it as it stands: a decoder's ``forward``, and the rules by which
+curvcore propagates derivatives through it. The numbers are ``flint.arb`` balls, or sympy
+expressions, as its :class:`Numbers` say.
+"""
+
+from abc import ABC, abstractmethod
+
+import flint
+import numpy as np
+import sympy
+import torch
+from torch.overrides import resolve_name
+
+import curvcore
+
+FUNCTIONS = {}
+
+
+class Numbers(ABC):
+    """A kind of number: how floats become one, and its elementary functions."""
+
+    @abstractmethod
+    def of(self, number):
+        """The number that equals an int or a float, exactly."""
+
+    @abstractmethod
+    def pi(self):
+        """π."""
+
+    @abstractmethod
+    def apply(self, name, number):
+        """The elementary function of that name."""
+
+    def matmul(self, a, b):
+        """The product of matrices."""
+        return a @ b
+
+    def array(self, values):
+        """An object array of these numbers, from numbers, floats, arrays or torch tensors."""
+        if isinstance(values, ExactTensor):
+            return values.array
+        if isinstance(values, torch.Tensor):
+            values = values.detach().cpu().double().numpy()
+        values = np.asarray(values)
+        if values.dtype in (object, bool):
+            return values
+        numbers = np.empty(values.size, dtype=object)
+        numbers[:] = [self.of(entry) for entry in values.reshape(-1).tolist()]
+        return numbers.reshape(values.shape)
+
+
+class Balls(Numbers):
+    """Real balls of the precision that flint is set to: every result encloses the exact one."""
+
+    def of(self, number):
+        """A ball of radius zero."""
+        return flint.arb(number)
+
+    def pi(self):
+        """An enclosure of π."""
+        return flint.arb.pi()
+
+    def apply(self, name, number):
+        """An enclosure."""
+        return getattr(number, name)()
+
+    def matmul(self, a, b):
+        """FLINT's product of matrices."""
+        left, right = (
+            flint.arb_mat(*x.shape, x.reshape(-1).tolist()) if isinstance(x, np.ndarray) else x
+            for x in (a, b)
+        )
+        product = left * right
+        entries = np.empty(product.nrows() * product.ncols(), dtype=object)
+        entries[:] = product.entries()
+        return entries.reshape(product.nrows(), product.ncols())
+
+
+class Expressions(Numbers):
+    """sympy expressions."""
+
+    def of(self, number):
+        """An integer or a rational number."""
+        return sympy.Rational(number)
+
+    def pi(self):
+        """π."""
+        return sympy.pi
+
+    def apply(self, name, number):
+        """The same function of sympy."""
+        return getattr(sympy, name)(number)
+
+
+class ExactTensor:
+    """An object array that torch functions take.
+
+    Attributes:
+        array: numpy object array of numbers, or of bools.
+        numbers: what kind they are.
+    """
+
+    def __init__(self, values, numbers):
+        self.numbers = numbers
+        self.array = numbers.array(values)
+
+    def like(self, array):
+        """The same kind of tensor."""
+        return ExactTensor(np.asarray(array, dtype=object), self.numbers)
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        implementation = FUNCTIONS.get(function)
+        if implementation is None:
+            name = resolve_name(function) or getattr(function, "__name__", repr(function))
+            raise curvcore.UnsupportedOperationError(
+                f"There is no exact version of {name}; known are linear layers, elementary "
+                "activations, sums and products (verification.exact_functions)."
+            )
+        return implementation(*args, **(kwargs or {}))
+
+    def __getattr__(self, name):
+        method = getattr(torch.Tensor, name, None)
+        if not callable(method) or name.startswith("__"):
+            raise AttributeError(f"an exact tensor has no attribute {name!r}")
+        return lambda *args, **kwargs: _dispatch(method, self, *args, **kwargs)
+
+    def roots(self):
+        """√2 and √π, for rules that need them."""
+        two, pi = (self.like(x) for x in (self.numbers.of(2), self.numbers.pi()))
+        return torch.sqrt(two), torch.sqrt(pi)
+
+    shape = property(lambda self: torch.Size(self.array.shape))
+    ndim = property(lambda self: self.array.ndim)
+    dtype = torch.float64  # the least that it stands for
+    device = torch.device("cpu")
+    mT = property(lambda self: self.like(self.array.swapaxes(-2, -1)))  # noqa: N815  (torch's name)
+    T = property(lambda self: self.like(self.array.T))
+    __array_ufunc__ = None  # numpy numbers leave operators to this class
+
+    def __len__(self):
+        return len(self.array)
+
+
+def _dispatch(function, *args, **kwargs):
+    return ExactTensor.__torch_function__(function, (), args, kwargs)
+
+
+def _operator(function):
+    return lambda *args: _dispatch(function, *args)
+
+
+def _reflected(function):
+    return lambda self, other: _dispatch(function, other, self)
+
+
+for _name, _function in {
+    "add": torch.add, "sub": torch.sub, "mul": torch.mul, "truediv": torch.div,
+    "pow": torch.pow, "matmul": torch.matmul,
+}.items():  # fmt: skip
+    setattr(ExactTensor, f"__{_name}__", _operator(_function))
+    setattr(ExactTensor, f"__r{_name}__", _reflected(_function))
+for _name in ("neg", "abs", "getitem", "lt", "le", "gt", "ge", "invert"):
+    setattr(ExactTensor, f"__{_name}__", _operator(getattr(torch.Tensor, f"__{_name}__")))

@@ -56,6 +56,10 @@ class Certificate:
         """
         return self._bounds(scalar, _relative)
 
+    def contains(self, scalar):
+        """Whether computed values x (n,) cannot be told from R: (n,) bools."""
+        return self._bounds(scalar, lambda x, ball: math.isfinite(x) and x in ball)
+
     def absolute_error(self, scalar):
         """An upper bound of |x − R|, in the same way."""
         return self._bounds(scalar, _absolute)

@@ -1,16 +1,26 @@
 """``python -m verification.check``: does curvcore compute the curvature that is known to be true?
 
-Every manifold of the catalogue is proved exactly and then computed along every route, against its
-textbook closed form; on a decoder trained on handwritten digits, or on the user's own, all routes
-must agree. Exit code: 0 all pass, 1 a failure, 2 bad usage.
+============  ==================================================================================
+section       what it does
+============  ==================================================================================
+proofs        the shipped formulas and jet rules, symbolically: zero exactly
+manifolds     the catalogue's closed forms, proved, then computed along every route
+decoder       on a decoder trained on handwritten digits, or the user's own, all routes agree
+certificates  how many digits are right, by ball arithmetic; random decoders: nothing wrong
+identities    Gauss–Bonnet, Perelman, Ricci flow, geodesic discs: error against mesh size
+traps         where torch's nested derivatives are wrong, live, and other software
+============  ==================================================================================
+
+Exit code: 0 all pass, 1 a failure, 2 bad usage.
 """
 
 import itertools
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,13 +31,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 import curvcore
 from curvcore.providers import PROVIDERS
-from verification import agreement, closed_forms, decoders, report
+from verification import agreement, closed_forms, decoders, report, sections
 from verification.manifolds import catalogue
 from verification.results import EXACT
 
 AMBIENT = 784
-DECODER = "decoder"
-MANIFOLDS = "manifolds"
+DECODER, MANIFOLDS = "decoder", "manifolds"
+SECTIONS = ("proofs", MANIFOLDS, DECODER, *sections.LATER)
 
 
 class Dtype(StrEnum):
@@ -52,6 +62,7 @@ class Settings:
     seed: int
     points: int
     ambients: tuple
+    full: bool
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -62,9 +73,12 @@ def main(
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer points, no copies in R^784.")
     ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Every proof and case: a quarter of an hour.")
+    ] = False,
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="manifolds, decoder, or (part of) a manifold's name."),
+        typer.Option(metavar="NAME", help="A section, or (part of) a manifold's name. Repeatable."),
     ] = None,
     dtype: Annotated[Dtype, typer.Option(help="Working precision.")] = Dtype.both,
     device: Annotated[str, typer.Option(help="Torch device, such as cpu or cuda.")] = "cpu",
@@ -85,14 +99,10 @@ def main(
     console = Console()
     started = time.perf_counter()
     try:
-        settings = _settings(quick, dtype, device, seed)
+        settings = _settings(quick, full, dtype, device, seed)
         _check_writable(json)
-        subject, chosen = _select(only, decoder, points, settings)
-        results = []
-        if chosen:
-            results += _check_catalogue(chosen, settings, console)
-        if subject is not None:
-            results += _check_decoder(subject(), settings, console)
+        chosen = _select(only, decoder, points, settings)
+        results = [r for section in SECTIONS for r in _check(section, chosen, settings, console)]
     except decoders.UsageError as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(2) from None
@@ -105,14 +115,16 @@ def main(
 # --- what to check ------------------------------------------------------------------------------
 
 
-def _settings(quick, dtype, device, seed):
+def _settings(quick, full, dtype, device, seed):
+    if quick and full:
+        raise decoders.UsageError("--quick and --full exclude each other.")
     try:
         torch.ones(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise decoders.UsageError(f"--device {device!r} is not usable here: {reason}") from error
     ambients = (None,) if quick else (None, AMBIENT)
-    return Settings(dtype.torch(), device, seed, 16 if quick else 64, ambients)
+    return Settings(dtype.torch(), device, seed, 16 if quick else 64, ambients, full)
 
 
 def _check_writable(path):
@@ -120,19 +132,31 @@ def _check_writable(path):
         raise decoders.UsageError(f"--json: {path} is not a file in an existing folder.")
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """The sections, those asked for by name, the manifolds, and what loads the decoder."""
+
+    sections: set
+    by_name: set
+    manifolds: list
+    subject: Callable
+
+
 def _select(only, decoder, points, settings):
-    """The decoder to check (a function that loads it) and the manifolds to check."""
+    """What ``--only`` and ``--decoder`` ask for."""
     if (decoder is None) != (points is None):
         raise decoders.UsageError("--decoder and --points go together: give both or neither.")
     names = list(only or ())
     if decoder is not None:
-        own = partial(decoders.user_decoder, decoder, points)
-        return own, _matching(name for name in names if name != DECODER)
-    digits = partial(decoders.digits_decoder, settings.points, settings.seed)
-    if not names:
-        return digits, list(catalogue().values())
-    rest = [name for name in names if name != DECODER]
-    return digits if DECODER in names else None, _matching(rest)
+        subject = cache(partial(decoders.user_decoder, decoder, points))
+        names = names or [DECODER, "certificates"]
+        names += [] if "certificates" in names else [DECODER]
+    else:
+        subject = cache(partial(decoders.digits_decoder, settings.points, settings.seed))
+        names = names or SECTIONS
+    manifolds = _matching(name for name in names if name == MANIFOLDS or name not in SECTIONS)
+    chosen = {name for name in names if name in SECTIONS} | ({MANIFOLDS} if manifolds else set())
+    return _Chosen(chosen, set(only or ()), manifolds, subject)
 
 
 def _matching(names):
@@ -140,13 +164,38 @@ def _matching(names):
     for name in names:
         found = {k: m for k, m in catalogue().items() if name == MANIFOLDS or name in k}
         if not found or not name:
-            known = ", ".join((MANIFOLDS, DECODER, *catalogue()))
+            known = ", ".join((*SECTIONS, *catalogue()))
             raise decoders.UsageError(f"--only {name!r} names nothing; there are: {known}.")
         chosen |= found
     return list(chosen.values())
 
 
 # --- checking -----------------------------------------------------------------------------------
+
+
+def _check(section, chosen, settings, console):
+    """The results of one section, printed; none if it was not chosen."""
+    if section not in chosen.sections:
+        return []
+    if section == MANIFOLDS:
+        return _check_catalogue(chosen.manifolds, settings, console)
+    if section == DECODER:
+        return _check_decoder(chosen.subject(), settings, console)
+    started, findings = time.perf_counter(), []
+    try:
+        with _progress(console) as progress:
+            task = progress.add_task(section, total=None)
+            for finding in sections.findings(section, chosen.subject, settings):
+                findings.append(finding)
+                progress.update(task, description=f"{section}: {finding.subject}")
+    except sections.NoCertificateError as reason:
+        if section in chosen.by_name:
+            raise
+        console.print(f"Note: {reason}", soft_wrap=True)
+        return findings
+    title = f"{section}, {time.perf_counter() - started:.1f} s"
+    console.print(report.findings_table(findings, title))
+    return findings
 
 
 def _check_catalogue(manifolds, settings, console):
@@ -195,7 +244,7 @@ def _check_decoder(subject, settings, console):
 def _progress(console):
     return Progress(
         SpinnerColumn(), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(),
-        console=console, transient=True,
+        console=console, transient=True, disable=not console.is_terminal,
     )  # fmt: skip
 
 

@@ -110,6 +110,21 @@ class FunctionField:
             return np.frompyfunc(self._value, 1, 1)(np.array(expressions, dtype=object))
         return self._value(expressions)
 
+    def generator_derivatives(self, symbol: sp.Symbol) -> dict[str, RationalFunction]:
+        """∂n/∂x of the generators n that depend on x = ``symbol``, by name.
+
+        ∂t = (1 + t²)/2m for t = tan(x/2m); ∂E = E/m for E = e^{x/m}.
+        """
+        derivatives = {}
+        if str(symbol) in self._generators:
+            derivatives[str(symbol)] = RationalFunction(self._one, self._one)
+        if symbol in self._steps:
+            m = self._steps[symbol]
+            t, E = (self._generators[name(symbol)] for name in (_tangent_name, _exponential_name))
+            derivatives[_tangent_name(symbol)] = (1 + t**2) / (2 * m)
+            derivatives[_exponential_name(symbol)] = E / m
+        return derivatives
+
     def _value(self, expression: sp.Expr) -> RationalFunction:
         """The element that equals ``expression``; each subexpression is worked out once."""
         if expression not in self._values:

@@ -52,6 +52,17 @@ def decoder_table(results, title):
     return table
 
 
+def findings_table(findings, title):
+    """One row per Finding."""
+    table = empty_table(title)
+    for column in ("subject", "statement", "found", ""):
+        table.add_column(column, overflow="fold")
+    for finding in findings:
+        verdict = ("PASS", "green") if finding.passed else ("FAIL", "bold red")
+        table.add_row(finding.subject, finding.statement, finding.figure, Text(*verdict))
+    return table
+
+
 def write_json(path, record):
     """Write ``record`` whole or not at all."""
     path = Path(path)

@@ -1,6 +1,7 @@
 """``python -m verification.check``: verdicts, exit codes, and failure when curvcore is wrong."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -10,10 +11,11 @@ from torch import nn
 from typer.testing import CliRunner
 
 from curvcore.providers import PROVIDERS
-from verification import agreement, closed_forms
+from verification import agreement, closed_forms, sections
 from verification.check import app
 from verification.decoders import Subject
 from verification.manifolds import catalogue
+from verification.results import Finding
 
 QUICK = ("--quick", "--dtype", "float64")
 
@@ -174,6 +176,10 @@ def good():
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(2, 16), nn.LayerNorm(16), nn.SiLU(), nn.Linear(16, 12))
 
+def softmax():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Softmax(1), nn.Linear(16, 12))
+
 def rows_mix():
     return nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 4))
 
@@ -213,7 +219,62 @@ def test_own_decoder_passes(user, suffix):
     assert "user_model:good" in outcome.output
 
 
+def test_own_decoder_is_certified(user):
+    outcome = run("--decoder", "user_model:good", "--points", "points.npy")
+    assert re.search(r"correct to 1\d\.\d digits", outcome.output)
+    assert "random decoders" not in outcome.output
+
+
+def test_own_decoder_without_a_certificate_is_verified_all_the_same(user):
+    outcome = run("--decoder", "user_model:softmax", "--points", "points.npy")
+    assert outcome.exit_code == 0, outcome.output
+    assert "Note: user_model:softmax has no certificate" in outcome.output
+    assert "amax" in outcome.output
+
+
+# --- sections ---------------------------------------------------------------------------------
+
+
+def finding(section, passed=True):
+    return Finding(
+        section=section, subject=f"about {section}", statement="x = y", figure="0", passed=passed
+    )
+
+
+@pytest.fixture
+def stubs(monkeypatch):
+    """Sections that are quick: one finding each, asked for as (section, full)."""
+    asked = []
+
+    def findings(section, subject, settings):
+        asked.append((section, settings.full))
+        yield finding(section, passed=section != "traps")
+
+    monkeypatch.setattr(sections, "findings", findings)
+    return asked
+
+
+def test_sections_are_chosen_by_name(stubs):
+    outcome = run("--only", "identities", "--only", "proofs", "--full")
+    assert outcome.exit_code == 0, outcome.output
+    assert stubs == [("proofs", True), ("identities", True)]
+    assert "about identities" in outcome.output
+
+
+def test_a_failed_finding_is_a_failure(stubs, tmp_path):
+    outcome = run("--only", "certificates", "--only", "traps", "--json", tmp_path / "r.json")
+    assert outcome.exit_code == 1, outcome.output
+    assert re.search(r"FAIL: 1 of 2 comparisons", outcome.output.replace("\n", " "))
+    record = json.loads((tmp_path / "r.json").read_text())
+    assert [result["passed"] for result in record["results"]] == [True, False]
+
+
 BAD_USAGE = {
+    "no certificate": (
+        ("--decoder", "user_model:softmax", "--points", "points.npy", "--only", "certificates"),
+        "no exact version of torch.Tensor.amax",
+    ),
+    "quick and full": (("--full",), "exclude each other"),
     "unknown manifold": (("--only", "klein-bottle"), "torus"),
     "decoder without points": (("--decoder", "user_model:good"), "--points"),
     "points without decoder": (("--points", "points.npy"), "--decoder"),

@@ -179,7 +179,8 @@ def _gelu(x, y, approximate="none"):
         cumulative = torch.erfc(-x / root_two) / 2
         return _times_x(x, cumulative, density, -x * density, (x * x - 1) * density)
     scale, cubic = root_two / root_pi, 0.044715
-    inner = (scale * (1 + 3 * cubic * x * x), 6 * scale * cubic * x, 6 * scale * cubic)
+    linear = 6 * (scale * cubic)
+    inner = (scale * (1 + 3 * (cubic * x * x)), linear * x, linear)
     u = scale * (x + cubic * x**3)
     outer = (f / 2 for f in _scalar_chain(tuple(_tanh(u, torch.tanh(u))), inner))
     return _times_x(x, torch.sigmoid(2 * u), *outer)
@@ -208,7 +209,7 @@ def _softplus(x, y, beta=1, threshold=20):
     curved = torch.where(straight, 0, logistic * torch.sigmoid(-beta * x))
     yield torch.where(straight, 1, logistic)
     yield beta * curved
-    yield beta**2 * curved * (1 - 2 * logistic)
+    yield beta * (beta * curved) * (1 - 2 * logistic)
 
 
 @elementwise(F.logsigmoid)
@@ -236,12 +237,12 @@ def _tanhshrink(x, y):
     yield -third
 
 
-def _exponential_unit(x, slope, rate, right=1.0):
-    """f' = ``slope``, growing at ``rate``, for x ≤ 0, and f' = ``right`` for x > 0."""
+def _exponential_unit(x, slope, length, right=1.0):
+    """f' = ``slope``, e^{x/length} up to a factor, for x ≤ 0, and f' = ``right`` for x > 0."""
     positive = x > 0
     yield torch.where(positive, right, slope)
-    yield torch.where(positive, 0, rate * slope)
-    yield torch.where(positive, 0, rate**2 * slope)
+    yield torch.where(positive, 0, slope / length)
+    yield torch.where(positive, 0, slope / length / length)
 
 
 @elementwise(F.elu)
@@ -251,12 +252,12 @@ def _elu(x, y, alpha=1.0, inplace=False):
 
 @elementwise(*named("celu"))
 def _celu(x, y, alpha=1.0, inplace=False):
-    return _exponential_unit(x, torch.exp(x.clamp_max(0) / alpha), 1 / alpha)
+    return _exponential_unit(x, torch.exp(x.clamp_max(0) / alpha), alpha)
 
 
 @elementwise(*named("selu"))
 def _selu(x, y, inplace=False):
-    slope = _SELU_SCALE * _SELU_ALPHA * torch.exp(x.clamp_max(0))
+    slope = _SELU_SCALE * (_SELU_ALPHA * torch.exp(x.clamp_max(0)))
     return _exponential_unit(x, slope, 1, right=_SELU_SCALE)
 
 

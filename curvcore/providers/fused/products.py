@@ -103,8 +103,9 @@ def _divide(a, b, *, rounding_mode=None):
         )
     if is_jet(b):
         return a * torch.reciprocal(b)
-    if isinstance(b, torch.Tensor):
-        b = b.to(torch.result_type(a.value, b))  # 1/integers would be of torch's default dtype
+    if not isinstance(b, torch.Tensor):
+        return a.like(a.value / b, a.channels / b)
+    b = b.to(torch.result_type(a.value, b))  # 1/integers would be of torch's default dtype
     return a * (1 / b)
 
 

@@ -1,0 +1,112 @@
+"""How many digits of R are right, on certified truth: of trained decoders and of random ones."""
+
+import copy
+import itertools
+import math
+import time
+from collections import Counter
+
+import numpy as np
+import torch
+from torch import nn
+
+import curvcore
+from curvcore.providers import PROVIDERS
+from verification import fuzzing
+from verification.certificates import certify
+from verification.random_decoders import Architecture, architectures
+from verification.results import Finding
+
+FORMULAS = ("gauss", "intrinsic")
+POINTS = 16
+RANDOM = 30  # decoders; ten times as many in full
+WIDE = Architecture(width=128, depth=3, ambient=784)
+
+
+def findings(subject, dtypes, full, seed):
+    """Yield the Findings of the section; for a user's decoder of that alone.
+
+    Args:
+        subject: a decoders.Subject.
+        dtypes: torch dtypes of the routes.
+        full: ten times as many random decoders.
+        seed: of them.
+
+    Raises:
+        curvcore.CurvatureError: the subject's decoder has operations without an exact version.
+    """
+    yield from of_decoder(subject.name, *_as_trained(subject), dtypes)
+    if subject.is_users:
+        return
+    started = time.perf_counter()
+    certificate = certify(*WIDE.build(POINTS))
+    yield Finding(
+        section="certificates",
+        subject="2 → 128 × 3 → 784",
+        statement=f"R, g, √det g at {POINTS} points to 20 digits",
+        figure=f"{time.perf_counter() - started:.1f} s, {certificate.bits} bits",
+        passed=True,
+    )
+    yield of_random_decoders(10 * RANDOM if full else RANDOM, seed)
+
+
+def of_decoder(name, decoder, z, dtypes):
+    """Yield a Finding for every provider, formula and dtype: the worst error, in digits."""
+    certificate = certify(decoder, z)
+    for dtype, derivatives, formula in itertools.product(dtypes, PROVIDERS, FORMULAS):
+        with torch.no_grad():
+            geometry = curvcore.pullback(
+                _in(decoder, dtype), z.to(dtype), derivatives=derivatives, formula=formula,
+                on_degenerate="nan",
+            )  # fmt: skip
+        scalar = geometry.scalar.double()
+        regular = np.isfinite(scalar.numpy())
+        error = certificate.relative_error(scalar)[regular]
+        allowed = fuzzing.FACTOR[derivatives] * (geometry.scalar_relative_error * scalar.abs())
+        within = certificate.absolute_error(scalar)[regular] <= allowed.numpy()[regular]
+        yield Finding(
+            section="certificates",
+            subject=name,
+            statement=f"R by {derivatives}, {formula}, {str(dtype).removeprefix('torch.')}",
+            figure=_digits(error, len(z)),
+            passed=bool(within.all()) and len(error) > 0,
+        )
+
+
+def of_random_decoders(count, seed):
+    """The outcomes of :mod:`verification.fuzzing`, counted."""
+    counts = Counter()
+    for architecture in architectures(count, seed):
+        counts += fuzzing.outcomes(architecture)
+    listed = ", ".join(f"{counts[outcome]} {outcome}" for outcome in fuzzing.OUTCOMES)
+    return Finding(
+        section="certificates",
+        subject=f"{count} random decoders",
+        statement="every R is right within its own estimate, NaN, or an error",
+        figure=listed,
+        passed=counts["wrong"] == 0 and counts["right"] > 0,
+    )
+
+
+def _as_trained(subject):
+    """The decoder and its first points, in the dtype of its parameters."""
+    decoder, z = subject.decoder, subject.points[:POINTS]
+    if isinstance(decoder, nn.Module):
+        z = z.to(next((p.dtype for p in decoder.parameters()), z.dtype))
+    return decoder, z
+
+
+def _digits(error, count):
+    """ "correct to 5.1 digits at worst (15 of 16 points)"."""
+    if not len(error):
+        return f"no regular point of {count}"
+    worst = max(error.max(), 1e-17)
+    some = "" if len(error) == count else f" ({len(error)} of {count} points)"
+    return f"correct to {max(0.0, -math.log10(worst)):.1f} digits at worst{some}"
+
+
+def _in(decoder, dtype):
+    """The decoder, a copy if it is a module, in a dtype."""
+    if not isinstance(decoder, nn.Module):
+        return decoder
+    return copy.deepcopy(decoder).to(dtype)

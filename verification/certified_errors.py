@@ -56,7 +56,7 @@ def of_decoder(name, decoder, z, dtypes):
     for dtype, derivatives, formula in itertools.product(dtypes, PROVIDERS, FORMULAS):
         with torch.no_grad():
             geometry = curvcore.pullback(
-                _in(decoder, dtype), z.to(dtype), derivatives=derivatives, formula=formula,
+                converted(decoder, dtype), z.to(dtype), derivatives=derivatives, formula=formula,
                 on_degenerate="nan",
             )  # fmt: skip
         scalar = geometry.scalar.double()
@@ -105,7 +105,7 @@ def _digits(error, count):
     return f"correct to {max(0.0, -math.log10(worst)):.1f} digits at worst{some}"
 
 
-def _in(decoder, dtype):
+def converted(decoder, dtype):
     """The decoder, a copy if it is a module, in a dtype."""
     if not isinstance(decoder, nn.Module):
         return decoder

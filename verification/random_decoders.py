@@ -25,7 +25,8 @@ class Architecture:
         latent_scale: of latent coordinates: points are so many times larger, the first layer's
             weights smaller.
         gain: of the first layer's weights: how far activations are driven.
-        anisotropy: of its first column, which makes g ill-conditioned.
+        skew: sine, about, of the angle between the first two latent directions: near 0 the metric
+            is ill-conditioned in any unit.
         output_scale: of the last layer's, the unit of length in data space.
         seed: of weights and points.
     """
@@ -40,7 +41,7 @@ class Architecture:
     weight_scale: float = 1.0
     latent_scale: float = 1.0
     gain: float = 1.0
-    anisotropy: float = 1.0
+    skew: float = 1.0
     output_scale: float = 1.0
     seed: int = 0
 
@@ -53,7 +54,7 @@ class Architecture:
             for layer in hidden:
                 layer.weight.mul_(self.weight_scale)
             first.weight.mul_(self.gain / self.latent_scale)
-            first.weight[:, 0].mul_(self.anisotropy)
+            first.weight[:, 0] = torch.lerp(first.weight[:, -1], first.weight[:, 0], self.skew)
             last.weight.mul_(self.output_scale)
             return decoder, z
 
@@ -101,7 +102,7 @@ def architectures(count, seed, largest_scale=1e6):
             weight_scale=scale(-1, 1),
             latent_scale=scale(-largest, largest),
             gain=scale(-1, 1),
-            anisotropy=scale(-3, 0),
+            skew=scale(-3, 0),
             output_scale=scale(-largest, largest),
             seed=int(rng.integers(2**31)),
         )

@@ -1,0 +1,47 @@
+"""``python -m verification.numerics``: errors of R on certified truth."""
+
+import numpy as np
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner
+
+import curvcore
+from verification import numerics
+from verification.random_decoders import Architecture
+
+app = typer.Typer()
+app.command()(numerics.main)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(numerics, "VARIED", {"skew": (1.0, 0.05)})
+    monkeypatch.setattr(numerics, "BASE", Architecture(width=8, depth=2, ambient=5))
+
+
+def test_the_error_grows_with_the_condition_number(small):
+    outcome = CliRunner().invoke(app, ["--seeds", "1", "--dtype", "float64"])
+    assert outcome.exit_code == 0, outcome.output
+    rows = {line[:9].strip(): line.split() for line in outcome.output.splitlines()}
+    assert float(rows["skew 0.05"][2]) > 10 * float(rows["skew 1"][2])
+    assert "eps κ^" in outcome.output
+    assert "digits decoder" in outcome.output
+
+
+def test_the_error_is_that_of_the_certificate(monkeypatch):
+    decoder, z = Architecture(width=8, depth=2, ambient=5).build(6)
+    error, estimate, condition = numerics.measured(decoder, z, torch.float64)
+    assert error.max() < 1e-12
+    scalar = curvcore.PullbackGeometry.scalar.__get__
+    wrong = property(lambda self: scalar(self) * (1 if self.jet.is_symbolic else 1.001))
+    monkeypatch.setattr(curvcore.PullbackGeometry, "scalar", wrong)
+    found, *_ = numerics.measured(decoder, z, torch.float64)
+    assert np.allclose(found, 1e-3)
+    assert len(estimate) == len(condition) == 6
+
+
+def test_an_unknown_dtype_is_refused(small):
+    outcome = CliRunner().invoke(app, ["--dtype", "float16"])
+    assert outcome.exit_code == 2
+    assert "float32, float64" in outcome.output

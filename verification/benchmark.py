@@ -175,12 +175,15 @@ def main(
     if plot is not None:
         _plot(plot, settings)
     benchmark_report.show_against_peer(console, lines)
-    results = lines + grown
+    raise typer.Exit(_conclude(console, lines + grown, time.perf_counter() - started))
+
+
+def _conclude(console, results, taken):
+    """Print the verdict; the exit code."""
     failed = [result for result in results if not result.passed]
     verdict = f"[bold red]FAIL: {len(failed)} of" if failed else "[bold green]PASS: all"
-    taken = time.perf_counter() - started
     console.print(f"{verdict} {len(results)} results agree with float64[/] in {taken:.0f} s")
-    raise typer.Exit(1 if failed else 0)
+    return 1 if failed else 0
 
 
 def _measure_all(sizes, settings, console):

@@ -150,8 +150,9 @@ class PullbackGeometry:
         """An estimate of |scalar − R|/|scalar|, what rounding did to R: (B,), not differentiable.
 
         From the condition of g and the cancellation in R (:mod:`curvcore.rounding`); no bound, but
-        seldom ten times too small. Above 1 no digit of R is right: it may as well vanish. NaN at
-        degenerate points and where R came out as 0 from nothing. Costs about what R does.
+        seldom ten times too small, unless much cancels inside the decoder. Above 1 no digit of R
+        is right: it may as well vanish. NaN at degenerate points and where R came out as 0 from
+        nothing. Costs about what R does.
         """
         if self.jet.is_symbolic:
             raise InputError("A symbolic scalar curvature is exact: it has no rounding error.")

@@ -16,15 +16,17 @@ import flint
 import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode, resolve_name
+from torch.utils._pytree import tree_leaves
 
 import curvcore
 from curvcore.geometry import PullbackGeometry
 from curvcore.jets import Jet
 from curvcore.packing import count, unpack
 from curvcore.providers.fused.jet_tensor import JetTensor
+from curvcore.providers.witness import check_rows_independent
 from curvcore.validation import check_decoder, check_points
 from verification import exact_functions  # noqa: F401  (what torch functions do to exact tensors)
-from verification.exact_tensors import Balls, ExactTensor
+from verification.exact_tensors import Balls, ExactTensor, UndecidedError
 
 LEAST_BITS, MOST_BITS = 128, 4096
 
@@ -65,7 +67,9 @@ class Certificate:
         return self._bounds(scalar, _absolute)
 
     def _bounds(self, scalar, bound):
-        values = torch.as_tensor(scalar).detach().cpu().double().tolist()
+        if isinstance(scalar, torch.Tensor):
+            scalar = scalar.detach().cpu().double().numpy()
+        values = np.asarray(scalar, dtype=np.float64).tolist()
         with flint.ctx.workprec(self.bits):
             return np.array([bound(x, ball) for x, ball in zip(values, self.scalar, strict=True)])
 
@@ -91,19 +95,27 @@ def certify(decoder, z, *, relative=1e-20, formula="gauss"):
     """
     check_points(z)
     check_decoder(decoder, z)
+    if not len(z):
+        raise CertificationError("There are no points: z must be (n, d) with n ≥ 1.")
     if not 0 < relative < 1:
         raise CertificationError(f"relative must be between 0 and 1; got {relative}.")
     bits = LEAST_BITS
     while bits <= MOST_BITS:
         with flint.ctx.workprec(bits):
-            geometries = _geometries(decoder, z, formula)
-            if all(_narrow(geometry, relative) for geometry in geometries):
+            try:
+                geometries = _geometries(decoder, z, formula)
+                wide = [n for n, g in enumerate(geometries) if not _narrow(g, relative)]
+                reason = (
+                    f"At point {wide[0]} the metric is singular, or as good as." if wide else ""
+                )
+            except UndecidedError as error:
+                reason = str(error)
+            if not reason:
                 return _certificate(geometries, bits)
         bits *= 2
-    wide = next(n for n, g in enumerate(geometries) if not _narrow(g, relative))
     raise CertificationError(
-        f"At point {wide} the enclosure is wider than {relative:g} even at {MOST_BITS} bits: the "
-        "metric is singular there, or as good as. Leave the point out."
+        f"{reason} No enclosure is narrower than {relative:g} even at {MOST_BITS} bits. Leave such "
+        "points out."
     )
 
 
@@ -132,15 +144,41 @@ def _geometries(decoder, z, formula):
 
 def _derivatives(decoder, z, order):
     """Ψ (n, D) and its packed derivatives (n, D, K_1), (n, D, K_2), ... as balls."""
-    balls, d = Balls(), z.shape[1]
+    balls, d = Balls(z.dtype), z.shape[1]
     identity = ExactTensor(torch.eye(d)[:, None, :], balls)
     with torch.no_grad(), _NothingRounds():
-        output = decoder(JetTensor(ExactTensor(z, balls), identity, d, order))
-        if not isinstance(output, JetTensor):
-            raise CertificationError("The decoder's output does not depend on z.")
+        output = _called(decoder, JetTensor(ExactTensor(z, balls), identity, d, order))
         value, channels = output.value.flatten(1).array, output.all_channels().flatten(2).array
+    _check_values(decoder, z, value)
     ends = np.cumsum([count(d, rank) for rank in range(1, order)])
     return value, *(np.moveaxis(level, 0, -1) for level in np.split(channels, ends))
+
+
+def _called(decoder, jet):
+    try:
+        output = decoder(jet)
+    except curvcore.CurvatureError:
+        raise
+    except Exception as error:
+        raise CertificationError(
+            f"The decoder cannot run on exact numbers: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(output, JetTensor):
+        raise CertificationError("The decoder's output does not depend on z.")
+    return output
+
+
+def _check_values(decoder, z, value):
+    """Raise unless the decoder has these values on tensors: no operation went by unseen."""
+    middle = [[float(ball.mid()) for ball in row] for row in value]
+    try:
+        with torch.no_grad():
+            check_rows_independent(decoder, z, torch.tensor(middle, dtype=z.dtype))
+    except Exception as error:  # whatever the decoder raises on a single row
+        raise CertificationError(
+            "On exact numbers the decoder has other values than on tensors: rows mix, something is "
+            "random, or an operation works in place on what is used again."
+        ) from error
 
 
 def _narrow(geometry, relative):
@@ -193,7 +231,7 @@ def _upper(ball):
 EXACT = frozenset({
     "detach", "cpu", "double", "numpy", "reshape", "view", "flatten", "unflatten", "transpose",
     "permute", "expand", "unsqueeze", "squeeze", "clone", "contiguous", "getitem", "chunk",
-    "split", "unbind", "stack", "cat", "to", "tolist", "item", "size", "dim", "numel", "len",
+    "split", "unbind", "stack", "cat", "to", "size", "dim", "numel", "len",
     "is_floating_point", "is_complex", "neg",
 })  # fmt: skip
 
@@ -206,7 +244,7 @@ class _NothingRounds(TorchFunctionMode):
             if kind in types:
                 with self:  # rules may compute with plain tensors as well
                     return kind.__torch_function__(function, types, args, kwargs)
-        if function.__name__ != "__get__" and any(map(_is_of_floats, args)):
+        if function.__name__ != "__get__" and any(map(_is_of_floats, tree_leaves((args, kwargs)))):
             name = (resolve_name(function) or function.__name__).split(".")[-1]
             if name.strip("_") not in EXACT:
                 raise CertificationError(

@@ -79,10 +79,18 @@ def _pow(base, exponent):
     return power if whole == exponent else power * torch.sqrt(base)
 
 
+def _comparison(operation):
+    def of(a, b):
+        tensor, a, b = _arrays(a, b)
+        return tensor.like(tensor.numbers.compare(operation, a, b))
+
+    return of
+
+
 for _name, _operation in {
     "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
 }.items():  # fmt: skip
-    implements(*named(_name, f"__{_name}__"))(_arithmetic(_operation))
+    implements(*named(_name, f"__{_name}__"))(_comparison(_operation))
 
 
 @implements(*named("where"))

@@ -19,8 +19,18 @@ import curvcore
 FUNCTIONS = {}
 
 
+class UndecidedError(curvcore.CurvatureError):
+    """Balls are too wide to be compared."""
+
+
 class Numbers(ABC):
-    """A kind of number: how floats become one, and its elementary functions."""
+    """A kind of number: how floats become one, and its elementary functions.
+
+    Attributes:
+        dtype: what decoders are told that their numbers are.
+    """
+
+    dtype = torch.float64
 
     @abstractmethod
     def of(self, number):
@@ -33,6 +43,10 @@ class Numbers(ABC):
     @abstractmethod
     def apply(self, name, number):
         """The elementary function of that name."""
+
+    def compare(self, operator, a, b):
+        """Whether a < b, a <= b, a > b or a >= b, entry by entry."""
+        return operator(a, b)
 
     def matmul(self, a, b):
         """The product of matrices."""
@@ -55,6 +69,9 @@ class Numbers(ABC):
 class Balls(Numbers):
     """Real balls of the precision that flint is set to: every result encloses the exact one."""
 
+    def __init__(self, dtype=torch.float64):
+        self.dtype = dtype
+
     def of(self, number):
         """A ball of radius zero."""
         return flint.arb(number)
@@ -66,6 +83,15 @@ class Balls(Numbers):
     def apply(self, name, number):
         """An enclosure."""
         return getattr(number, name)()
+
+    def compare(self, operator, a, b):
+        """The same where it is certain; UndecidedError where balls overlap."""
+        opposite = {np.less: np.greater_equal, np.less_equal: np.greater}
+        opposite |= {value: key for key, value in opposite.items()}
+        found = np.asarray(operator(a, b), dtype=bool)
+        if not (found | np.asarray(opposite[operator](a, b), dtype=bool)).all():
+            raise UndecidedError("Two numbers that the decoder compares cannot be told apart.")
+        return found
 
     def matmul(self, a, b):
         """FLINT's product of matrices."""
@@ -135,7 +161,7 @@ class ExactTensor:
 
     shape = property(lambda self: torch.Size(self.array.shape))
     ndim = property(lambda self: self.array.ndim)
-    dtype = torch.float64  # the least that it stands for
+    dtype = property(lambda self: self.numbers.dtype)
     device = torch.device("cpu")
     mT = property(lambda self: self.like(self.array.swapaxes(-2, -1)))  # noqa: N815  (torch's name)
     T = property(lambda self: self.like(self.array.T))
@@ -143,6 +169,11 @@ class ExactTensor:
 
     def __len__(self):
         return len(self.array)
+
+    def __bool__(self):
+        raise curvcore.UnsupportedOperationError("A decoder may not branch on its values.")
+
+    __float__ = __int__ = __bool__
 
 
 def _dispatch(function, *args, **kwargs):

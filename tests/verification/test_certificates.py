@@ -145,6 +145,86 @@ def test_what_has_no_exact_version_is_named(layer, name):
         certify(decoder, POINTS)
 
 
+def noisy(z):
+    return torch.cat([z, torch.square(z)], 1) * torch.randn(())
+
+
+def coupled(z):
+    return torch.cat([z, torch.square(z[[1, 2, 0]])], 1)
+
+
+def aliased(z):
+    return torch.cat([z, z + torch.nn.functional.silu(z, inplace=True)], 1)
+
+
+def branching(z):
+    return torch.cat([z, torch.square(z) if z[0, 0] > 0 else z], 1)
+
+
+def by_name(z):
+    return torch.cat([z, torch.square(z @ torch.mul(input=torch.ones(2, 2), other=0.1))], 1)
+
+
+def fractional(z):
+    return torch.cat([z, (z + 3) ** 0.3], 1)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "message"),
+    [
+        (noisy, "something is random"),
+        (coupled, "rows mix"),
+        (aliased, "works in place"),
+        (branching, "may not branch"),
+        (by_name, "computes mul"),
+        (fractional, "cannot run on exact numbers: TypeError"),
+    ],
+)
+def test_what_would_not_be_exact_is_refused(decoder, message):
+    with pytest.raises(curvcore.CurvatureError, match=message):
+        certify(decoder, POINTS + 0.5)
+
+
+def test_no_points_are_refused():
+    with pytest.raises(CertificationError, match="no points"):
+        certify(paraboloid, POINTS[:0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_constants_of_the_dtype_are_those_of_the_decoder(dtype):
+    """The eps of RMSNorm, which is that of z's dtype where none is given."""
+    decoder = nn.Sequential(
+        nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 8), nn.RMSNorm(8), nn.SiLU(), nn.Linear(8, 5)
+    ).to(dtype)
+    with torch.no_grad():
+        decoder[2].weight.mul_(1e-3)
+        decoder[2].bias.mul_(1e-3)
+    z = torch.randn(3, 2, dtype=dtype)
+    geometry = curvcore.pullback(decoder, z)
+    error = certify(decoder, z).relative_error(geometry.scalar)
+    assert error.max() < 1e4 * torch.finfo(dtype).eps
+
+
+def test_balls_that_overlap_are_not_compared():
+    """log exp z is 1e-60, of which 128 bits do not show the sign."""
+    z = torch.tensor([[1e-60, 0.5]], dtype=torch.float64)
+
+    def decoder(z):
+        return torch.cat([z, torch.nn.functional.elu(torch.log(torch.exp(z))) + z**2], 1)
+
+    assert certify(decoder, z).bits > 128
+
+
+@pytest.mark.parametrize("activation", [torch.expm1, nn.SiLU(), torch.sigmoid])
+def test_derivatives_far_to_the_left_keep_their_digits(activation):
+    def decoder(z):
+        return torch.cat([z, 1e6 * activation(torch.square(z).sum(1, keepdim=True) - 20)], 1)
+
+    geometry = curvcore.pullback(decoder, POINTS.double(), derivatives="fused")
+    error = certify(decoder, POINTS.double()).relative_error(geometry.scalar.detach())
+    assert error.max() < 1e-12
+
+
 def test_a_singular_metric_has_no_certificate():
     def folded(z):
         return torch.cat([torch.square(z), z[:, :1] * z[:, 1:]], 1)

@@ -14,7 +14,7 @@ _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848, 1.0507009873554804934
 
 
 def _roots(x):
-    """√2 and √π, exact for exact numbers (:mod:`curvcore.arithmetic`)."""
+    """√2 and √π: floats for tensors, and what exact numbers say that they are."""
     return _ROOTS if isinstance(x, torch.Tensor) else x.roots()
 
 
@@ -83,9 +83,10 @@ def _exp(x, y):
 
 @elementwise(*named("expm1"))
 def _expm1(x, y):
-    yield y + 1
-    yield y + 1
-    yield y + 1
+    first = torch.exp(x)  # y + 1 keeps no digits where x ≪ 0
+    yield first
+    yield first
+    yield first
 
 
 def _logarithm(reciprocal):

@@ -1,4 +1,4 @@
-"""The commands ``fit``, ``evaluate``, ``encode`` and ``study``."""
+"""The commands ``fit``, ``evaluate``, ``encode``, ``plot`` and ``study``."""
 
 import logging
 from functools import partial
@@ -26,7 +26,7 @@ from training.evaluation.held_out import (
 from training.module import RegularizedAutoEncoder
 from training.study import study
 
-COMMANDS = ("fit", "evaluate", "encode", "study")
+COMMANDS = ("fit", "evaluate", "encode", "plot", "study")
 SHOWN = (
     "mse", "mse_raw", "r2", "median_abs_R_raw", "mean_R2_sqrt_det_g_raw", "mcn", "vor",
     "trustworthiness", "continuity", "knn_recall_at_10", "procrustes_disparity", "tear_score",
@@ -108,6 +108,11 @@ def _fit(arguments):
         if cli.trainer.is_global_zero:
             runs.discard_unless_resumable(run)
         raise
+    if not (Path(run) / runs.LAST).is_file():
+        runs.discard_unless_resumable(run)
+        raise TrainingError(
+            "Nothing was trained: there was no whole epoch. See the trainer options."
+        )
     if cli.trainer.is_global_zero:
         _evaluate([run])
 
@@ -219,6 +224,28 @@ def _geometry(pair, points):
         "reconstruction": geometry.value,
     }
     return {name: array.numpy() for name, array in arrays.items()}
+
+
+# --- plot ---------------------------------------------------------------------------------------
+
+
+def _plot(arguments):
+    """Writes the figures of a run, or of two runs and these side by side."""
+    parser = ArgumentParser(prog="python -m training plot", exit_on_error=False)
+    parser.add_argument("runs", nargs="+", help="the folder of a run, or of two to compare")
+    parser.add_argument("--out", required=True, help="folder of the figures, new or empty")
+    parser.add_argument("--format", default="png", choices=("png", "pdf"))
+    _add_checkpoint(parser)
+    options = _parsed(parser, arguments)
+    try:
+        from training import pictures  # needs matplotlib, which only this command does
+    except ImportError as error:
+        raise TrainingError("plot needs matplotlib: pip install matplotlib") from error
+    out = Path(options.out)
+    pictures.check_new(out)
+    views = pictures.views_of(options.runs, options.checkpoint)
+    for path in pictures.write(views, out, options.format):
+        print(path)
 
 
 # --- study ----------------------------------------------------------------------------------------

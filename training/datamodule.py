@@ -1,6 +1,10 @@
 """Batches of a data set, the same whatever the number of processes."""
 
+import hashlib
+import math
+
 import lightning as L
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, DistributedSampler
 from torch.utils.data import Dataset as TorchDataset
@@ -30,6 +34,13 @@ def _whole(batch):
     return batch
 
 
+def _hash(parts):
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(np.ascontiguousarray(part.points).tobytes())
+    return digest.hexdigest()
+
+
 class DataModule(L.LightningDataModule):
     """Train, validation and test parts of a data source.
 
@@ -54,13 +65,21 @@ class DataModule(L.LightningDataModule):
         super().__init__()
         self.source, self.batch_size = source, batch_size
         self.fractions, self.seed = fractions, seed
-        self._parts = None
+        self._parts = self._expected = None
+        if seed < 0:
+            raise TrainingError(f"data.seed must not be negative; got {seed}.")
 
     @property
     def parts(self) -> tuple[Dataset, Dataset, Dataset]:
         """Train, validation and test."""
         if self._parts is None:
             self._parts = self.source.load().split(self.fractions, self.seed, LEAST_HELD_OUT)
+        if self._expected not in (None, _hash(self._parts)):
+            raise TrainingError(
+                "The data are not those that the run was trained on: its test points may be "
+                "training points now. Put the old file back, or start a new run."
+            )
+        self._expected = None
         return self._parts
 
     def check(self, dimension, count=1):
@@ -91,6 +110,14 @@ class DataModule(L.LightningDataModule):
                 f"to {points} or less."
             )
 
+    def fingerprint(self):
+        """A hash of all points in their parts."""
+        return _hash(self.parts)
+
+    def expect(self, fingerprint):
+        """The parts must have this fingerprint once they are loaded, or TrainingError."""
+        self._expected = fingerprint
+
     def training_points(self):
         """(n, D), raw units, float64."""
         return torch.from_numpy(self.parts[0].points)
@@ -109,4 +136,6 @@ class DataModule(L.LightningDataModule):
         rows = Rows(torch.from_numpy(part.points))
         sampler = DistributedSampler(rows, count, rank, shuffle, self.seed, drop_last=shuffle)
         size = self.batch_size // count
+        if not shuffle:  # no last batch of a few points, whose integrals would be noise
+            size = math.ceil(len(sampler) / max(1, len(sampler) // size))
         return DataLoader(rows, size, sampler=sampler, drop_last=shuffle, collate_fn=_whole)

@@ -5,22 +5,25 @@ import math
 import torch
 
 from training.errors import TrainingError
-from training.reductions import gathered
+from training.reductions import gathered, own_part, processes
 
-LARGEST = 10.0  # no point is counted as rarer than this many times the median one
+LARGEST = 1e3  # no point is counted as rarer than this many times the median one
 
 
 def density_of(points):
     """(log ρ, ∂ log ρ) at this process's points, ρ their density with all processes' points.
 
-    ρ(z) = 1/(n − 1) Σ_j N(z − z_j; h² C), the point z itself left out of the sum; C is the
-    covariance of the points and h = n^{−1/(d+4)}, Scott's bandwidth, so that in other linear
-    coordinates the density is the same. Its bias is that of kernel estimates, largest at the rim.
-    It knows no periods: on a torus, sample uniformly instead. Where ρ is below a tenth of its
-    median it is taken to be that.
+    ρ(z_i) = 1/(n − 1) Σ_{j≠i} N(z_i − z_j; h² C), C the covariance of the points and
+    h = n^{−1/(d+4)}, Scott's bandwidth, so that in other linear coordinates the density is the
+    same. Where ρ is below a thousandth of its median it is taken to be that.
+
+    It is an estimate, with the bias of kernels: at the rim ρ is too small, between clouds that lie
+    far apart, which have one bandwidth together, too large, and in more than some four dimensions
+    far off. On Gaussian data in the plane ∫ |∇ log ρ|² dm comes out a tenth too small. It knows no
+    periods. Where an integral over dz is wanted, :class:`training.measures.UniformBox` has no bias.
 
     Args:
-        points: (B, d).
+        points: (B, d), as many on each process.
 
     Returns:
         tuple of (B,) and (B, d).
@@ -30,18 +33,15 @@ def density_of(points):
     """
     centres = gathered(points)
     factor = _bandwidth(centres)
-    white, others = (
-        torch.linalg.solve_triangular(factor, x.mT, upper=False).mT
-        for x in (points.detach(), centres)
-    )
+    others = torch.linalg.solve_triangular(factor, centres.mT, upper=False).mT
+    white = own_part(others)
     distances = torch.cdist(white, others, compute_mode="donot_use_mm_for_euclid_dist")
-    exponents = -distances.square() / 2
-    exponents = exponents.masked_fill(distances == 0, torch.finfo(points.dtype).min / 4)
+    rank, count = processes()
+    own = rank + count * torch.arange(len(white), device=white.device)
+    exponents = (-distances.square() / 2).scatter(1, own[:, None], torch.finfo(white.dtype).min / 4)
     d = points.shape[1]
-    norm = (
-        d / 2 * math.log(2 * math.pi) + factor.diagonal().log().sum() + math.log(len(centres) - 1)
-    )
-    log_density = torch.logsumexp(exponents, 1) - norm
+    log_norm = d / 2 * math.log(2 * math.pi) + factor.diagonal().log().sum()
+    log_density = torch.logsumexp(exponents, 1) - log_norm - math.log(len(centres) - 1)
     pull = torch.softmax(exponents, 1) @ others - white
     slope = torch.linalg.solve_triangular(factor.mT, pull.mT, upper=True).mT
     floor = gathered(log_density).median() - math.log(LARGEST)

@@ -57,6 +57,11 @@ class MLPAutoEncoder(AutoEncoder):
             raise TrainingError(f"activation must be one of {[*ACTIVATIONS]}; got {activation!r}.")
         if latent not in LATENTS:
             raise TrainingError(f"latent must be one of {LATENTS}; got {latent!r}.")
+        if min(data_dimension, latent_dimension, *widths) < 1:
+            raise TrainingError(
+                "data_dimension, latent_dimension and widths must be positive; got "
+                f"{data_dimension}, {latent_dimension} and {list(widths)}."
+            )
         ends = latent_dimension if latent == "plane" else 2 * latent_dimension
         encoder = mlp((data_dimension, *widths, ends), activation)
         decoder = mlp((ends, *reversed(widths), data_dimension), activation)

@@ -16,6 +16,7 @@ from training.terms import Term, Terms
 from training.warm_start import fit_to_coordinates, isomap_coordinates
 
 WARM_STARTS = ("none", "isomap")
+DATA = "data_fingerprint"  # in a checkpoint
 WORST = 1e30  # a val/loss that is not finite: it would end EarlyStopping; a sum of these is finite
 
 
@@ -52,6 +53,11 @@ class RegularizedAutoEncoder(L.LightningModule):
             raise TrainingError(f"warm_start must be one of {WARM_STARTS}; got {warm_start!r}.")
         if warm_start == "isomap" and getattr(autoencoder, "latent", "plane") == "torus":
             raise TrainingError("warm_start isomap needs a plane: Isomap is not periodic.")
+        if not 0 < learning_rate < math.inf or warm_start_epochs < 1:
+            raise TrainingError(
+                "learning_rate and warm_start_epochs must be positive; got "
+                f"{learning_rate} and {warm_start_epochs}."
+            )
         if seed < 0:
             raise TrainingError(f"seed must not be negative; got {seed}.")
         check_terms(terms or {}, autoencoder)
@@ -98,6 +104,15 @@ class RegularizedAutoEncoder(L.LightningModule):
         fit_to_coordinates(
             self.autoencoder, points, coordinates, epochs=self.warm_start_epochs, seed=self.seed
         )
+
+    def on_save_checkpoint(self, checkpoint):
+        """Which data they were."""
+        checkpoint[DATA] = self.trainer.datamodule.fingerprint()
+
+    def on_load_checkpoint(self, checkpoint):
+        """A run goes on with the data that it began with."""
+        if self._trainer is not None:
+            self.trainer.datamodule.expect(checkpoint.get(DATA))
 
     def training_step(self, batch, index):
         """The loss of one batch."""

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import pickle
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from training.datamodule import DataModule
 from training.errors import TrainingError
-from training.module import RegularizedAutoEncoder
+from training.module import DATA, RegularizedAutoEncoder
 
 CONFIG, CHECKPOINTS, METRICS = "config.yaml", "checkpoints", "metrics.json"
 LOG = "metrics.csv"
@@ -33,6 +34,8 @@ def check_new(folder, resume):
     folder = Path(folder)
     if resume and not (folder / LAST).is_file():
         raise TrainingError(f"Cannot resume: there is no {folder / LAST}.")
+    if any(parent.is_file() for parent in folder.absolute().parents):
+        raise TrainingError(f"{folder} lies in a file, not in a folder; choose another --run.")
     if folder.exists() and not folder.is_dir():
         raise TrainingError(f"{folder} is a file, not a folder; choose another --run.")
     if not resume and folder.exists() and any(folder.iterdir()):
@@ -122,7 +125,10 @@ def checkpointing():
     In the folder of the first logger; in this order, so that the last one knows the best one.
     """
     best = ModelCheckpoint(filename="best", monitor="val/loss", enable_version_counter=False)
-    return [best, ModelCheckpoint(filename=Path(LAST).stem, enable_version_counter=False)]
+    last = ModelCheckpoint(
+        filename=Path(LAST).stem, enable_version_counter=False, save_on_train_epoch_end=True
+    )
+    return [best, last]
 
 
 def discard_unless_resumable(folder):
@@ -152,17 +158,27 @@ def load(folder, checkpoint="last"):
     for name in (CONFIG, file):
         if not (folder / name).is_file():
             raise TrainingError(f"{folder} is no run: there is no {folder / name}.")
+    try:
+        objects, saved = _objects(folder), _checkpoint(folder, file)
+        state = saved["state_dict"]
+        objects.model.autoencoder.to(next(iter(state.values())).dtype)
+        objects.model.load_state_dict(state)
+    except (OSError, RuntimeError, KeyError, pickle.UnpicklingError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TrainingError(f"{folder / file} or {folder / CONFIG} is damaged: {reason}") from error
+    objects.data.expect(saved.get(DATA))
+    return objects.model.eval(), objects.data
+
+
+def _objects(folder):
+    """The module, as yet untrained, and the data module of a run's configuration."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(RegularizedAutoEncoder, "model")
     parser.add_class_arguments(DataModule, "data")
     config = yaml.safe_load((folder / CONFIG).read_text())
-    objects = parser.instantiate_classes(
+    return parser.instantiate_classes(
         parser.parse_object({key: config[key] for key in ("model", "data")})
     )
-    state = _checkpoint(folder, file)["state_dict"]
-    objects.model.autoencoder.to(next(iter(state.values())).dtype)
-    objects.model.load_state_dict(state)
-    return objects.model.eval(), objects.data
 
 
 def write_json(path, record):

@@ -3,13 +3,11 @@
 import math
 from dataclasses import dataclass, field
 
-import torch
 from torch import nn
 
-from training.errors import TrainingError
+from training.errors import CollapsedError, TrainingError
 from training.functionals import ContractiveEncoder, Functional, SampledGeometry
 from training.measures import EncodedPoints, Measure
-from training.reductions import processes, total
 from training.seeds import mixed
 
 RESERVED = {"mse", "loss", "degenerate_points"}
@@ -41,6 +39,11 @@ class Term:
     schedule: str = "linear"
 
     def __post_init__(self):
+        times = (self.start, self.full, self.fade, self.end)
+        if not all(math.isfinite(x) for x in (self.weight, *times) if x is not None):
+            raise TrainingError(
+                f"A term's weight and times must be finite; got {self.weight} and {times}."
+            )
         self.full = self.start if self.full is None else self.full
         if self.full < self.start:
             raise TrainingError(f"full ({self.full}) must not be before start ({self.start}).")
@@ -108,21 +111,24 @@ class Terms(nn.Module):
     def _values(self, weights, autoencoder, x, z, seed):
         active = {name: self.terms[name] for name in weights}
         values, degenerate = {}, 0
-        for number, (measure, names) in enumerate(_by_measure(active)):
+        for measure, names in _by_measure(active):
             order = max(self.functionals[name].order for name in names)
-            on = SampledGeometry(autoencoder.decoder, measure.sample(z, mixed(seed, number)), order)
+            sample = measure.sample(z, mixed(seed, self._number(measure)))
+            try:
+                on = SampledGeometry(autoencoder.decoder, sample, order)
+            except CollapsedError as error:
+                raise TrainingError(f"{', '.join(names)}: {error} Lower their weights.") from error
             degenerate += on.degenerate_points
-            if not _count(on.weights):
-                raise TrainingError(
-                    f"The decoder's metric is degenerate at all points that {', '.join(names)} "
-                    "looked at: the latent space has collapsed. Lower their weights."
-                )
             for name in names:
                 values[name] = weights[name], self.functionals[name].evaluate(on)
         for name, weight in weights.items():
             if isinstance(self.functionals[name], ContractiveEncoder):
                 values[name] = weight, self.functionals[name](autoencoder.encoder, x)
         return values, degenerate
+
+    def _number(self, measure):
+        """The place of the first term with this measure, at work or not."""
+        return [term.measure for term in self.terms.values()].index(measure)
 
     def idle(self, values):
         """Zero, but a function of the parameters of terms that are not at work.
@@ -131,11 +137,6 @@ class Terms(nn.Module):
         """
         resting = [f for name, f in self.functionals.items() if name not in values]
         return 0 * sum(p.sum() for functional in resting for p in functional.parameters())
-
-
-def _count(points):
-    """How many points there are on all processes; alone, without waiting for the device."""
-    return len(points) if processes()[1] == 1 else total(torch.ones_like(points))
 
 
 def _by_measure(active):

@@ -329,7 +329,7 @@ def test_encode_writes_over_nothing(desk, capfd):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["--model.learning_rate", "1e10"], "degenerate at all points that curvature"),
+        (["--model.learning_rate", "1e10"], "Error: curvature, perelman: The decoder's metric"),
         (["--model.terms.isometry.weight", "1e39"], "The loss is not finite at step 0: isometry"),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.training.surfaces import bumpy_torus, plane, sphere
-from training.errors import TrainingError
+from training.errors import CollapsedError, TrainingError
 from training.functionals import (
     DeTurckGauge,
     LatentSample,
@@ -57,15 +57,19 @@ def test_volume_of_encoded_data_is_that_of_their_support():
     assert expected < found < 1.25 * expected
 
 
-def test_f_of_gaussian_data_on_flat_space():
-    """dm = N(0, 2τ I) dz by a kernel estimate: |∇f|² = |x|²/4τ², smoothed; F = n/2τ without bias.
+def test_f_and_w_of_gaussian_data_on_flat_space():
+    """dm = N(0, I) dz by a kernel estimate, f = |x|²/2 + const: F = n/2τ and W = 0 with τ = 1/2."""
+    z = torch.randn(4000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert PerelmanF()(plane, z).item() == pytest.approx(2, rel=0.1)
+    assert PerelmanW(tau=0.5)(plane, z).item() == pytest.approx(0, abs=0.1)
 
-    N(0, 1) smoothed by a kernel of variance h² is N(0, 1 + h²): F = n/(1 + h²)².
-    """
-    z = torch.randn(4000, 2, dtype=torch.float64)
-    h = 4000 ** (-1 / 6)
-    found = PerelmanF()(plane, z).item()
-    assert found == pytest.approx(2 / (1 + h * h) ** 2, rel=0.15)
+
+def test_a_decoder_that_is_degenerate_everywhere_is_an_error():
+    def collapsed(z):
+        return z.sum(1, keepdim=True).expand(-1, 3) * 1.0
+
+    with pytest.raises(CollapsedError, match="degenerate at all 60 points"):
+        TotalSquaredCurvature()(collapsed, ENCODED)
 
 
 def test_a_learned_potential_has_the_dimension_of_the_latents():

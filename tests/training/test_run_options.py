@@ -198,3 +198,46 @@ def test_the_best_checkpoint_has_metrics_of_its_own(stopped, tmp_path):
     best = json.loads((run / "metrics_best.json").read_text())
     assert best.keys() == json.loads(before).keys()
     assert (run / "metrics.json").read_bytes() == before
+
+
+# --- what is wrong is one line --------------------------------------------------------------------
+
+
+def test_a_damaged_checkpoint_is_one_line(stopped, tmp_path, capfd):
+    run = shutil.copytree(stopped[1], tmp_path / "run")
+    (run / runs.LAST).write_bytes((run / runs.LAST).read_bytes()[:1000])
+    assert main(["evaluate", str(run)]) == 2
+    assert "is damaged" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--model.learning_rate", "-1", "must be positive"),
+        ("--model.warm_start_epochs", "0", "must be positive"),
+        ("--model.autoencoder.init_args.latent_dimension", "0", "must be positive"),
+        ("--data.seed", "-1", "must not be negative"),
+        ("--trainer.max_epochs", "0", "Nothing was trained"),
+    ],
+)
+def test_options_out_of_range_are_one_line_and_leave_nothing(
+    option, value, message, tmp_path, capfd
+):
+    config = write_config(tmp_path, terms={})
+    assert main(["fit", "--config", str(config), "--run", str(tmp_path / "r"), option, value]) == 2
+    assert message in capfd.readouterr().err
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_run_inside_a_file_is_one_line(tmp_path, capfd):
+    config = write_config(tmp_path, terms={})
+    (tmp_path / "file").write_text("")
+    assert main(["fit", "--config", str(config), "--run", str(tmp_path / "file" / "r")]) == 2
+    assert "lies in a file" in capfd.readouterr().err
+
+
+def test_the_last_epoch_is_kept_whenever_validation_runs(tmp_path):
+    config = write_config(tmp_path, terms={})
+    options = ("--trainer.max_epochs", "3", "--trainer.check_val_every_n_epoch", "2")
+    assert main(["fit", "--config", str(config), "--run", str(tmp_path / "r"), *options]) == 0
+    assert runs._checkpoint(tmp_path / "r")["epoch"] == 2

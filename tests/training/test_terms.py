@@ -127,6 +127,21 @@ def test_terms_of_no_weight_are_not_computed(model, x, calls):
     assert {name: w for name, (w, _) in values(terms, model, x).items()} == {"later": 1, "grows": 1}
 
 
+@pytest.mark.parametrize("wrong", [{"weight": math.nan}, {"weight": 1, "start": math.nan}])
+def test_weights_and_times_are_finite(wrong):
+    with pytest.raises(TrainingError, match="must be finite"):
+        Term(TotalSquaredCurvature(), **wrong)
+
+
+def test_a_term_looks_at_the_same_points_before_and_after_another_starts(model, x):
+    terms = Terms(
+        {"late": Term(Place(), 1, UniformBox(), start=5), "now": Term(Place(), 1, Mixtures())}
+    )
+    z = model.encoder(x)
+    before, after = (terms(model, x, z, epoch, 1)[0]["now"][1] for epoch in (0, 6))
+    assert before == after
+
+
 def test_a_term_may_not_take_a_name_of_the_log():
     with pytest.raises(TrainingError, match="may not be called mse"):
         Terms({"mse": Term(TotalSquaredCurvature(), weight=1)})
@@ -243,5 +258,5 @@ def test_a_collapsed_latent_space_is_an_error_that_names_the_terms():
 
     autoencoder = AutoEncoder(nn.Linear(3, 2), Collapsed())
     terms = Terms({"curvature": Term(TotalSquaredCurvature(), 1.0)})
-    with pytest.raises(TrainingError, match="degenerate at all points that curvature"):
+    with pytest.raises(TrainingError, match=r"curvature: .* degenerate at all 4 points"):
         terms(autoencoder, torch.randn(4, 3), torch.randn(4, 2), 1.0, 0)

@@ -23,8 +23,8 @@ from torch import nn
 
 import curvcore
 from training.densities import density_of
-from training.errors import TrainingError
-from training.reductions import total
+from training.errors import CollapsedError, TrainingError
+from training.reductions import processes, total
 
 KINDS = ("dz", "data")
 
@@ -84,6 +84,9 @@ class SampledGeometry:
         drawn: the LatentSample, degenerate points included.
         geometry: curvcore.PullbackGeometry at the regular points.
         degenerate_points: how many were left out, on this process.
+
+    Raises:
+        CollapsedError: all points are degenerate.
     """
 
     def __init__(self, decoder, sample, order=2):
@@ -95,6 +98,11 @@ class SampledGeometry:
             self.regular = regular
             geometry = _geometry(decoder, sample.z[regular], order)
         self.drawn, self.geometry, self.dimension = sample, geometry, sample.z.shape[1]
+        if not _count(self.weights):
+            raise CollapsedError(
+                f"The decoder's metric is degenerate at all {len(sample.z)} points: the latent "
+                "space has collapsed."
+            )
 
     @property
     def z(self):
@@ -142,6 +150,11 @@ class SampledGeometry:
     def volume(self):
         """∫ dμ = Σ w √det g / ρ."""
         return self.sum((self.log_volume_density - self.log_density[0]).exp())
+
+
+def _count(points):
+    """How many points there are on all processes; alone, without waiting for the device."""
+    return len(points) if processes()[1] == 1 else total(torch.ones_like(points))
 
 
 def _geometry(decoder, z, order):

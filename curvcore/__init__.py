@@ -44,10 +44,12 @@ from curvcore.errors import (
 )
 from curvcore.geometry import PullbackGeometry
 from curvcore.jets import Jet
+from curvcore.plotting import CurvatureMap, curvature_map, draw_curvature, plot_curvature
 from curvcore.providers.fused import registry as rules
 
 __all__ = [
     "CurvatureError",
+    "CurvatureMap",
     "DecoderError",
     "DegenerateMetricError",
     "FallbackWarning",
@@ -58,8 +60,11 @@ __all__ = [
     "RowsNotIndependentError",
     "UnsupportedOperationError",
     "__version__",
+    "curvature_map",
+    "draw_curvature",
     "jet",
     "metric",
+    "plot_curvature",
     "pullback",
     "rules",
     "scalar_curvature",

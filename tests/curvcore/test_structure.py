@@ -15,6 +15,7 @@ from tests.support import decoders
 ROOT = Path(curvcore.__file__).parents[1]
 PUBLIC_NAMES = {
     "CurvatureError",
+    "CurvatureMap",
     "DecoderError",
     "DegenerateMetricError",
     "FallbackWarning",
@@ -25,8 +26,11 @@ PUBLIC_NAMES = {
     "RowsNotIndependentError",
     "UnsupportedOperationError",
     "__version__",
+    "curvature_map",
+    "draw_curvature",
     "jet",
     "metric",
+    "plot_curvature",
     "pullback",
     "rules",
     "scalar_curvature",
@@ -149,7 +153,16 @@ ARROWS = {
         "providers.symbolic",
         "validation",
     },
-    "curvcore": {"_version", "api", "errors", "geometry", "jets", "providers.fused.registry"},
+    "curvcore.plotting": {"api", "errors", "providers.kinks", "validation"},
+    "curvcore": {
+        "_version",
+        "api",
+        "errors",
+        "geometry",
+        "jets",
+        "plotting",
+        "providers.fused.registry",
+    },
 }
 HEAVY = ["sympy", "flint", "sklearn", "matplotlib", "plotly", "rich", "verification", "training"]
 LIGHT = {

@@ -1,0 +1,20 @@
+"""Figures of runs: what ``python -m training plot`` writes.
+
+=============  ==================================================================================
+module         what it does
+=============  ==================================================================================
+``views``      data preparation: arrays of what is to be seen of a run; no matplotlib
+``curves``     data preparation: the history of every term, from metrics.csv; no matplotlib
+``panels``     drawing: one set of axes each
+``figures``    drawing: whole figures of one run, or of two side by side
+``files``      from the folders of runs to files
+=============  ==================================================================================
+
+Figures are matplotlib ``Figure`` objects without pyplot's state: they need no display.
+"""
+
+from training.pictures.figures import figures_of, side_by_side
+from training.pictures.files import check_new, views_of, write
+from training.pictures.views import View, view
+
+__all__ = ["View", "check_new", "figures_of", "side_by_side", "view", "views_of", "write"]

@@ -1,0 +1,40 @@
+"""The history of every term of a run."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from training import runs
+
+STAGES = ("train", "val")
+
+
+def curves(folder):
+    """name -> stage -> (epochs, values), from metrics.csv; empty if there is none.
+
+    ``loss`` and ``mse`` come first. The number of degenerate points is left out where it is 0
+    throughout, as are values that are not finite.
+    """
+    path = Path(folder) / runs.LOG
+    if not path.is_file():
+        return {}
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = {key.partition("/")[2] for row in rows for key in row if key.startswith("train/")}
+    order = sorted(names, key=lambda name: (name != "loss", name != "mse", name))
+    history = {
+        name: {stage: _series(rows, f"{stage}/{name}") for stage in STAGES} for name in order
+    }
+    return {name: stages for name, stages in history.items() if _is_shown(name, stages)}
+
+
+def _series(rows, key):
+    pairs = np.array([(int(row["epoch"]), float(row[key])) for row in rows if row.get(key)])
+    pairs = pairs.reshape(-1, 2)
+    return tuple(pairs[np.isfinite(pairs).all(axis=1)].T)
+
+
+def _is_shown(name, stages):
+    values = np.concatenate([values for _, values in stages.values()])
+    return values.size > 0 and (name != "degenerate_points" or values.any())

@@ -1,0 +1,157 @@
+"""Drawing one set of axes each."""
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, NullLocator
+
+import curvcore
+
+# Okabe and Ito's colours; Petroff's ten (arXiv:2107.02270) where there are more classes.
+OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+PETROFF = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70",
+    "#717581", "#92dadd",
+)  # fmt: skip
+CONTINUOUS, CURVATURE = "viridis", "RdBu_r"
+PLAIN = OKABE_ITO[0]
+STAGES = {"train": OKABE_ITO[0], "val": OKABE_ITO[5]}
+STYLES = {"train": "o-", "val": "s--"}
+R_LABEL = "R [1/length²]"
+ZOOM = 0.9  # of boxes in space, which leaves room for the names of their axes
+EDGES = (0.8, 0.8, 0.8, 1)  # colour of the lines on a surface, of the faces' colour
+FLATTEST = 0.2  # least half extent of a box in space, of its largest extent
+BINS = 41
+
+
+# --- colours --------------------------------------------------------------------------------------
+
+
+def class_colours(colour):
+    """class -> colour, in order of the classes."""
+    classes = np.unique(colour.values)
+    palette = OKABE_ITO if len(classes) <= len(OKABE_ITO) else PETROFF
+    return dict(zip(classes.tolist(), palette, strict=False))
+
+
+def colour_options(colour):
+    """The options of ``scatter`` that colour the points."""
+    if colour is None:
+        return {"color": PLAIN}
+    if colour.discrete:
+        of = class_colours(colour)
+        return {"color": [of[value] for value in colour.values.tolist()]}
+    return {"c": colour.values, "cmap": CONTINUOUS}
+
+
+def explain_colours(figure, colour, axes):
+    """A legend of the classes, or a colour bar, beside these axes of the figure."""
+    if colour is None:
+        return
+    if not colour.discrete:
+        norm = Normalize(colour.values.min(), colour.values.max())
+        bar = ScalarMappable(norm, CONTINUOUS)
+        figure.colorbar(bar, ax=axes, label=colour.name, shrink=0.6, aspect=30)
+        return
+    handles = [
+        Line2D([], [], ls="", marker="o", color=code, label=str(value))
+        for value, code in class_colours(colour).items()
+    ]
+    figure.legend(handles=handles, title=colour.name, loc="outside right center")
+
+
+def explain_curvature(figure, limit, axes):
+    """The colour bar of R beside these axes."""
+    bar = ScalarMappable(Normalize(-limit, limit), CURVATURE)
+    figure.colorbar(bar, ax=axes, label=R_LABEL, extend="both", shrink=0.6, aspect=30)
+
+
+# --- points ---------------------------------------------------------------------------------------
+
+
+def scatter_plane(ax, points, title, names, **colours):
+    """Points (n, 2), one unit as long on both axes."""
+    ax.scatter(*points.T, s=6, lw=0, rasterized=True, **colours)
+    ax.set(title=title, xlabel=names[0], ylabel=names[1])
+    ax.set_aspect("equal", adjustable="datalim")
+
+
+def scatter_space(ax, points, title, names, **colours):
+    """Points (n, 3), one unit as long on all axes."""
+    ax.scatter(*points.T, s=6, lw=0, depthshade=False, rasterized=True, **colours)
+    _frame_space(ax, points, title, names)
+
+
+def _frame_space(ax, points, title, names):
+    low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
+    half = np.maximum((high - low) / 2, FLATTEST * max((high - low).max(), 1e-9))
+    middle = (low + high) / 2
+    for axis, name, centre, extent in zip("xyz", names, middle, half, strict=True):
+        ax.set(**{f"{axis}lim": (centre - extent, centre + extent)})
+        getattr(ax, f"set_{axis}label")(name, labelpad=8)
+        getattr(ax, f"{axis}axis").set_major_locator(MaxNLocator(3))
+    shape = half / half.max()
+    ax.set_box_aspect(shape, zoom=ZOOM * np.linalg.norm(shape) / np.linalg.norm([1, 1, 1]))
+    ax.view_init(elev=20, azim=-65)
+    ax.set_title(title, y=min(1, 0.62 + 0.4 * shape[2]))  # not far above a flat box
+
+
+# --- curvature ------------------------------------------------------------------------------------
+
+
+def latents_on_map(ax, view, limit, **options):
+    """Encoded points before the map of R, √det g and g; options of ``draw_curvature``."""
+    curvcore.draw_curvature(view.map, ax, limit=limit, **options)
+    ax.scatter(*view.latents.T, s=3, lw=0, color="0.25", alpha=0.5, zorder=2.5, rasterized=True)
+
+
+def surface(ax, view, limit, title):
+    """The decoded box of latents, coloured by R; grey where the metric is degenerate."""
+    norm, colours = Normalize(-limit, limit), colormaps[CURVATURE].with_extremes(bad="0.6")
+    faces = colours(norm(np.ma.masked_invalid(view.map.scalar)))
+    drawn = ax.plot_surface(
+        *np.moveaxis(view.surface, -1, 0), facecolors=faces, rstride=1, cstride=1, linewidth=0.3,
+        shade=False, rasterized=True,
+    )  # fmt: skip
+    drawn.set_edgecolor(faces[:-1, :-1].reshape(-1, 4) * EDGES)
+    _frame_space(ax, view.surface.reshape(-1, 3), title, view.axes_of_space)
+
+
+def histogram(ax, view, limit, title):
+    """How many points have which R; what lies beyond ±limit is in the outermost bins."""
+    scalar = view.scalar[np.isfinite(view.scalar)]
+    shown, norm = np.clip(scalar, -limit, limit), Normalize(-limit, limit)
+    _, edges, bars = ax.hist(shown, BINS, range=(-limit, limit), ec="0.4", lw=0.6)
+    for bar, middle in zip(bars, (edges[1:] + edges[:-1]) / 2, strict=True):
+        bar.set_facecolor(colormaps[CURVATURE](norm(middle)))
+    if scalar.size:
+        median = np.median(scalar)
+        label = f"median {median:.2g}"
+        ax.axvline(np.clip(median, -limit, limit), color="black", ls="--", label=label)
+        ax.legend()
+    beyond, left_out = int((shown != scalar).sum()), len(view.scalar) - len(scalar)
+    notes = [f"{beyond} points beyond, in the outermost bins"] if beyond else []
+    notes += [f"{left_out} degenerate points left out"] if left_out else []
+    ax.set(title=title, ylabel="points", xlim=(-1.02 * limit, 1.02 * limit))
+    ax.set_xlabel("\n".join([R_LABEL, *notes]))
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+def history(ax, name, stages):
+    """The values of one term, logarithmic where all are positive."""
+    for stage, (epochs, values) in stages.items():
+        if len(values):
+            ax.plot(epochs, values, STYLES[stage], color=STAGES[stage], ms=3, label=stage)
+    values = np.concatenate([values for _, values in stages.values()])
+    if (values > 0).all():
+        ax.set_yscale("log")
+        if values.max() < 10 * values.min():  # no power of ten to write at an axis
+            ax.yaxis.set(major_locator=MaxNLocator(5), minor_locator=NullLocator())
+            ax.yaxis.set_major_formatter("{x:.3g}")
+    ax.set(title=name, xlabel="epoch")
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax.grid(alpha=0.3)

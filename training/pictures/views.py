@@ -1,0 +1,217 @@
+"""What is to be seen of a run, as arrays."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.manifold import TSNE
+
+import curvcore
+from training import runs
+from training.data import Dataset
+from training.errors import TrainingError
+from training.evaluation.curvature import local_geometry
+from training.pictures.curves import curves
+
+MOST_POINTS = 2000
+MARGIN = 0.05  # of the box beyond the encoded points
+RESOLUTION = 80  # nodes of the map along each side
+GAP = 0.15  # between pieces of the chart side by side, of their mean width
+CLASSES = 10  # as many colours can be told apart
+
+
+@dataclass(frozen=True, eq=False)
+class Colour:
+    """What colours the points: ``values`` (n,), their name, and whether they are classes."""
+
+    values: np.ndarray
+    name: str
+    discrete: bool
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A run, ready to be drawn: n points, in raw units.
+
+    Attributes:
+        name: of the run's folder.
+        data: the points: held out ones first, filled up with others, at most 2000.
+        colour: of the points, or None.
+        ambient: points and reconstructions (n, 3): themselves if D = 3, by the PCA of the points
+            if D > 3, with zeros if D < 3.
+        embedding: t-SNE of the points, (n, 2).
+        latents: encoded points, (n, d).
+        scalar: R there, NaN where the metric is degenerate, (n,).
+        chart: ideal coordinates, (n, 2), pieces side by side; None if unknown.
+        map: curvcore.CurvatureMap over the box of the latents; None if d ≠ 2.
+        surface: the map's decoded nodes, (rows, columns, 3), as ``ambient``; None if d ≠ 2.
+        limit: where the colours of R end: the 98th percentile of |R| at the points.
+        curves: name -> stage -> (epochs, values).
+    """
+
+    name: str
+    data: Dataset
+    colour: Colour | None
+    ambient: np.ndarray
+    reconstruction: np.ndarray
+    embedding: np.ndarray
+    latents: np.ndarray
+    scalar: np.ndarray
+    chart: np.ndarray | None
+    map: curvcore.CurvatureMap | None
+    surface: np.ndarray | None
+    limit: float
+    curves: dict
+
+    @property
+    def axes_of_space(self):
+        """What the three coordinates of ``ambient`` are called."""
+        name = "PC " if self.data.dimension > 3 else "x"
+        return [f"{name}{i}" for i in (1, 2, 3)]
+
+
+def view(folder, checkpoint="last"):
+    """The View of the run in a folder.
+
+    Raises:
+        TrainingError: no run, or its encoder gives NaN.
+    """
+    module, parts = runs.load(folder, checkpoint)
+    data, module = some_points(parts.parts), module.double()
+    return View(name=Path(folder).resolve().name, curves=curves(folder), **arrays(module, data))
+
+
+@torch.no_grad()
+def arrays(module, data):
+    """The fields of a View that a module and its points tell."""
+    z = module.encode(torch.from_numpy(data.points))
+    if z.ndim != 2 or not torch.isfinite(z).all():
+        raise TrainingError("The encoder of this run gives NaN or Inf: there is nothing to draw.")
+    decoded, scalar = module.decode(z).numpy(), local_geometry(module.decode, z).scalar.numpy()
+    periodic = getattr(module.autoencoder, "latent", "plane") == "torus"
+    space = Space(data.points)
+    drawn = None
+    if z.shape[1] == 2:
+        drawn = curvcore.curvature_map(module.decode, latent_box(z, periodic), RESOLUTION)
+    return {
+        "data": data,
+        "colour": colour_of(data),
+        "ambient": space(data.points),
+        "reconstruction": space(decoded),
+        "embedding": embedded(data.points),
+        "latents": z.numpy(),
+        "scalar": scalar,
+        "chart": side_by_side_chart(data),
+        "map": drawn,
+        "surface": drawn and space.of_grid(drawn.value),
+        "limit": colour_limit(scalar, data.points),
+    }
+
+
+def some_points(parts, most=MOST_POINTS):
+    """At most ``most`` points: of the test part first, then of validation and training."""
+    train, validation, test = parts
+    joined = [
+        None if any(piece is None for piece in pieces) else np.concatenate(pieces)[:most]
+        for pieces in zip(*map(_fields, (test, validation, train)), strict=True)
+    ]
+    return Dataset(*joined, name=train.name, image_shape=train.image_shape)
+
+
+def _fields(part):
+    return part.points, part.labels, part.chart, part.groups
+
+
+def colour_of(data):
+    """Classes if the labels are up to ten integers; else arc length of the chart; else labels."""
+    labels = data.labels
+    whole = labels is not None and (np.rint(labels) == labels).all()
+    if whole and len(np.unique(labels)) <= CLASSES:
+        return Colour(labels.astype(int), "label", True)
+    if data.chart is not None and not data.groups.any():
+        return Colour(data.chart[:, 0], "arc length", False)
+    return None if labels is None else Colour(labels.astype(float), "label", False)
+
+
+class Space:
+    """R^D seen in three dimensions, by the PCA of points (n, D) where D > 3."""
+
+    def __init__(self, points):
+        self._mean, self._axes = 0, None
+        if points.shape[1] > 3:
+            self._mean, self._axes = points.mean(0), principal_axes(points, 3)
+
+    def __call__(self, values):
+        """(B, D) -> (B, 3)."""
+        return padded(values if self._axes is None else (values - self._mean) @ self._axes, 3)
+
+    def of_grid(self, values):
+        """(m, n, D) -> (m, n, 3)."""
+        return self(values.reshape(-1, values.shape[-1])).reshape(*values.shape[:2], 3)
+
+
+def principal_axes(points, count):
+    """The first right singular vectors of the centred points (n, m), at most ``count``: (m, k)."""
+    return np.linalg.svd(points - points.mean(0), full_matrices=False)[2][:count].T
+
+
+def principal(points, count):
+    """The first principal components of points (n, m), at most ``count``: (n, k)."""
+    return (points - points.mean(0)) @ principal_axes(points, count)
+
+
+def padded(values, width):
+    """With columns of zeros, up to ``width`` columns."""
+    return np.pad(values, [(0, 0), (0, max(0, width - values.shape[1]))])
+
+
+def plane_of(values):
+    """Two coordinates (n, 2) of (n, m): themselves, with zeros if m < 2, the PCA if m > 2."""
+    return padded(values if values.shape[1] <= 2 else principal(values, 2), 2)
+
+
+def embedded(points, seed=0):
+    """t-SNE in the plane, (n, 2), of the first 50 principal components; PCA below 4 points."""
+    n, dimension = points.shape
+    if n < 4 or np.ptp(points, axis=0).max() == 0:
+        return plane_of(points)
+    if dimension > 50:
+        points = principal(points, 50)
+    start = plane_of(points)
+    tsne = TSNE(
+        perplexity=min(30, (n - 1) / 3), init=1e-4 * start / start.std(0).max(), random_state=seed
+    )
+    return tsne.fit_transform(points)
+
+
+def side_by_side_chart(data, gap=GAP):
+    """Ideal coordinates in the plane, (n, 2): pieces, which are unrelated, from left to right."""
+    if data.chart is None:
+        return None
+    chart = plane_of(data.chart).copy()
+    pieces = [data.groups == group for group in np.unique(data.groups)]
+    space = gap * np.mean([np.ptp(chart[piece, 0]) for piece in pieces])
+    right = 0.0
+    for piece in pieces if len(pieces) > 1 else []:
+        chart[piece, 0] += right - chart[piece, 0].min()
+        right = chart[piece, 0].max() + space
+    return chart
+
+
+def colour_limit(scalar, points):
+    """The 98th percentile of |R|, at least 10⁻³/L², L the diagonal of the box of the points."""
+    finite = np.abs(scalar[np.isfinite(scalar)])
+    square = np.sum(np.ptp(points, axis=0) ** 2)
+    flat = 1e-3 / square if square > 0 else 1.0
+    return float(max(np.percentile(finite, 98), flat)) if finite.size else flat
+
+
+def latent_box(z, periodic):
+    """((x0, x1), (y0, y1)) around the latents (n, 2) as a tensor; the whole torus if periodic."""
+    if periodic:
+        return z.new_tensor([[0, 1], [0, 1]])
+    low, high = z.amin(0), z.amax(0)
+    margin = MARGIN * (high - low).clamp_min(1e-3 * (high - low).max())
+    margin = margin.clamp_min(1e-6 * (1 + z.abs().max()))  # all encoded to one point
+    return torch.stack([low - margin, high + margin], dim=1)

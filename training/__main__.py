@@ -1,4 +1,4 @@
-"""``python -m training fit | evaluate | encode``: see README.
+"""``python -m training fit | evaluate | encode | plot | study``: see README.
 
 Exit code: 0 done, 2 bad input (one line says what), 1 anything unforeseen.
 """

@@ -24,7 +24,7 @@ from rich.console import Console
 import curvcore
 from verification import benchmark_growth, benchmark_report, report, routes, timing
 from verification.benchmark_report import DIRECTIONS
-from verification.decoders import UsageError
+from verification.decoders import UsageError, check_device
 
 WIDTH = 100
 # Points at which results are compared.
@@ -230,11 +230,7 @@ def _names(route, peers):
 
 
 def _settings(quick, repeats, device, dtype, seed, names):
-    try:
-        torch.ones(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"--device {device!r} is not usable here: {reason}") from error
+    check_device(device)
     repeats = repeats or (5 if quick else 15)
     return Settings(device, dtype.torch(), seed, repeats, 1.0 if quick else 5.0, names)
 

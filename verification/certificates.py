@@ -6,7 +6,8 @@ run on tensors, therefore enclose its true metric and curvature: of the function
 define, without rounding. What any route returns in floating point has an error that is then known.
 
 The function is that of the weights as they are. Numbers that ``forward`` would compute from weights
-alone, rounding as it goes, are refused. Reference: Johansson, IEEE Trans. Comput. 66 (2017), Arb.
+alone, rounding as it goes, are refused; what Python or numpy do to weights is not seen. Activations
+are what torch documents. Reference: Johansson, IEEE Trans. Comput. 66 (2017), Arb.
 """
 
 import math
@@ -90,8 +91,7 @@ def certify(decoder, z, *, relative=1e-20, formula="gauss"):
 
     Raises:
         CertificationError: an operation has no exact version, rounds numbers that do not depend on
-            z, or the enclosure stays wide at 4096 bits: the metric is singular at a point, or its
-            condition number beyond 10^500.
+            z, or the enclosure stays wide at 4096 bits: the metric is singular at a point.
     """
     check_points(z)
     check_decoder(decoder, z)
@@ -111,6 +111,7 @@ def certify(decoder, z, *, relative=1e-20, formula="gauss"):
             except UndecidedError as error:
                 reason = str(error)
             if not reason:
+                _check_values(decoder, z, [geometry.value for geometry in geometries])
                 return _certificate(geometries, bits)
         bits *= 2
     raise CertificationError(
@@ -149,7 +150,6 @@ def _derivatives(decoder, z, order):
     with torch.no_grad(), _NothingRounds():
         output = _called(decoder, JetTensor(ExactTensor(z, balls), identity, d, order))
         value, channels = output.value.flatten(1).array, output.all_channels().flatten(2).array
-    _check_values(decoder, z, value)
     ends = np.cumsum([count(d, rank) for rank in range(1, order)])
     return value, *(np.moveaxis(level, 0, -1) for level in np.split(channels, ends))
 

@@ -1,6 +1,5 @@
 """How many digits of R are right, on certified truth: of trained decoders and of random ones."""
 
-import copy
 import itertools
 import math
 import time
@@ -14,6 +13,7 @@ import curvcore
 from curvcore.providers import PROVIDERS
 from verification import fuzzing
 from verification.certificates import certify
+from verification.decoders import converted
 from verification.random_decoders import Architecture, architectures
 from verification.results import Finding
 
@@ -104,10 +104,3 @@ def _digits(error, count):
     worst = max(error.max(), 1e-17)
     some = "" if len(error) == count else f" ({len(error)} of {count} points)"
     return f"correct to {max(0.0, -math.log10(worst)):.1f} digits at worst{some}"
-
-
-def converted(decoder, dtype):
-    """The decoder, a copy if it is a module, in a dtype."""
-    if not isinstance(decoder, nn.Module):
-        return decoder
-    return copy.deepcopy(decoder).to(dtype)

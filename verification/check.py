@@ -118,15 +118,10 @@ def main(
 def _settings(quick, full, dtype, device, seed):
     if quick and full:
         raise decoders.UsageError("--quick and --full exclude each other.")
-    try:
-        torch.ones(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise decoders.UsageError(f"--device {device!r} is not usable here: {reason}") from error
+    decoders.check_device(device)
     ambients = (None,) if quick else (None, AMBIENT)
-    return Settings(
-        dtype.torch(), device, seed, 64 if full else 16 if quick else 32, ambients, full
-    )
+    points = 16 if quick else 32
+    return Settings(dtype.torch(), device, seed, 64 if full else points, ambients, full)
 
 
 def _check_writable(path):

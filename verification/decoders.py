@@ -28,10 +28,24 @@ class Subject:
 
     def at(self, dtype, device):
         """A copy of the decoder, and the points, in ``dtype`` on ``device``."""
-        decoder = self.decoder
-        if isinstance(decoder, nn.Module):
-            decoder = copy.deepcopy(decoder).to(device=device, dtype=dtype)
-        return decoder, self.points.to(device=device, dtype=dtype)
+        points = self.points.to(device=device, dtype=dtype)
+        return converted(self.decoder, dtype, device), points
+
+
+def converted(decoder, dtype, device=None):
+    """The decoder, a copy if it is a module, in ``dtype`` on ``device``."""
+    if not isinstance(decoder, nn.Module):
+        return decoder
+    return copy.deepcopy(decoder).to(device=device, dtype=dtype)
+
+
+def check_device(device):
+    """Raise UsageError unless torch can compute on it: each back end has an error of its own."""
+    try:
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--device {device!r} is not usable here: {reason}") from error
 
 
 def digits_decoder(points, seed):

@@ -15,6 +15,7 @@ import torch
 from torch.overrides import resolve_name
 
 import curvcore
+from curvcore.providers.fused.jet_tensor import overload_operators
 
 FUNCTIONS = {}
 
@@ -152,7 +153,7 @@ class ExactTensor:
         method = getattr(torch.Tensor, name, None)
         if not callable(method) or name.startswith("__"):
             raise AttributeError(f"an exact tensor has no attribute {name!r}")
-        return lambda *args, **kwargs: _dispatch(method, self, *args, **kwargs)
+        return lambda *args, **kwargs: self.__torch_function__(method, (), (self, *args), kwargs)
 
     def roots(self):
         """√2 and √π, for rules that need them."""
@@ -176,23 +177,4 @@ class ExactTensor:
     __float__ = __int__ = __bool__
 
 
-def _dispatch(function, *args, **kwargs):
-    return ExactTensor.__torch_function__(function, (), args, kwargs)
-
-
-def _operator(function):
-    return lambda *args: _dispatch(function, *args)
-
-
-def _reflected(function):
-    return lambda self, other: _dispatch(function, other, self)
-
-
-for _name, _function in {
-    "add": torch.add, "sub": torch.sub, "mul": torch.mul, "truediv": torch.div,
-    "pow": torch.pow, "matmul": torch.matmul,
-}.items():  # fmt: skip
-    setattr(ExactTensor, f"__{_name}__", _operator(_function))
-    setattr(ExactTensor, f"__r{_name}__", _reflected(_function))
-for _name in ("neg", "abs", "getitem", "lt", "le", "gt", "ge", "invert"):
-    setattr(ExactTensor, f"__{_name}__", _operator(getattr(torch.Tensor, f"__{_name}__")))
+overload_operators(ExactTensor, ("neg", "abs", "getitem", "lt", "le", "gt", "ge", "invert"))

@@ -18,8 +18,7 @@ from rich.progress import track
 import curvcore
 from verification import report
 from verification.certificates import certify
-from verification.certified_errors import converted
-from verification.decoders import digits_decoder
+from verification.decoders import converted, digits_decoder
 from verification.random_decoders import ACTIVATIONS, Architecture
 
 BASE = Architecture(width=64, depth=3, ambient=64)

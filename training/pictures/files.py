@@ -3,7 +3,7 @@
 from training import runs
 from training.errors import TrainingError
 from training.pictures.figures import figures_of, side_by_side
-from training.pictures.views import view
+from training.pictures.views import view_of
 
 DPI = 150
 FOLDERS = ("first", "second")  # of two runs
@@ -21,13 +21,14 @@ def views_of(folders, checkpoint="last"):
     """A View of each of one or two runs of one data set."""
     if len(folders) > 2:
         raise TrainingError(f"plot takes one run or two; got {len(folders)}.")
-    sources = [runs.load(folder, checkpoint)[1].source for folder in folders]
+    loaded = [runs.load(folder, checkpoint) for folder in folders]
+    sources = [data.source for _, data in loaded]
     for source in sources[1:]:
         if type(source) is not type(sources[0]) or vars(source) != vars(sources[0]):
             raise TrainingError(
                 f"The runs are of different data sets, {sources[0]} and {source}: plot each alone."
             )
-    return [view(folder, checkpoint) for folder in folders]
+    return [view_of(folder, *run) for folder, run in zip(folders, loaded, strict=True)]
 
 
 def write(views, out, ending="png"):

@@ -77,7 +77,11 @@ def view(folder, checkpoint="last"):
     Raises:
         TrainingError: no run, or its encoder gives NaN.
     """
-    module, parts = runs.load(folder, checkpoint)
+    return view_of(folder, *runs.load(folder, checkpoint))
+
+
+def view_of(folder, module, parts):
+    """The View of a run whose module and data module are loaded."""
     data, module = some_points(parts.parts), module.double()
     return View(name=Path(folder).resolve().name, curves=curves(folder), **arrays(module, data))
 

@@ -153,20 +153,24 @@ def _dispatch(function, *args, **kwargs):
     return JetTensor.__torch_function__(function, (), args, kwargs)
 
 
-def _operator(function):
-    return lambda *args: _dispatch(function, *args)
+def overload_operators(kind, unary_and_comparisons):
+    """Give a class Python's operators, by way of its ``__torch_function__``."""
+
+    def operator(function):
+        return lambda *args: kind.__torch_function__(function, (), args)
+
+    def reflected(function):
+        return lambda self, other: kind.__torch_function__(function, (), (other, self))
+
+    for name, function in {
+        "add": torch.add, "sub": torch.sub, "mul": torch.mul, "truediv": torch.div,
+        "pow": torch.pow, "matmul": torch.matmul,
+    }.items():  # fmt: skip
+        setattr(kind, f"__{name}__", operator(function))
+        setattr(kind, f"__r{name}__", reflected(function))
+    for name in unary_and_comparisons:
+        setattr(kind, f"__{name}__", operator(getattr(torch.Tensor, f"__{name}__")))
 
 
-def _reflected(function):
-    return lambda self, other: _dispatch(function, other, self)
-
-
-for _name, _function in {
-    "add": torch.add, "sub": torch.sub, "mul": torch.mul, "truediv": torch.div,
-    "pow": torch.pow, "matmul": torch.matmul,
-}.items():  # fmt: skip
-    setattr(JetTensor, f"__{_name}__", _operator(_function))
-    setattr(JetTensor, f"__r{_name}__", _reflected(_function))
-for _name in ("neg", "abs", "getitem", "lt", "le", "gt", "ge", "eq", "ne"):
-    setattr(JetTensor, f"__{_name}__", _operator(getattr(torch.Tensor, f"__{_name}__")))
+overload_operators(JetTensor, ("neg", "abs", "getitem", "lt", "le", "gt", "ge", "eq", "ne"))
 JetTensor.__hash__ = object.__hash__

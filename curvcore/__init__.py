@@ -42,6 +42,7 @@ from curvcore.errors import (
     RowsNotIndependentError,
     UnsupportedOperationError,
 )
+from curvcore.geodesics import Geodesic, geodesic, path_length
 from curvcore.geometry import PullbackGeometry
 from curvcore.jets import Jet
 from curvcore.plotting import CurvatureMap, curvature_map, draw_curvature, plot_curvature
@@ -53,6 +54,7 @@ __all__ = [
     "DecoderError",
     "DegenerateMetricError",
     "FallbackWarning",
+    "Geodesic",
     "InputError",
     "Jet",
     "PiecewiseLinearWarning",
@@ -62,8 +64,10 @@ __all__ = [
     "__version__",
     "curvature_map",
     "draw_curvature",
+    "geodesic",
     "jet",
     "metric",
+    "path_length",
     "plot_curvature",
     "pullback",
     "rules",

@@ -1,0 +1,331 @@
+"""Geodesics of the pullback metric between two points, by Newton's method on the discrete energy.
+
+A path z_0, ..., z_n decodes to a polyline in R^D. Where its energy is least, given its ends, it is
+a discrete geodesic: the second difference s_k of Ψ along it has no tangential part.
+
+===================  ==============================================  ================
+code                 mathematics, k = 1, ..., n − 1                  shape
+===================  ==============================================  ================
+``energy``           f = ½ Σ |r_k|², r_k = Ψ_{k+1} − Ψ_k; E = 2n f   (B,)
+``gradient``         ∂f/∂z_k^i = ⟨∂_iΨ_k, s_k⟩, s_k = r_{k−1} − r_k  (B, n−1, d)
+``metric``           g_ij at z_k                                     (B, n−1, d, d)
+``bending``          ⟨∂_i∂_jΨ_k, s_k⟩                                (B, n−1, d, d)
+``coupling``         ⟨∂_iΨ_k, ∂_jΨ_{k+1}⟩                            (B, n−2, d, d)
+===================  ==============================================  ================
+
+The Hessian of f is block tridiagonal: 2g + ``bending``, and −``coupling`` beside it. Without
+``bending`` it is G, of Gauss and Newton, a metric on variations p of the path: ⟨p, Gp⟩ sums the
+squared differences of ∂_iΨ p^i, whatever the latent coordinates. Steps are damped in it,
+(∇²f + μG)p = −∇f.
+"""
+
+from dataclasses import dataclass
+from numbers import Integral
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from curvcore.api import jet
+from curvcore.errors import DecoderError, InputError
+from curvcore.jets import all_finite
+from curvcore.packing import count, unpack
+from curvcore.providers.kinks import one_warning_of_kinks
+from curvcore.providers.outputs import ambient_dimension
+from curvcore.providers.primitives import call_plainly
+from curvcore.validation import check_decoder, check_points, list_points
+
+ITERATIONS = 100  # at most
+FIRST_DAMPING, MOST_DAMPING = 0.1, 1e8  # once a step has failed; where a curve is given up
+DTYPES = (torch.float64, torch.float32)
+ENTRIES = 2**22  # of the derivatives that are held at a time
+ROUNDINGS = 4  # of each component of Ψ
+
+
+@dataclass(frozen=True, eq=False)
+class Geodesic:
+    """Discrete geodesics of B pairs of points, from :func:`geodesic`.
+
+    Attributes:
+        path: the nodes z_0, ..., z_n, in R^D at distances equal up to O(n⁻²), (B, n+1, d).
+        length: Σ |Ψ(z_{k+1}) − Ψ(z_k)|, (B,).
+        converged: whether the path is stationary to rounding, (B,).
+    """
+
+    path: torch.Tensor
+    length: torch.Tensor
+    converged: torch.Tensor
+
+
+@torch.no_grad()
+def geodesic(decoder, start, end, *, path=None, segments=32):
+    """Geodesics of g = ∇Ψᵀ∇Ψ from ``start`` to ``end``: minima of E = n Σ |Ψ(z_{k+1}) − Ψ(z_k)|².
+
+    The length of the polyline is that of the geodesic up to O(n⁻²). The search is local: which
+    geodesic is found depends on the initial path, and it need not be the shortest; a path that is
+    a geodesic already stays, even where E has a saddle. A curve has converged when the decrease of
+    E that a Newton step promises is less than what rounding of Ψ does to E; that step is still
+    taken. One that is not there after 100 steps, or finds none downhill, says so. Where g is
+    degenerate, paths of equal energy differ, and one of them is found. No gradients flow.
+
+    Args:
+        decoder: ``nn.Module`` or callable, as in :func:`curvcore.pullback`.
+        start, end: points (B, d), float64 or, to its precision, float32.
+        path: where to begin, (B, n+1, d) from ``start`` to ``end``; None is the straight line.
+        segments: n, 2 at least.
+
+    Returns:
+        Geodesic: path, length, converged.
+
+    Raises:
+        InputError: the points or the path do not fit each other.
+        DecoderError: Ψ or its derivatives are not finite on the initial path. And those of ``jet``.
+    """
+    _check_segments(segments)
+    _check_ends(start, end)
+    straight = _straight_lines(start, end, segments)
+    path = straight if path is None else _checked_path(path, straight)
+    check_decoder(decoder, start)
+    with one_warning_of_kinks():
+        path, converged = _minimised(decoder, path)
+    return Geodesic(path, path_length(decoder, path), converged)
+
+
+def path_length(decoder, path):
+    """Length Σ |Ψ(z_{k+1}) − Ψ(z_k)| of the decoded polyline, (B, n+1, d) -> (B,).
+
+    Only values of Ψ are needed. Differentiable in the path and in the decoder's parameters.
+
+    Raises:
+        InputError: the path is not a finite floating tensor (B, n+1, d).
+        DecoderError: Ψ is not (B, ...), or not finite on the path.
+    """
+    _check_path(path)
+    check_decoder(decoder, path)
+    with torch.autocast(path.device.type, enabled=False):
+        components = ambient_dimension(decoder, path[:, 0])
+        pieces = []
+        for piece in _pieces(path, components):
+            value = call_plainly(decoder, piece.flatten(0, 1).clone())
+            steps = value.reshape(*piece.shape[:2], components).diff(dim=1)
+            pieces.append(steps.norm(dim=2).sum(1))
+    length = torch.cat(pieces)
+    _check_finite(torch.isfinite(length.detach()))
+    return length
+
+
+# --- Newton's method ------------------------------------------------------------------------------
+
+
+class _Model(NamedTuple):
+    """f and its derivatives, see above, and what rounding may do to f, (B,)."""
+
+    energy: torch.Tensor
+    rounding: torch.Tensor
+    gradient: torch.Tensor
+    metric: torch.Tensor
+    bending: torch.Tensor
+    coupling: torch.Tensor
+
+    def is_finite(self):
+        """For which curves all of it is: (B,)."""
+        return torch.isfinite(self.energy) & all_finite(self[2:])
+
+    def where(self, mask, other):
+        """This one for some of the curves, the other one for the others."""
+        return _Model(*(_where(mask, *parts) for parts in zip(self, other, strict=True)))
+
+    def of(self, curves):
+        """That of some of the curves."""
+        return _Model(*(part[curves] for part in self))
+
+
+def _minimised(decoder, path):
+    """The path (B, n+1, d) of least energy near ``path``, and whether it was found: (B,)."""
+    result, converged = path.clone(), path.new_zeros(len(path), dtype=torch.bool)
+    active, damping = torch.arange(len(path), device=path.device), path.new_zeros(len(path))
+    model = _model(decoder, path)
+    _check_finite(model.is_finite())
+    for _ in range(ITERATIONS):
+        if len(active) == 0:
+            break
+        step, promised, damping = _newton_step(model, damping)
+        ahead = path + F.pad(step, (0, 0, 1, 1))
+        trial = _model(decoder, ahead)
+        done = promised <= model.rounding
+        # The last step changes f by less than its rounding, which may have either sign.
+        limit = model.energy + torch.where(done, 2 * model.rounding, 0)
+        accepted = (trial.energy < limit) & trial.is_finite()
+        path, model = _where(accepted, ahead, path), trial.where(accepted, model)
+        damping = torch.where(accepted, _lowered(damping), _raised(damping))
+        result[active], converged[active] = path, done
+        kept = ~done & (damping <= MOST_DAMPING)
+        active, path, damping, model = active[kept], path[kept], damping[kept], model.of(kept)
+    return result, converged
+
+
+def _model(decoder, path):
+    """The model of f at paths (B, n+1, d); of the jets of a piece only this much is kept."""
+    d = path.shape[2]
+    components = ambient_dimension(decoder, path[:, 0])
+    pieces = _pieces(path, components * (1 + d + count(d, 2)))
+    models = [_model_of_piece(decoder, piece) for piece in pieces]
+    return _Model(*map(torch.cat, zip(*models, strict=True)))
+
+
+def _model_of_piece(decoder, path):
+    shape, d = path.shape[:2], path.shape[2]
+    derived = jet(decoder, path.flatten(0, 1), order=2)
+    value = derived.value.unflatten(0, shape)
+    first, second = (x.unflatten(0, shape)[:, 1:-1] for x in derived.derivatives().levels())
+    steps = value.diff(dim=1)
+    bend = -steps.diff(dim=1)
+    lengths, sizes = steps.norm(dim=2), value.norm(dim=2)
+    errors = ROUNDINGS * torch.finfo(path.dtype).eps * (sizes[:, 1:] + sizes[:, :-1])
+    return _Model(
+        energy=lengths.square().sum(1) / 2,
+        rounding=(lengths * errors + errors.square() / 2).sum(1),
+        gradient=torch.einsum("bkai,bka->bki", first, bend),
+        metric=torch.einsum("bkai,bkaj->bkij", first, first),
+        bending=unpack(torch.einsum("bkap,bka->bkp", second, bend), d, 2),
+        coupling=torch.einsum("bkai,bkaj->bkij", first[:, :-1], first[:, 1:]),
+    )
+
+
+def _newton_step(model, damping):
+    """p with (∇²f + μG)p = −∇f, what it promises, ⟨p, −∇f⟩(1 + μ)/2, and μ, raised where it must.
+
+    The factor 1 + μ makes the promise one of how far from stationary the path is, whatever μ.
+    """
+    largest = model.metric.diagonal(dim1=-2, dim2=-1).amax(1)
+    # Where g is singular, so is G. Coordinates that nothing depends on stay, whatever their unit.
+    unit = torch.where(largest > 0, largest, 1).diag_embed()[:, None]
+    ridge = torch.finfo(unit.dtype).eps ** 0.5 * unit
+    failed = torch.ones_like(damping, dtype=torch.bool)
+    while (failed & (damping <= MOST_DAMPING)).any():
+        mu = damping[:, None, None, None]
+        diagonal = 2 * (1 + mu) * model.metric + mu * ridge + model.bending
+        step, product, failed = _solved(diagonal, -(1 + mu) * model.coupling, -model.gradient)
+        promised = product * (1 + damping) / 2
+        damping = torch.where(failed, _raised(damping), damping)
+    return step, promised, damping
+
+
+def _solved(diagonal, above, right):
+    """x and ⟨x, b⟩ of Ax = b, A positive definite with blocks (B, m, d, d) and (B, m−1, d, d).
+
+    By Cholesky factorisation; where it fails x = 0, ⟨x, b⟩ = ∞, and the third result is True.
+    """
+    above = torch.cat([above, torch.zeros_like(diagonal[:, :1])], 1)
+    lower, y = torch.zeros_like(above[:, 0]), torch.zeros_like(right[:, 0, :, None])
+    failed, rows = torch.zeros_like(y[:, 0, 0], dtype=torch.bool), []
+    blocks = (x.unbind(1) for x in (diagonal, above, right[..., None]))
+    for pivot, beside, b in zip(*blocks, strict=True):
+        factor, info = torch.linalg.cholesky_ex(pivot - lower @ lower.mT)
+        columns = torch.cat([beside, b - lower @ y], 2)
+        columns = torch.linalg.solve_triangular(factor, columns, upper=False)
+        lower, y = columns[..., :-1].mT, columns[..., -1:]
+        failed |= info > 0
+        rows.append((factor, lower, y))
+    x = [torch.zeros_like(y)]
+    for factor, lower, y in reversed(rows):
+        x.append(torch.linalg.solve_triangular(factor.mT, y - lower.mT @ x[-1], upper=True))
+    x = torch.cat(x[:0:-1], 2).mT
+    failed |= ~torch.isfinite(x).flatten(1).all(1)
+    # ⟨x, b⟩ = |L⁻¹b|², not negative.
+    product = torch.cat([y for _, _, y in rows], 1).square().sum((1, 2))
+    return _where(~failed, x, torch.zeros_like(x)), torch.where(failed, torch.inf, product), failed
+
+
+def _raised(damping):
+    return (4 * damping).clamp(min=FIRST_DAMPING)
+
+
+def _lowered(damping):
+    """To none in the end: the last steps are Newton's own, which double the digits."""
+    return F.threshold(damping / 10, FIRST_DAMPING / 1000, 0)
+
+
+def _where(mask, one, other):
+    """Along axis 0."""
+    return torch.where(mask.reshape(-1, *(1,) * (one.ndim - 1)), one, other)
+
+
+def _pieces(path, numbers):
+    """Some curves at a time, of which so many ``numbers`` are held for each node."""
+    return path.split(max(1, ENTRIES // (path.shape[1] * numbers)))
+
+
+def _straight_lines(start, end, segments):
+    """z_k = start + (end − start) k/n: (B, n+1, d), its ends exact."""
+    weight = torch.linspace(0, 1, segments + 1, dtype=start.dtype, device=start.device)
+    return torch.lerp(start[:, None], end[:, None], weight[:, None])
+
+
+# --- checks ---------------------------------------------------------------------------------------
+
+
+def _check_segments(segments):
+    if isinstance(segments, bool) or not isinstance(segments, Integral) or segments < 2:
+        raise InputError(f"segments must be an integer, 2 or more; got {segments!r}.")
+
+
+def _check_ends(start, end):
+    for name, points in (("start", start), ("end", end)):
+        try:
+            check_points(points)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
+    if start.dtype not in DTYPES:
+        raise InputError(f"start and end must be float64 or float32; got {start.dtype}.")
+    if _kind(start) != _kind(end):
+        raise InputError(
+            "start and end must agree in shape (B, d), dtype and device; got "
+            f"{_words(start)} and {_words(end)}. One point for all: start.expand_as(end)."
+        )
+
+
+def _check_path(path):
+    if not isinstance(path, torch.Tensor) or path.ndim != 3 or path.shape[1] < 2:
+        got = _words(path) if isinstance(path, torch.Tensor) else type(path).__name__
+        hint = " For one path write path[None]." if getattr(path, "ndim", 0) == 2 else ""
+        raise InputError(f"path must be a tensor (B, n+1, d), n ≥ 1; got {got}.{hint}")
+    try:
+        check_points(path.flatten(1))
+    except InputError as error:
+        raise InputError(f"path: {error}") from None
+
+
+def _checked_path(path, straight):
+    """``path``, between the very ends of ``straight``."""
+    _check_path(path)
+    if _kind(path) != _kind(straight):
+        raise InputError(
+            f"path must be (B, segments + 1, d) like start and end, {_words(straight)}; got "
+            f"{_words(path)}. Say segments={path.shape[1] - 1} where that is meant."
+        )
+    ends = [0, -1]
+    tolerance = 16 * torch.finfo(path.dtype).eps * straight[:, ends].abs().amax((1, 2))
+    away = (path[:, ends] - straight[:, ends]).abs().amax((1, 2)) > tolerance
+    if away.any():
+        raise InputError(
+            f"path must go from start to end; it does not at {list_points(away)}. "
+            "Write path[:, 0] = start, path[:, -1] = end."
+        )
+    return torch.cat([straight[:, :1], path[:, 1:-1], straight[:, -1:]], 1)
+
+
+def _kind(tensor):
+    return tensor.shape, tensor.dtype, tensor.device
+
+
+def _words(tensor):
+    return f"{tuple(tensor.shape)}, {tensor.dtype}, {tensor.device}"
+
+
+def _check_finite(finite):
+    if not finite.all():
+        raise DecoderError(
+            "The decoder, or a derivative of it, is NaN or Inf on the path from "
+            f"{list_points(~finite)}. Choose other ends, or a path where the decoder is defined."
+        )

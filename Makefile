@@ -2,20 +2,34 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: check test test-slow demo lint format clean
+.PHONY: check test test-slow demo demo-swiss_roll demo-gaussians lint format clean
 
 check: $(INSTALLED)  ## every curvature against closed forms, and on a trained decoder
 	$(BIN)/python -m verification.check
 
 test: lint  ## the test suite, on all cores
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
 
 test-slow: $(INSTALLED)  ## what takes longer than a few seconds a test
 	$(BIN)/python -m pytest -n auto -m slow
 
-demo: $(INSTALLED)  ## unroll a swiss roll and measure how well
-	$(BIN)/python -m training fit --config training/configs/swiss_roll_r2.yaml --run runs/demo-$$(date +%Y%m%d-%H%M%S)
+demo: $(INSTALLED)  ## a swiss roll and three Gaussian clouds, before and after regularisation, and their report
+	@$(MAKE) --no-print-directory -j2 demo-swiss_roll demo-gaussians DEMO=$(DEMO)
+	$(BIN)/python -m training report $(DEMO)/*/before $(DEMO)/*/after --out $(DEMO)/report.html
+
+# Two runs at a time, of one thread each; a third of the Gaussians' points in more epochs.
+FIT = OMP_NUM_THREADS=1 $(BIN)/python -m training fit --trainer.enable_progress_bar false
+FEWER = --data.source.init_args.per_cloud 6000 --trainer.max_epochs 40
+
+demo-swiss_roll:
+	$(FIT) --config training/configs/swiss_roll_none.yaml --run $(DEMO)/swiss_roll/before
+	$(FIT) --config training/configs/swiss_roll_r2.yaml --run $(DEMO)/swiss_roll/after
+
+demo-gaussians:
+	$(FIT) --config training/configs/gaussians_none.yaml $(FEWER) --run $(DEMO)/gaussians/before
+	$(FIT) --config training/configs/gaussians_r2.yaml $(FEWER) --run $(DEMO)/gaussians/after
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

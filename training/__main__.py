@@ -1,4 +1,4 @@
-"""``python -m training fit | evaluate | encode | plot | study``: see README.
+"""``python -m training fit | evaluate | encode | plot | report | study``: see README.
 
 Exit code: 0 done, 2 bad input (one line says what), 1 anything unforeseen.
 """

@@ -1,4 +1,4 @@
-"""The commands ``fit``, ``evaluate``, ``encode``, ``plot`` and ``study``."""
+"""The commands ``fit``, ``evaluate``, ``encode``, ``plot``, ``report`` and ``study``."""
 
 import logging
 from functools import partial
@@ -26,7 +26,7 @@ from training.evaluation.held_out import (
 from training.module import RegularizedAutoEncoder
 from training.study import study
 
-COMMANDS = ("fit", "evaluate", "encode", "plot", "study")
+COMMANDS = ("fit", "evaluate", "encode", "plot", "report", "study")
 SHOWN = (
     "mse", "mse_raw", "r2", "median_abs_R_raw", "mean_R2_sqrt_det_g_raw", "mcn", "vor",
     "trustworthiness", "continuity", "knn_recall_at_10", "procrustes_disparity", "tear_score",
@@ -246,6 +246,26 @@ def _plot(arguments):
     views = pictures.views_of(options.runs, options.checkpoint)
     for path in pictures.write(views, out, options.format):
         print(path)
+
+
+# --- report ---------------------------------------------------------------------------------------
+
+
+def _report(arguments):
+    """Writes the interactive page of runs."""
+    parser = ArgumentParser(prog="python -m training report", exit_on_error=False)
+    parser.add_argument("runs", nargs="+", help="folders of runs; those of one data set compared")
+    parser.add_argument("--out", default="report.html", help="a new .html file")
+    _add_checkpoint(parser)
+    options = _parsed(parser, arguments)
+    try:
+        from training import report  # needs plotly and matplotlib, which no other command does
+    except ImportError as error:
+        raise TrainingError(f"report needs {error.name}: pip install '.[plots]'") from error
+    report.check_new(options.out)
+    report.write(report.chapters_of(options.runs, options.checkpoint), options.out)
+    size = Path(options.out).stat().st_size / 1e6
+    print(f"{options.out} ({size:.1f} MB): open it in a browser")
 
 
 # --- study ----------------------------------------------------------------------------------------

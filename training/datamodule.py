@@ -65,22 +65,28 @@ class DataModule(L.LightningDataModule):
         super().__init__()
         self.source, self.batch_size = source, batch_size
         self.fractions, self.seed = fractions, seed
-        self._parts = self._expected = None
+        self._loaded = self._expected = None
         if seed < 0:
             raise TrainingError(f"data.seed must not be negative; got {seed}.")
 
     @property
     def parts(self) -> tuple[Dataset, Dataset, Dataset]:
         """Train, validation and test."""
-        if self._parts is None:
-            self._parts = self.source.load().split(self.fractions, self.seed, LEAST_HELD_OUT)
-        if self._expected not in (None, _hash(self._parts)):
+        parts, digest = self._load()
+        if self._expected not in (None, digest):
             raise TrainingError(
                 "The data are not those that the run was trained on: its test points may be "
                 "training points now. Put the old file back, or start a new run."
             )
         self._expected = None
-        return self._parts
+        return parts
+
+    def _load(self):
+        """The parts and their hash."""
+        if self._loaded is None:
+            parts = self.source.load().split(self.fractions, self.seed, LEAST_HELD_OUT)
+            self._loaded = parts, _hash(parts)
+        return self._loaded
 
     def check(self, dimension, count=1):
         """Raise unless a model of data in R^dimension can be fitted by ``count`` processes."""
@@ -112,7 +118,7 @@ class DataModule(L.LightningDataModule):
 
     def fingerprint(self):
         """A hash of all points in their parts."""
-        return _hash(self.parts)
+        return self._load()[1]
 
     def expect(self, fingerprint):
         """The parts must have this fingerprint once they are loaded, or TrainingError."""

@@ -17,8 +17,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from training.datamodule import DataModule
 from training.errors import TrainingError
 from training.module import DATA, RegularizedAutoEncoder
+from training.snapshots import FOLDER as CHECKPOINTS
+from training.snapshots import Snapshots
 
-CONFIG, CHECKPOINTS, METRICS = "config.yaml", "checkpoints", "metrics.json"
+CONFIG, METRICS = "config.yaml", "metrics.json"
 LOG = "metrics.csv"
 LAST = f"{CHECKPOINTS}/last.ckpt"
 NO_NUMBER = {
@@ -120,7 +122,7 @@ def _keep_rows(table, folder):
 
 
 def checkpointing():
-    """checkpoints/best.ckpt, of the lowest val/loss, and last.ckpt, after every epoch.
+    """checkpoints/best.ckpt, of the lowest val/loss, last.ckpt, after every epoch, and snapshots.
 
     In the folder of the first logger; in this order, so that the last one knows the best one.
     """
@@ -128,7 +130,7 @@ def checkpointing():
     last = ModelCheckpoint(
         filename=Path(LAST).stem, enable_version_counter=False, save_on_train_epoch_end=True
     )
-    return [best, last]
+    return [best, last, Snapshots()]
 
 
 def discard_unless_resumable(folder):
@@ -170,6 +172,19 @@ def load(folder, checkpoint="last"):
     return objects.model.eval(), objects.data
 
 
+def epochs_of(folder, checkpoint="last"):
+    """How many epochs a run's checkpoint has been trained for."""
+    return _checkpoint(folder, checkpoint_file(checkpoint))["epoch"] + 1
+
+
+def load_weights(module, path):
+    """Give the module the weights of a checkpoint of the same run, in the module's own dtype."""
+    try:
+        module.load_state_dict(_checkpoint(path.parent, path.name)["state_dict"])
+    except (OSError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
+        raise TrainingError(f"{path} is damaged: remove it, or train again. {error}") from error
+
+
 def _objects(folder):
     """The module, as yet untrained, and the data module of a run's configuration."""
     parser = ArgumentParser(exit_on_error=False)
@@ -184,7 +199,7 @@ def _objects(folder):
 def write_json(path, record):
     """Write ``record`` whole or not at all; what is not finite becomes null."""
     path = Path(path)
-    text = json.dumps(_finite(record), indent=1, allow_nan=False) + "\n"
+    text = json.dumps(finite(record), indent=1, allow_nan=False) + "\n"
     temporary = path.with_name(path.name + ".part")
     try:
         temporary.write_text(text)
@@ -194,9 +209,12 @@ def write_json(path, record):
         raise
 
 
-def _finite(value):
+def finite(value):
+    """A record with None for the numbers that are not finite, which JSON does not have."""
     if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [finite(entry) for entry in value]
     if isinstance(value, float) and value - value != 0:
         return None
     return value

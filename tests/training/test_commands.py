@@ -156,7 +156,7 @@ def test_a_run_leaves_config_checkpoint_logs_and_metrics_and_no_more(finished):
     assert len(events) == 1
     assert names - events == {
         "config.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "hparams.yaml",
-        "metrics.csv", "metrics.json",
+        "metrics.csv", "metrics.json", *(f"checkpoints/epoch_0000{i}.ckpt" for i in range(4)),
     }  # fmt: skip
     assert {path.name for path in folder.iterdir()} == {"config.yaml", "points.npy", "run"}
 

@@ -6,18 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import yaml
 from matplotlib.colors import to_hex
 from torch import nn
 
 from tests.support.immersions import RandomImmersion
+from tests.support.small_runs import clouds, fit, gaussians
 from training.__main__ import main
-from training.data import Dataset, SyntheticGaussians
+from training.data import Dataset
 from training.data.scaling import CommonScale
 from training.errors import TrainingError
 from training.models import AutoEncoder
 from training.module import RegularizedAutoEncoder
-from training.pictures import View, figures_of, panels, side_by_side, views
+from training.pictures import View, figures_of, palette, side_by_side, views
 from training.pictures.curves import curves
 
 # jsonargparse 4.49 and later, which Lightning asks to be older than 5
@@ -30,10 +30,6 @@ CURVES = {
 NAMES = {"data", "latent", "surface", "curvature", "training"}
 
 
-def clouds(D=5, d=2):
-    return SyntheticGaussians(k=3, per_cloud=12, D=D, d=d, seed=1).load()
-
-
 def make_view(data, d=2, name="mine", **fields):
     """A View of an untrained autoencoder."""
     with torch.random.fork_rng(devices=()):
@@ -43,6 +39,11 @@ def make_view(data, d=2, name="mine", **fields):
     module.scale = CommonScale.fit(data.points)
     seen = View(name=name, curves=CURVES, **views.arrays(module, data))
     return replace(seen, **fields)
+
+
+def with_scalar(view, scalar):
+    """The View as if R were this."""
+    return replace(view, geometry=replace(view.geometry, scalar=torch.from_numpy(scalar)))
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +82,12 @@ def mesh_of(ax):
 
 def test_space_is_the_data_themselves_in_three_dimensions():
     points = np.random.default_rng(0).normal(size=(20, 3))
-    np.testing.assert_array_equal(views.Space(points)(points), points)
+    np.testing.assert_array_equal(views.Projection(points, 3)(points), points)
 
 
 def test_space_of_more_dimensions_is_an_orthogonal_projection():
     data = clouds(D=7)
-    seen = views.Space(data.points)(data.points)
+    seen = views.Projection(data.points, 3)(data.points)
     spread = np.linalg.svd(data.points - data.points.mean(0), compute_uv=False)[:3]
     np.testing.assert_allclose(np.linalg.norm(seen, axis=0), spread)
 
@@ -186,14 +187,14 @@ def test_points_are_coloured_by_label_in_every_panel(plane_view):
         colours = np.array([to_hex(c).upper() for c in points_of(ax).get_facecolors()])
         for label in range(3):
             here = colours[plane_view.data.labels == label]
-            assert set(here) == {panels.OKABE_ITO[label]}
+            assert set(here) == {palette.OKABE_ITO[label]}
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["0", "1", "2"]
 
 
 def test_many_classes_have_as_many_colours():
     colour = views.Colour(np.arange(10), "label", True)
-    assert len(set(panels.class_colours(colour).values())) == 10
+    assert len(set(palette.class_colours(colour).values())) == 10
 
 
 def test_without_a_chart_there_is_no_empty_panel(plane_view):
@@ -247,7 +248,7 @@ def test_boxes_in_space_have_one_unit_of_length(plane_view):
 def test_the_histogram_counts_every_point_once(plane_view):
     scalar = plane_view.scalar.copy()
     scalar[:3], scalar[3] = np.nan, 1e6 * plane_view.limit
-    (ax,) = figures_of(replace(plane_view, scalar=scalar))["curvature"].axes
+    (ax,) = figures_of(with_scalar(plane_view, scalar))["curvature"].axes
     heights = [bar.get_height() for bar in ax.patches]
     assert sum(heights) == len(scalar) - 3
     assert heights[-1] >= 1
@@ -260,7 +261,7 @@ def test_the_histogram_counts_every_point_once(plane_view):
 
 
 def test_constant_curvature_is_drawn(plane_view):
-    flat = replace(plane_view, scalar=0 * plane_view.scalar, limit=1e-3)
+    flat = replace(with_scalar(plane_view, 0 * plane_view.scalar), limit=1e-3)
     (ax,) = figures_of(flat)["curvature"].axes
     assert max(bar.get_height() for bar in ax.patches) == len(flat.scalar)
 
@@ -317,27 +318,7 @@ def test_two_runs_of_other_dimensions(space_view, plane_view):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return fitted(tmp_path_factory.mktemp("runs"), "one")
-
-
-def fitted(folder, name, seed=0):
-    """The folder of a run of two epochs on 60 points."""
-    points = folder / f"{name}.npy"
-    np.save(points, clouds().points.repeat(2, 0) + seed)
-    source = {"class_path": "training.data.UserFile", "init_args": {"path": str(points)}}
-    auto = {
-        "class_path": "training.models.MLPAutoEncoder",
-        "init_args": {"data_dimension": 5, "widths": [6]},
-    }
-    config = {
-        "trainer": {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False},
-        "data": {"source": source, "batch_size": 16, "fractions": [0.5, 0.1, 0.4]},
-        "model": {"autoencoder": auto},
-    }
-    (folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
-    arguments = ["--config", str(folder / f"{name}.yaml"), "--run", str(folder / name)]
-    assert main(["fit", *arguments]) == 0
-    return folder / name
+    return fit(tmp_path_factory.mktemp("runs") / "one", gaussians())
 
 
 def names_in(folder):
@@ -382,7 +363,7 @@ def test_plot_of_a_run_without_a_checkpoint(tmp_path, capsys):
 
 
 def test_plot_of_runs_of_different_data(run, tmp_path, capsys):
-    other = fitted(tmp_path, "other", seed=1)
+    other = fit(tmp_path / "other", gaussians(seed=1))
     assert main(["plot", str(run), str(other), "--out", str(tmp_path / "out")]) == 2
     assert "different data" in one_line(capsys)
     assert not (tmp_path / "out").exists()

@@ -35,17 +35,21 @@ class UserFile:
         path: the file.
         labels: the name of a column (or of an array of the .npz), or the path of a second file
             which holds n labels and nothing else; the column, if there are both.
+        image_shape: of a point as an image, e.g. [28, 28] or [28, 28, 3], for pictures; None if
+            points are no images.
     """
 
     path: str
     labels: str | None = None
+    image_shape: tuple[int, ...] | None = None
 
     def load(self) -> Dataset:
         """The file's points and labels, checked."""
         points, labels = read(self.path, self.labels)
         if labels is None and self.labels is not None:
             labels = self._second_file(len(np.atleast_1d(points)))
-        return Dataset(points, labels, name=Path(self.path).name)
+        shape = None if self.image_shape is None else tuple(self.image_shape)
+        return Dataset(points, labels, name=Path(self.path).name, image_shape=shape)
 
     def _second_file(self, n):
         if not Path(self.labels).expanduser().is_file():

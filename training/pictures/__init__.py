@@ -15,6 +15,6 @@ Figures are matplotlib ``Figure`` objects without pyplot's state: they need no d
 
 from training.pictures.figures import figures_of, side_by_side
 from training.pictures.files import check_new, views_of, write
-from training.pictures.views import View, view
+from training.pictures.views import View
 
-__all__ = ["View", "check_new", "figures_of", "side_by_side", "view", "views_of", "write"]
+__all__ = ["View", "check_new", "figures_of", "side_by_side", "views_of", "write"]

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from training.pictures import panels
-from training.pictures.views import plane_of
+from training.pictures.palette import PLAIN
 
 MOST_LATENTS = 5  # coordinates in a pair plot
 WIDTH = 9  # inches
@@ -50,7 +50,7 @@ def _latent_plane(ax, view, colours):
     d = view.latents.shape[1]
     names = ("PC 1", "PC 2") if d > 2 else ("$z_1$", "$z_2$" if d == 2 else "")
     title = f"autoencoder latents{f' (PCA of {d})' if d > 2 else ''}"
-    panels.scatter_plane(ax, plane_of(view.latents), title, names, **colours)
+    panels.scatter_plane(ax, view.plane(view.latents), title, names, **colours)
 
 
 def latent(view):
@@ -79,7 +79,7 @@ def pairs(view):
         if row < column:
             ax.remove()
         elif row == column:
-            ax.hist(z[:, row], 30, color=panels.PLAIN)
+            ax.hist(z[:, row], 30, color=PLAIN)
             ax.set(xlabel=names[0], ylabel="points")
         else:
             panels.scatter_plane(ax, z[:, [column, row]], "", names, **colours)
@@ -134,7 +134,7 @@ def training(view):
 def side_by_side(first, second):
     """Two runs, a column each: latents, decoded surface, histogram of R, in the same colours."""
     limit = max(first.limit, second.limit)
-    heights = [0.5 + max(_height(view) for view in (first, second)), 1, 0.7]
+    heights = [0.25 + max(_height(view) for view in (first, second)), 1, 0.7]
     figure = Figure((1.2 * WIDTH, 0.55 * WIDTH * sum(heights)), layout="constrained")
     grid = figure.add_gridspec(3, 2, height_ratios=heights)
     for column, view in enumerate((first, second)):

@@ -1,5 +1,7 @@
 """From the folders of runs to files of figures."""
 
+from pathlib import Path
+
 from training import runs
 from training.errors import TrainingError
 from training.pictures.figures import figures_of, side_by_side
@@ -17,18 +19,33 @@ def check_new(out):
         raise TrainingError(f"--out {out} is not empty, and nothing is written over.")
 
 
+def same_source(first, second):
+    """Whether two data sources load the same data."""
+    return type(first) is type(second) and vars(first) == vars(second)
+
+
+def names_of(folders):
+    """What to call runs: the last parts of their paths, as many as tell all of them apart."""
+    parts = [Path(folder).resolve().parts for folder in folders]
+    for count in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(each[-count:]) for each in parts]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
 def views_of(folders, checkpoint="last"):
     """A View of each of one or two runs of one data set."""
     if len(folders) > 2:
-        raise TrainingError(f"plot takes one run or two; got {len(folders)}.")
+        raise TrainingError(f"plot takes one run or two; got {len(folders)}. See report for more.")
     loaded = [runs.load(folder, checkpoint) for folder in folders]
-    sources = [data.source for _, data in loaded]
-    for source in sources[1:]:
-        if type(source) is not type(sources[0]) or vars(source) != vars(sources[0]):
-            raise TrainingError(
-                f"The runs are of different data sets, {sources[0]} and {source}: plot each alone."
-            )
-    return [view_of(folder, *run) for folder, run in zip(folders, loaded, strict=True)]
+    first, last = (data.source for _, data in (loaded[0], loaded[-1]))
+    if not same_source(first, last):
+        raise TrainingError(
+            f"The runs are of different data sets, {first} and {last}: plot each alone."
+        )
+    named = zip(names_of(folders), folders, loaded, strict=True)
+    return [view_of(folder, *run, name=name) for name, folder, run in named]
 
 
 def write(views, out, ending="png"):

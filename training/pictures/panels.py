@@ -8,18 +8,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 import curvcore
+from training.pictures.palette import PLAIN, R_LABEL, STAGES, class_colours
 
-# Okabe and Ito's colours; Petroff's ten (arXiv:2107.02270) where there are more classes.
-OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-PETROFF = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70",
-    "#717581", "#92dadd",
-)  # fmt: skip
 CONTINUOUS, CURVATURE = "viridis", "RdBu_r"
-PLAIN = OKABE_ITO[0]
-STAGES = {"train": OKABE_ITO[0], "val": OKABE_ITO[5]}
 STYLES = {"train": "o-", "val": "s--"}
-R_LABEL = "R [1/length²]"
 ZOOM = 0.9  # of boxes in space, which leaves room for the names of their axes
 EDGES = (0.8, 0.8, 0.8, 1)  # colour of the lines on a surface, of the faces' colour
 FLATTEST = 0.2  # least half extent of a box in space, of its largest extent
@@ -27,13 +19,6 @@ BINS = 41
 
 
 # --- colours --------------------------------------------------------------------------------------
-
-
-def class_colours(colour):
-    """class -> colour, in order of the classes."""
-    classes = np.unique(colour.values)
-    palette = OKABE_ITO if len(classes) <= len(OKABE_ITO) else PETROFF
-    return dict(zip(classes.tolist(), palette, strict=False))
 
 
 def colour_options(colour):

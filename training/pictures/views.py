@@ -1,17 +1,16 @@
 """What is to be seen of a run, as arrays."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
 import torch
 from sklearn.manifold import TSNE
 
 import curvcore
-from training import runs
 from training.data import Dataset
 from training.errors import TrainingError
-from training.evaluation.curvature import local_geometry
+from training.evaluation.curvature import LocalGeometry, local_geometry
 from training.pictures.curves import curves
 
 MOST_POINTS = 2000
@@ -38,14 +37,15 @@ class View:
         name: of the run's folder.
         data: the points: held out ones first, filled up with others, at most 2000.
         colour: of the points, or None.
-        ambient: points and reconstructions (n, 3): themselves if D = 3, by the PCA of the points
-            if D > 3, with zeros if D < 3.
-        embedding: t-SNE of the points, (n, 2).
+        space: how R^D is seen in three dimensions: by the PCA of the points if D > 3.
+        plane: how R^d is seen in two: by the PCA of the latents if d > 2.
+        ambient, reconstruction: points and their reconstructions in space, (n, 3).
+        error: |x − Ψ(enc(x))|, (n,).
         latents: encoded points, (n, d).
-        scalar: R there, NaN where the metric is degenerate, (n,).
+        geometry: metric, R and √det g there.
         chart: ideal coordinates, (n, 2), pieces side by side; None if unknown.
         map: curvcore.CurvatureMap over the box of the latents; None if d ≠ 2.
-        surface: the map's decoded nodes, (rows, columns, 3), as ``ambient``; None if d ≠ 2.
+        surface: the map's decoded nodes, in space, (rows, columns, 3); None if d ≠ 2.
         limit: where the colours of R end: the 98th percentile of |R| at the points.
         curves: name -> stage -> (epochs, values).
     """
@@ -53,16 +53,28 @@ class View:
     name: str
     data: Dataset
     colour: Colour | None
+    space: "Projection"
+    plane: "Projection"
     ambient: np.ndarray
     reconstruction: np.ndarray
-    embedding: np.ndarray
+    error: np.ndarray
     latents: np.ndarray
-    scalar: np.ndarray
+    geometry: LocalGeometry
     chart: np.ndarray | None
     map: curvcore.CurvatureMap | None
     surface: np.ndarray | None
     limit: float
     curves: dict
+
+    @property
+    def scalar(self):
+        """R at the encoded points, NaN where the metric is degenerate, (n,)."""
+        return self.geometry.scalar.numpy()
+
+    @cached_property
+    def embedding(self):
+        """t-SNE of the points, (n, 2)."""
+        return embedded(self.data.points)
 
     @property
     def axes_of_space(self):
@@ -71,19 +83,14 @@ class View:
         return [f"{name}{i}" for i in (1, 2, 3)]
 
 
-def view(folder, checkpoint="last"):
-    """The View of the run in a folder.
+def view_of(folder, module, parts, name):
+    """The View, under this name, of a run whose module and data module are loaded.
 
     Raises:
-        TrainingError: no run, or its encoder gives NaN.
+        TrainingError: its encoder gives NaN.
     """
-    return view_of(folder, *runs.load(folder, checkpoint))
-
-
-def view_of(folder, module, parts):
-    """The View of a run whose module and data module are loaded."""
     data, module = some_points(parts.parts), module.double()
-    return View(name=Path(folder).resolve().name, curves=curves(folder), **arrays(module, data))
+    return View(name=name, curves=curves(folder), **arrays(module, data))
 
 
 @torch.no_grad()
@@ -92,24 +99,26 @@ def arrays(module, data):
     z = module.encode(torch.from_numpy(data.points))
     if z.ndim != 2 or not torch.isfinite(z).all():
         raise TrainingError("The encoder of this run gives NaN or Inf: there is nothing to draw.")
-    decoded, scalar = module.decode(z).numpy(), local_geometry(module.decode, z).scalar.numpy()
+    decoded, geometry = module.decode(z).numpy(), local_geometry(module.decode, z)
     periodic = getattr(module.autoencoder, "latent", "plane") == "torus"
-    space = Space(data.points)
+    space = Projection(data.points, 3)
     drawn = None
     if z.shape[1] == 2:
         drawn = curvcore.curvature_map(module.decode, latent_box(z, periodic), RESOLUTION)
     return {
         "data": data,
         "colour": colour_of(data),
+        "space": space,
+        "plane": Projection(z.numpy(), 2),
         "ambient": space(data.points),
         "reconstruction": space(decoded),
-        "embedding": embedded(data.points),
+        "error": np.linalg.norm(data.points - decoded, axis=1),
         "latents": z.numpy(),
-        "scalar": scalar,
+        "geometry": geometry,
         "chart": side_by_side_chart(data),
         "map": drawn,
-        "surface": drawn and space.of_grid(drawn.value),
-        "limit": colour_limit(scalar, data.points),
+        "surface": drawn and space(drawn.value),
+        "limit": colour_limit(geometry.scalar.numpy(), data.points),
     }
 
 
@@ -138,21 +147,21 @@ def colour_of(data):
     return None if labels is None else Colour(labels.astype(float), "label", False)
 
 
-class Space:
-    """R^D seen in three dimensions, by the PCA of points (n, D) where D > 3."""
+class Projection:
+    """R^m seen in ``width`` dimensions, by the PCA of points (n, m) where m is more than that.
 
-    def __init__(self, points):
-        self._mean, self._axes = 0, None
-        if points.shape[1] > 3:
-            self._mean, self._axes = points.mean(0), principal_axes(points, 3)
+    Where m is less, with coordinates 0.
+    """
+
+    def __init__(self, points, width):
+        self.width, self._mean, self._axes = width, 0, None
+        if points.shape[1] > width:
+            self._mean, self._axes = points.mean(0), principal_axes(points, width)
 
     def __call__(self, values):
-        """(B, D) -> (B, 3)."""
-        return padded(values if self._axes is None else (values - self._mean) @ self._axes, 3)
-
-    def of_grid(self, values):
-        """(m, n, D) -> (m, n, 3)."""
-        return self(values.reshape(-1, values.shape[-1])).reshape(*values.shape[:2], 3)
+        """(..., m) -> (..., width)."""
+        seen = values if self._axes is None else (values - self._mean) @ self._axes
+        return padded(seen, self.width)
 
 
 def principal_axes(points, count):
@@ -167,22 +176,18 @@ def principal(points, count):
 
 def padded(values, width):
     """With columns of zeros, up to ``width`` columns."""
-    return np.pad(values, [(0, 0), (0, max(0, width - values.shape[1]))])
-
-
-def plane_of(values):
-    """Two coordinates (n, 2) of (n, m): themselves, with zeros if m < 2, the PCA if m > 2."""
-    return padded(values if values.shape[1] <= 2 else principal(values, 2), 2)
+    missing = max(0, width - values.shape[-1])
+    return np.pad(values, [*[(0, 0)] * (values.ndim - 1), (0, missing)])
 
 
 def embedded(points, seed=0):
     """t-SNE in the plane, (n, 2), of the first 50 principal components; PCA below 4 points."""
     n, dimension = points.shape
     if n < 4 or np.ptp(points, axis=0).max() == 0:
-        return plane_of(points)
+        return Projection(points, 2)(points)
     if dimension > 50:
         points = principal(points, 50)
-    start = plane_of(points)
+    start = Projection(points, 2)(points)
     tsne = TSNE(
         perplexity=min(30, (n - 1) / 3), init=1e-4 * start / start.std(0).max(), random_state=seed
     )
@@ -193,7 +198,7 @@ def side_by_side_chart(data, gap=GAP):
     """Ideal coordinates in the plane, (n, 2): pieces, which are unrelated, from left to right."""
     if data.chart is None:
         return None
-    chart = plane_of(data.chart).copy()
+    chart = Projection(data.chart, 2)(data.chart)
     pieces = [data.groups == group for group in np.unique(data.groups)]
     space = gap * np.mean([np.ptp(chart[piece, 0]) for piece in pieces])
     right = 0.0

@@ -198,11 +198,15 @@ def _objects(folder):
 
 def write_json(path, record):
     """Write ``record`` whole or not at all; what is not finite becomes null."""
+    write_text(path, json.dumps(finite(record), indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path, text):
+    """Write the file whole or not at all."""
     path = Path(path)
-    text = json.dumps(finite(record), indent=1, allow_nan=False) + "\n"
     temporary = path.with_name(path.name + ".part")
     try:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

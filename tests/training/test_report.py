@@ -1,5 +1,6 @@
 """The report of runs: its data, its figures as plotly holds them, and the command."""
 
+import base64
 import json
 import math
 import re
@@ -8,15 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from plotly.offline import get_plotlyjs
 from torch import nn
 
 from tests.support.small_runs import CURVATURE, clouds, fit, gaussians, of_file
 from training import runs
 from training.__main__ import main
 from training.errors import TrainingError
-from training.report import chapters_of, comparison, figures, page, paths
+from training.report import chapters_of, comparison, figures, numbers, page, paths, words
 from training.report.chapters import condition_map, pictures
-from training.report.colours import colours_of, maps_of
 from training.report.movement import Movement
 from training.snapshots import MOST, snapshots
 
@@ -201,7 +202,7 @@ def test_eigenvalues_and_condition_are_those_of_the_metric(chapter):
     run = chapter.runs[0]
     metric = run.view.geometry.metric.numpy()
     np.testing.assert_allclose(run.eigenvalues.prod(1), np.linalg.det(metric))
-    (ratio,) = [q.values(run) for q in colours_of(chapter) if "λmax" in q.name]
+    (ratio,) = [q.values(run) for q in chapter.colours if "λmax" in q.name]
     np.testing.assert_allclose(ratio, np.linalg.cond(metric))
 
 
@@ -381,7 +382,7 @@ def test_without_a_log_there_is_no_history(chapter):
 
 
 def test_quantities_have_one_scale_for_all_runs(chapter):
-    for quantity in (*colours_of(chapter), *maps_of(chapter)):
+    for quantity in (*chapter.colours, *chapter.maps):
         assert quantity.limits[0] < quantity.limits[1]
         assert quantity.values(chapter.runs[0]).shape[0] in (len(chapter.data), 80)
 
@@ -396,7 +397,7 @@ def test_three_latent_dimensions_have_pairs_and_a_projection(solid):
     assert len(pairs.data) == 3
     space = figures.space_figure(solid, run)
     assert space.data[0].name == "points"
-    shown = page._shown(0, solid)
+    shown = words.chapter_in_words(0, solid)
     assert shown["has_pairs"]
     assert not shown["has_maps"]
     assert any("PCA" in note for note in shown["runs"][0]["notes"])
@@ -407,7 +408,7 @@ def test_three_latent_dimensions_have_pairs_and_a_projection(solid):
 
 def test_the_page_asks_for_nothing(chapter):
     text = page.rendered([chapter], "report.html")
-    own = text.replace(page.get_plotlyjs(), "")
+    own = text.replace(get_plotlyjs(), "")
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", own)
     assert "connect-src" not in own
     assert "default-src 'none'" in own
@@ -422,9 +423,9 @@ def test_names_are_escaped(chapter):
 
 
 def test_the_data_of_the_page_are_the_view(chapter):
-    data = page._data(chapter)
+    data = numbers.chapter_in_numbers(chapter)
     run = data["runs"][0]
-    scalar = np.frombuffer(page.base64.b64decode(run["R"]["bdata"]), "<f4")
+    scalar = np.frombuffer(base64.b64decode(run["R"]["bdata"]), "<f4")
     np.testing.assert_allclose(scalar, chapter.runs[0].view.scalar, rtol=1e-6)
     assert run["epochs"] == [0, 1, 2, 3]
     assert len(run["paths"]["lengths"]) == 28

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from training.evaluation.held_out import held_out_metrics
 from training.pictures.curves import curves
 from training.pictures.files import names_of, same_source
 from training.pictures.views import View, arrays, some_points
+from training.report.colours import colours_of, maps_of
 from training.report.movement import Movement, movement_of
 from training.report.paths import Paths, landmarks_of, paths_of
 
@@ -49,7 +51,7 @@ class Run:
     paths: Paths
     images: np.ndarray | None
 
-    @property
+    @cached_property
     def eigenvalues(self):
         """Of g at the encoded points, ascending: (n, d)."""
         return np.linalg.eigvalsh(self.view.geometry.metric.numpy())
@@ -79,6 +81,16 @@ class Chapter:
     def limit(self):
         """Where the colours of R end, the same for all runs."""
         return max(run.view.limit for run in self.runs)
+
+    @cached_property
+    def colours(self):
+        """The quantities that points can be coloured by."""
+        return colours_of(self)
+
+    @cached_property
+    def maps(self):
+        """The quantities that a map over the latent box can show."""
+        return maps_of(self)
 
 
 def chapters_of(folders, checkpoint="last"):

@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from training.pictures.palette import OKABE_ITO, PLAIN, R_LABEL
-from training.report.colours import CURVATURE, bar, colours_of, maps_of
+from training.report.colours import CURVATURE, bar
 
 FONT = {"family": "system-ui, sans-serif", "size": 13}
 MARGIN = {"l": 55, "r": 10, "t": 30, "b": 45}
@@ -102,7 +102,7 @@ def _corners(numbers):
 
 def _points(chapter, run, where, size):
     """Options of the trace of all points, in the first of the colours there are to choose."""
-    view, colours = run.view, colours_of(chapter)[0]
+    view, colours = run.view, chapter.colours[0]
     return {
         **_coordinates(where),
         "mode": "markers",
@@ -193,7 +193,7 @@ def pairs_figure(chapter, run):
 
 def map_figure(chapter, run):
     """R over the latent box, and Tissot's ellipses; the page exchanges R for other quantities."""
-    drawn, quantity = run.view.map, maps_of(chapter)[0]
+    drawn, quantity = run.view.map, chapter.maps[0]
     figure = go.Figure(layout=_layout())
     figure.add_heatmap(
         x=_short(drawn.x), y=_short(drawn.y), z=_short(quantity.values(run)), name="map",

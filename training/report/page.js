@@ -82,12 +82,12 @@
     }
 
     async draw() {
-      observer.unobserve(this.root);
       await Plotly.newPlot(this.root, this.figure.data, this.figure.layout, CONFIG);
       for (const [event, action] of this.listeners) this.root.on(event, action);
       this.drawn = true;
       await this.catchUp();
-      this.root.dataset.drawn = "true";
+      await new Promise(requestAnimationFrame);
+      this.root.dataset.drawn = Math.round(performance.now()); // milliseconds since the page began
     }
 
     on(event, action) {
@@ -116,8 +116,15 @@
   }
 
   const plots = new Map();
+  let queue = Promise.resolve(); // one after the other, so that the first can be seen early
+
+  function near(entry) {
+    observer.unobserve(entry.target);
+    queue = queue.then(() => plots.get(entry.target).draw()).catch((error) => console.error(error));
+  }
+
   const observer = new IntersectionObserver(
-    (entries) => entries.filter((e) => e.isIntersecting).forEach((e) => plots.get(e.target).draw()),
+    (entries) => entries.filter((entry) => entry.isIntersecting).forEach(near),
     { rootMargin: "200px" },
   );
 
@@ -344,7 +351,7 @@
     }
     const roots = document.querySelectorAll(".chapter");
     data.forEach((chapter, i) => new Chapter(roots[i], chapter));
-    document.body.dataset.ready = "true";
+    document.body.dataset.ready = Math.round(performance.now());
   }
 
   start();

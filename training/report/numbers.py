@@ -1,0 +1,101 @@
+"""All numbers that the page's script draws, as JSON."""
+
+import base64
+import json
+
+import numpy as np
+
+from training.report import figures
+from training.runs import finite
+
+
+def chapter_in_numbers(chapter):
+    """All numbers of a chapter."""
+    history = [figures.history_figure(chapter, name) for name in figures.terms_of(chapter)]
+    colour = chapter.runs[0].view.colour
+    return {
+        "n": len(chapter.data),
+        "landmarks": chapter.landmarks.tolist(),
+        "labelName": colour.name if colour else None,
+        "labels": colour.values.tolist() if colour else None,
+        "chart": _chart_distances(chapter),
+        "images": _packed(chapter.images),
+        "colours": [_quantity(quantity) for quantity in chapter.colours],
+        "maps": [_quantity(quantity) for quantity in chapter.maps],
+        "history": [_figure(figure) for figure in history],
+        "histogram": _figure(figures.histogram_figure(chapter)),
+        "runs": [_run(chapter, run) for run in chapter.runs],
+    }
+
+
+def _quantity(quantity):
+    marker = quantity.marker()
+    return {
+        "name": quantity.name, "limits": quantity.limits, "scale": quantity.scale,
+        "colorbar": marker["colorbar"], "showscale": marker["showscale"],
+    }  # fmt: skip
+
+
+def _run(chapter, run):
+    view, drawn = run.view, run.view.map is not None
+    return {
+        "name": view.name,
+        "latent": _figure(figures.latent_figure(chapter, run)),
+        "space": _figure(figures.space_figure(chapter, run)),
+        "map": _figure(figures.map_figure(chapter, run)) if drawn else None,
+        "pairs": _figure(figures.pairs_figure(chapter, run)) if view.latents.shape[1] > 2 else None,
+        "z": _packed(view.latents),
+        "R": _packed(view.scalar),
+        "metric": _packed(view.geometry.metric.numpy()),
+        "eigenvalues": _packed(run.eigenvalues),
+        "density": _packed(view.geometry.volume_density.numpy()),
+        "error": _packed(view.error),
+        "images": _packed(run.images),
+        "epochs": run.movement.epochs.tolist(),
+        "movement": _packed(run.movement.latents),
+        "colours": [_packed(q.values(run)) for q in chapter.colours],
+        "maps": [_packed(q.values(run)) for q in chapter.maps] if drawn else None,
+        "paths": _paths(run),
+    }
+
+
+def _paths(run):
+    paths, view = run.paths, run.view
+    return {
+        "pairs": paths.pairs.tolist(),
+        "lengths": finite(paths.lengths.tolist()),
+        "straightLengths": finite(paths.straight_lengths.tolist()),
+        "converged": paths.converged.tolist(),
+        "geodesic": {"plane": _packed(view.plane(paths.curves)), "space": _packed(paths.decoded)},
+        "straight": {
+            "plane": _packed(view.plane(paths.straight)),
+            "space": _packed(paths.decoded_straight),
+        },
+    }
+
+
+def _chart_distances(chapter):
+    """Between landmarks, of one piece of the ideal chart: rows of numbers or None; None at all."""
+    data, at = chapter.data, chapter.landmarks
+    if data.chart is None:
+        return None
+    distance = np.linalg.norm(data.chart[at, None] - data.chart[None, at], axis=2)
+    together = data.groups[at, None] == data.groups[None, at]
+    return [
+        [float(d) if same else None for d, same in zip(*row, strict=True)]
+        for row in zip(distance, together, strict=True)
+    ]
+
+
+def _figure(figure):
+    return json.loads(figure.to_json())
+
+
+def _packed(array):
+    """An array as base64 of float32 (of bytes where it is of bytes) and its shape."""
+    if array is None:
+        return None
+    kind = "u1" if array.dtype == np.uint8 else "f4"
+    array = np.ascontiguousarray(array, dtype="u1" if kind == "u1" else "<f4")
+    text = base64.b64encode(array.tobytes()).decode("ascii")
+    return {"dtype": kind, "shape": list(array.shape), "bdata": text}

@@ -1,0 +1,111 @@
+"""What the page says in plain words: summaries, notes, commands, versions."""
+
+import platform
+import shlex
+from importlib.metadata import version
+
+import numpy as np
+import yaml
+
+import curvcore
+from training.report import figures
+from training.report.comparison import rows_of
+from training.runs import CONFIG
+
+PACKAGES = ("torch", "numpy", "lightning", "scikit-learn", "plotly")
+
+
+def chapter_in_words(number, chapter):
+    """What is plain text of a chapter."""
+    n, total = len(chapter.data), chapter.total
+    thinned = f", {n} of them shown, held-out ones first" if n < total else ""
+    names = [run.view.name for run in chapter.runs]
+    runs = [_summary(number, run) for number, run in enumerate(chapter.runs)]
+    return {
+        "id": f"chapter-{number}",
+        "title": chapter.data.name or "data",
+        "source": chapter.source,
+        "points": f"{total} points in ℝ{_superscript(chapter.data.dimension)}{thinned}.",
+        "names": names,
+        "runs": runs,
+        "facts": list(dict.fromkeys(key for run in runs for key in run["pairs"])),
+        "rows": rows_of([run.metrics for run in chapter.runs]),
+        "colours": [quantity.name for quantity in chapter.colours],
+        "maps": [quantity.name for quantity in chapter.maps],
+        "has_maps": any(run.view.map is not None for run in chapter.runs),
+        "has_pairs": any(run.view.latents.shape[1] > 2 for run in chapter.runs),
+        "terms": figures.terms_of(chapter),
+        "has_movement": any(len(run.movement.epochs) > 1 for run in chapter.runs),
+        "landmarks": figures.letters(len(chapter.landmarks)),
+        "last": n - 1,
+    }
+
+
+def _summary(number, run):
+    """What is to be known of a run, as pairs, and how to make it again."""
+    model = run.config["model"]
+    terms = [
+        f"{name}: {entry['functional']['class_path'].rpartition('.')[2]} × {entry['weight']:g}"
+        for name, entry in (model.get("terms") or {}).items()
+    ]
+    d, path = run.view.latents.shape[1], str(run.folder)
+    degenerate = int((~run.view.geometry.regular).sum())
+    pairs = {
+        "run": path,
+        "regularisation": "; ".join(terms) or "none",
+        "autoencoder": model["autoencoder"]["class_path"].rpartition(".")[2],
+        "latent dimension": d,
+        "parameters": f"{run.parameters:,}",
+        "epochs": int(run.movement.epochs[-1]),
+        "checkpoint": run.checkpoint,
+        "warm start": model.get("warm_start", "none"),
+        "seed": run.config.get("seed_everything"),
+    }
+    if degenerate:
+        pairs["degenerate points"] = f"{degenerate} of {len(run.view.latents)} shown"
+    return {
+        "number": number,
+        "colour": figures.run_line(number)["color"],
+        "name": run.view.name,
+        "pairs": pairs,
+        "config": yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True),
+        "command": f"python -m training fit --config {shlex.quote(path + '/' + CONFIG)} "
+        f"--run {shlex.quote(path + '-again')}",
+        "notes": _notes(run),
+        "has_map": run.view.map is not None,
+        "has_pairs": d > 2,
+    }
+
+
+def _notes(run):
+    """What a reader would miss, or take for something else."""
+    view, notes = run.view, []
+    if view.map is None:
+        d = view.latents.shape[1]
+        how = "the PCA of the latents" if d > 2 else "the line of latents"
+        notes.append(f"d = {d}: {how} in place of the plane, and no map of curvature.")
+    if len(run.movement.epochs) < 2:
+        notes.append("No snapshots were kept: the epoch cannot be moved.")
+    if np.ptp(view.latents, axis=0).max() == 0:
+        notes.append("All points are encoded to one latent point.")
+    if not view.geometry.regular.any():
+        notes.append("The metric is degenerate at all points: R is not known anywhere.")
+    if not run.paths.converged.all():
+        count = int((~run.paths.converged).sum())
+        notes.append(f"{count} of {len(run.paths.pairs)} geodesics did not converge.")
+    return notes
+
+
+def versions():
+    found = {"Python": platform.python_version(), "curvcore": curvcore.__version__}
+    return found | {name: version(name) for name in PACKAGES}
+
+
+def command(every, name):
+    paths = " ".join(shlex.quote(str(run.folder)) for run in every)
+    best = " --checkpoint best" if every[0].checkpoint == "best" else ""
+    return f"python -m training report {paths} --out {shlex.quote(name)}{best}"
+
+
+def _superscript(number):
+    return str(number).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))

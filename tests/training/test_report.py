@@ -123,6 +123,8 @@ def test_landmarks_are_far_apart():
     corners = paths.landmarks_of(points, 4)
     assert np.abs(points[corners]).min() == 1
     assert len(paths.landmarks_of(np.zeros((7, 3)))) == 1
+    line = np.arange(11.0)[:, None]
+    assert paths.landmarks_of(line, 3).tolist() == [0, 10, 5]
 
 
 def test_geodesics_go_around_a_hill():
@@ -160,6 +162,9 @@ def test_on_a_torus_geodesics_take_the_short_way_round():
     expected = 2 * math.pi * 2 / 12
     error = (expected / paths.SEGMENTS) ** 4 / 480
     np.testing.assert_allclose(found.lengths, expected, rtol=2 * error)
+    np.testing.assert_allclose(found.straight_lengths, expected, rtol=2 * error)
+    (chain,) = paths.chains_of(ring, latents, ends, found.pairs, periodic=True)
+    np.testing.assert_allclose(chain[-1] - chain[0], [-2 / 12, 0], atol=1e-12)
     assert np.isnan(found.curves).any()  # it leaves the cell at one side
     inside = found.curves[np.isfinite(found.curves)]
     assert inside.min() >= 0
@@ -209,12 +214,12 @@ def test_eigenvalues_and_condition_are_those_of_the_metric(chapter):
 def test_the_condition_map_of_a_known_metric():
     from curvcore import curvature_map
 
-    drawn = curvature_map(lambda z: torch.stack([3 * z[:, 0], z[:, 1], z[:, 1] * 0], 1),
+    drawn = curvature_map(lambda z: torch.stack([3 * z[:, 0], 2 * z[:, 1], z[:, 1] * 0], 1),
                           torch.tensor([[0.0, 1], [0, 2]]).double(), 7)  # fmt: skip
     decode = nn.Linear(2, 2, bias=False).double()
-    decode.weight.data = torch.tensor([[3.0, 0], [0, 1]]).double()
+    decode.weight.data = torch.tensor([[3.0, 0], [0, 2]]).double()
     with torch.no_grad():
-        np.testing.assert_allclose(condition_map(decode, drawn), np.full((7, 7), 9.0))
+        np.testing.assert_allclose(condition_map(decode, drawn), np.full((7, 7), 2.25))
 
 
 @pytest.mark.parametrize(
@@ -234,6 +239,12 @@ def test_images_of_points(shape, expected):
     assert images.shape == expected
     assert images.dtype == np.uint8
     assert (images.min(), images.max()) == (0, 255)
+
+
+def test_paths_are_those_of_the_last_weights(chapter):
+    for run in chapter.runs:
+        ends = run.view.reconstruction[chapter.landmarks[run.paths.pairs]]
+        np.testing.assert_allclose(run.paths.decoded[:, [0, -1]], ends)
 
 
 # --- metrics --------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from pathlib import Path
 from training import runs
 from training.errors import TrainingError
 from training.pictures.figures import figures_of, side_by_side
-from training.pictures.views import view_of
+from training.pictures.views import some_points, view_of
 
 DPI = 150
 FOLDERS = ("first", "second")  # of two runs
@@ -35,7 +35,7 @@ def names_of(folders):
 
 
 def views_of(folders, checkpoint="last"):
-    """A View of each of one or two runs of one data set."""
+    """A View of each of one or two runs of one data set, at the same points."""
     if len(folders) > 2:
         raise TrainingError(f"plot takes one run or two; got {len(folders)}. See report for more.")
     loaded = [runs.load(folder, checkpoint) for folder in folders]
@@ -44,8 +44,9 @@ def views_of(folders, checkpoint="last"):
         raise TrainingError(
             f"The runs are of different data sets, {first} and {last}: plot each alone."
         )
+    data = some_points(loaded[0][1].parts)
     named = zip(names_of(folders), folders, loaded, strict=True)
-    return [view_of(folder, *run, name=name) for name, folder, run in named]
+    return [view_of(name, folder, module, data) for name, folder, (module, _) in named]
 
 
 def write(views, out, ending="png"):

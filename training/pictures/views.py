@@ -83,14 +83,13 @@ class View:
         return [f"{name}{i}" for i in (1, 2, 3)]
 
 
-def view_of(folder, module, parts, name):
-    """The View, under this name, of a run whose module and data module are loaded.
+def view_of(name, folder, module, data):
+    """The View, under this name, of the run in a folder, whose module is loaded, at these points.
 
     Raises:
         TrainingError: its encoder gives NaN.
     """
-    data, module = some_points(parts.parts), module.double()
-    return View(name=name, curves=curves(folder), **arrays(module, data))
+    return View(name=name, curves=curves(folder), **arrays(module.double(), data))
 
 
 @torch.no_grad()

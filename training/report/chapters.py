@@ -14,9 +14,8 @@ from training import runs
 from training.data import Dataset
 from training.errors import TrainingError
 from training.evaluation.held_out import held_out_metrics
-from training.pictures.curves import curves
 from training.pictures.files import names_of, same_source
-from training.pictures.views import View, arrays, some_points
+from training.pictures.views import View, some_points, view_of
 from training.report.colours import colours_of, maps_of
 from training.report.movement import Movement, movement_of
 from training.report.paths import Paths, landmarks_of, paths_of
@@ -130,8 +129,7 @@ def _chapter(group, checkpoint):
 @torch.no_grad()
 def _run(name, folder, module, parts, checkpoint, data, landmarks):
     metrics = _metrics(folder, module, parts, checkpoint)
-    module = module.double()
-    view = View(name=name, curves=curves(folder), **arrays(module, data))
+    view, module = view_of(name, folder, module, data), module.double()
     periodic = getattr(module.autoencoder, "latent", "plane") == "torus"
     decoded = module.decode(torch.from_numpy(view.latents)).flatten(1).numpy()
     return Run(

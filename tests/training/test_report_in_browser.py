@@ -50,7 +50,8 @@ def page(chromium, report):
 
 
 def values(page, selector, name, field):
-    """A field of the trace of this name in the figure at the selector."""
+    """A field of the trace of this name in the figure at the selector, once nothing changes."""
+    page.locator(".plot[aria-busy=true]").first.wait_for(state="detached")
     script = """([selector, name, field]) => {
         const trace = document.querySelector(selector)._fullData.find((t) => t.name === name);
         const value = field.split(".").reduce((object, key) => object[key], trace);

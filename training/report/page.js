@@ -75,7 +75,7 @@
   // Drawn when it comes near the window: a surface takes a second where there is no graphics card.
   class Plot {
     constructor(root, figure) {
-      Object.assign(this, { root, figure, drawn: false, busy: false, waiting: new Map(), listeners: [] });
+      Object.assign(this, { root, figure, drawn: false, waiting: new Map(), listeners: [] });
       root.style.minHeight = `${figure.layout.height}px`;
       observer.observe(root);
       plots.set(root, this);
@@ -97,11 +97,11 @@
     // Of changes that come faster than they can be drawn only the last of each kind is.
     change(change, names) {
       this.waiting.set(JSON.stringify([names, Object.keys(change)]), [change, names]);
-      if (this.drawn && !this.busy) this.catchUp();
+      if (this.drawn && this.root.ariaBusy !== "true") this.catchUp();
     }
 
     async catchUp() {
-      this.busy = true;
+      this.root.ariaBusy = "true";
       while (this.waiting.size) {
         const changes = [...this.waiting.values()];
         this.waiting.clear();
@@ -111,7 +111,7 @@
         }
         await new Promise(requestAnimationFrame);
       }
-      this.busy = false;
+      this.root.ariaBusy = "false";
     }
   }
 

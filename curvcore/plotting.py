@@ -14,6 +14,7 @@ import torch
 from curvcore.api import pullback
 from curvcore.errors import CurvatureError, DecoderError, InputError
 from curvcore.providers.kinks import one_warning_of_kinks
+from curvcore.providers.outputs import ambient_dimension
 from curvcore.validation import check_decoder
 
 COLOURS = "RdBu_r"  # for R: diverging, told apart by the colour-blind, red where R > 0
@@ -21,14 +22,14 @@ GREEN = "#00674C"  # for √det g
 PERCENTILE = 98  # of |R|, where the colours end
 FLAT = 1e-3  # |R| L² that counts as none, L the diagonal of the decoded box
 LARGEST, LEAST = 0.85, 0.25  # share of its cell that the largest, the median ellipse fills
-CHUNK = 4096
+CHUNK, ENTRIES = 4096, 2**25  # points at a time, and numbers in their derivatives
 
 
 @dataclass(frozen=True, eq=False)
 class CurvatureMap:
     """The geometry of a decoder of two latent coordinates over a box, as float64 arrays.
 
-    R and √det g are NaN where the metric is degenerate.
+    R, √det g and the eigenvalues are NaN where the metric is degenerate.
 
     Attributes:
         x, y: nodes, from edge to edge of the box, (n,) each.
@@ -36,6 +37,7 @@ class CurvatureMap:
         scalar: R, (n, n).
         error: what rounding may have done to R, |R| · ``scalar_relative_error``, (n, n).
         volume_density: √det g, (n, n).
+        eigenvalues: of g, ascending, (n, n, 2).
         centres: where the ellipses are, (k, 2), in the middle of cells that tile the box.
         metric: g there, (k, 2, 2); only those where it is regular are kept.
         cell: width and height of such a cell.
@@ -47,6 +49,7 @@ class CurvatureMap:
     scalar: np.ndarray
     error: np.ndarray
     volume_density: np.ndarray
+    eigenvalues: np.ndarray
     centres: np.ndarray
     metric: np.ndarray
     cell: tuple[float, float]
@@ -141,7 +144,9 @@ def curvature_map(decoder, box, resolution=100, ellipses=8):
     points = torch.from_numpy(np.concatenate([_grid(x, y), centres])).to(**_options(decoder, box))
     value, scalar, error, density, metric = _geometry(decoder, points)
     n, shape = resolution**2, (resolution, resolution)
-    regular = np.isfinite(density[n:])
+    regular = np.isfinite(density)
+    eigenvalues = np.full((n, 2), np.nan)
+    eigenvalues[regular[:n]] = np.linalg.eigvalsh(metric[:n][regular[:n]])
     return CurvatureMap(
         x,
         y,
@@ -149,8 +154,9 @@ def curvature_map(decoder, box, resolution=100, ellipses=8):
         scalar[:n].reshape(shape),
         error[:n].reshape(shape),
         density[:n].reshape(shape),
-        centres[regular],
-        metric[n:][regular],
+        eigenvalues.reshape(*shape, 2),
+        centres[regular[n:]],
+        metric[n:][regular[n:]],
         tuple(cell.tolist()),
     )
 
@@ -164,9 +170,9 @@ def _grid(x, y):
 def _geometry(decoder, z):
     """Ψ, R, its error, √det g and g at z, as arrays; of a piece only this much is kept."""
     _check_takes_planes(decoder, z)
-    pieces = []
+    pieces, numbers = [], 6 * ambient_dimension(decoder, z)  # of Ψ, ∂Ψ and ∂²Ψ
     with one_warning_of_kinks():
-        for piece in z.split(CHUNK):
+        for piece in z.split(min(CHUNK, max(1, ENTRIES // numbers))):
             geometry = pullback(decoder, piece, on_degenerate="nan")
             error = geometry.scalar.abs() * geometry.scalar_relative_error
             kept = (

@@ -72,20 +72,18 @@ class DataModule(L.LightningDataModule):
     @property
     def parts(self) -> tuple[Dataset, Dataset, Dataset]:
         """Train, validation and test."""
-        parts, digest = self._load()
-        if self._expected not in (None, digest):
+        return self._load()[0]
+
+    def _load(self):
+        """The parts and their hash, which must be the one that is expected."""
+        if self._loaded is None:
+            parts = self.source.load().split(self.fractions, self.seed, LEAST_HELD_OUT)
+            self._loaded = parts, _hash(parts)
+        if self._expected not in (None, self._loaded[1]):
             raise TrainingError(
                 "The data are not those that the run was trained on: its test points may be "
                 "training points now. Put the old file back, or start a new run."
             )
-        self._expected = None
-        return parts
-
-    def _load(self):
-        """The parts and their hash."""
-        if self._loaded is None:
-            parts = self.source.load().split(self.fractions, self.seed, LEAST_HELD_OUT)
-            self._loaded = parts, _hash(parts)
         return self._loaded
 
     def check(self, dimension, count=1):
@@ -119,6 +117,11 @@ class DataModule(L.LightningDataModule):
     def fingerprint(self):
         """A hash of all points in their parts."""
         return self._load()[1]
+
+    @property
+    def expected(self):
+        """The fingerprint that the parts must have; None if it is not known."""
+        return self._expected
 
     def expect(self, fingerprint):
         """The parts must have this fingerprint once they are loaded, or TrainingError."""

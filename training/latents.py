@@ -3,6 +3,7 @@
 from training.errors import TrainingError
 from training.functionals import ContractiveEncoder, FixedMeasure, LearnedPotential
 from training.measures import EncodedPoints, ImportanceWeights, Mixtures, UniformBox
+from training.models import is_periodic
 
 OF_A_PLANE = (ImportanceWeights, Mixtures, UniformBox)
 
@@ -15,7 +16,7 @@ def check_terms(terms, autoencoder):
         autoencoder: its ``latent`` is ``"torus"`` or a plane, and its ``latent_dimension`` d; what
             it does not say is not checked.
     """
-    torus = getattr(autoencoder, "latent", "plane") == "torus"
+    torus = is_periodic(autoencoder)
     for name, term in terms.items():
         potentials = [part for part in term.functional.modules() if _is_potential(part)]
         for potential in potentials:

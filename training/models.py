@@ -72,6 +72,11 @@ class MLPAutoEncoder(AutoEncoder):
         self.latent, self.latent_dimension = latent, latent_dimension
 
 
+def is_periodic(autoencoder):
+    """Whether latents are points of a torus (R/Z)^d rather than of the plane R^d."""
+    return getattr(autoencoder, "latent", "plane") == "torus"
+
+
 class ToTorus(nn.Module):
     """d vectors of the plane -> their angles over 2π, in [0, 1]: (B, 2d) -> (B, d)."""
 

@@ -10,6 +10,7 @@ from training.data.scaling import CommonScale
 from training.errors import TrainingError
 from training.functionals import PerelmanW
 from training.latents import check_terms
+from training.models import is_periodic
 from training.reductions import total
 from training.seeds import mixed
 from training.terms import Term, Terms
@@ -51,7 +52,7 @@ class RegularizedAutoEncoder(L.LightningModule):
         super().__init__()
         if warm_start not in WARM_STARTS:
             raise TrainingError(f"warm_start must be one of {WARM_STARTS}; got {warm_start!r}.")
-        if warm_start == "isomap" and getattr(autoencoder, "latent", "plane") == "torus":
+        if warm_start == "isomap" and is_periodic(autoencoder):
             raise TrainingError("warm_start isomap needs a plane: Isomap is not periodic.")
         if not 0 < learning_rate < math.inf or warm_start_epochs < 1:
             raise TrainingError(

@@ -13,7 +13,7 @@ class Snapshots(Callback):
     """checkpoints/epoch_….ckpt: weights before the first epoch and after every s-th.
 
     s is 1, and doubles, and every second snapshot goes, whenever there would be more than 16 after
-    the first. So there are 8 at least, evenly spaced, however long a run turns out to be.
+    the first: they are evenly spaced, however long a run turns out to be.
     """
 
     def __init__(self):
@@ -53,6 +53,6 @@ class Snapshots(Callback):
 
 def snapshots(folder):
     """epoch -> path of the snapshots of a run, in order; empty if there are none."""
-    paths = (Path(folder) / FOLDER).glob("epoch_*.ckpt")
-    found = {int(re.sub(r"\D", "", path.stem)): path for path in paths}
-    return dict(sorted(found.items()))
+    paths = sorted((Path(folder) / FOLDER).glob("epoch_*.ckpt"))
+    matches = [(re.fullmatch(r"epoch_(\d+)", path.stem), path) for path in paths]
+    return dict(sorted((int(match[1]), path) for match, path in matches if match))

@@ -156,7 +156,7 @@ ARROWS = {
         "providers.symbolic",
         "validation",
     },
-    "curvcore.plotting": {"api", "errors", "providers.kinks", "validation"},
+    "curvcore.plotting": {"api", "errors", "providers.kinks", "providers.outputs", "validation"},
     "curvcore.geodesics": {
         "api",
         "errors",

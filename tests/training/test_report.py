@@ -4,20 +4,21 @@ import base64
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from plotly.offline import get_plotlyjs
-from torch import nn
 
+import curvcore
 from tests.support.small_runs import CURVATURE, clouds, fit, gaussians, of_file
 from training import runs
 from training.__main__ import main
 from training.errors import TrainingError
 from training.report import chapters_of, comparison, figures, numbers, page, paths, words
-from training.report.chapters import condition_map, pictures
+from training.report.chapters import pictures
 from training.report.movement import Movement
 from training.snapshots import MOST, snapshots
 
@@ -92,6 +93,10 @@ def test_the_box_of_a_movement_holds_all_of_it(chapter):
         low, high = run.movement.box.T
         assert (low < run.movement.latents).all()
         assert (run.movement.latents < high).all()
+    wild = np.concatenate([[[[-100.0, 0], [0, 90]]], [[[0.0, 0], [2, 1]]]])
+    np.testing.assert_allclose(
+        Movement(np.arange(2), wild).box, [[-2.2, 2.2], [-0.2, 3.7]], atol=1e-3
+    )
     still = Movement(np.array([3]), np.zeros((1, 4, 2)))
     assert (np.diff(still.box) > 0).all()
 
@@ -132,7 +137,7 @@ def test_geodesics_go_around_a_hill():
     ends = np.array([7, 217])  # the middles of two opposite sides
     np.testing.assert_array_equal(latents[ends], [[0, -1], [0, 1]])
     found = paths.paths_of(bump, latents, ends, in_space)
-    assert found.converged.all()
+    assert found.known.all()
     assert found.lengths[0] < 0.7 * found.straight_lengths[0]
     assert np.abs(found.curves[0, :, 0]).max() > 0.4
     np.testing.assert_allclose(found.curves[0, [0, -1]], latents[ends])
@@ -178,6 +183,32 @@ def test_landmarks_in_separate_pieces_are_joined_by_straight_lines():
     assert len(paths.paths_of(cylinder, latents, np.array([0, 40]), in_space).lengths) == 1
 
 
+def crease(z):
+    """A plane folded along z₁ = 0, on a scale that 64 segments do not see."""
+    height = torch.sqrt(z[:, :1].square() + 1e-6)
+    return torch.cat([z, 2 * height], dim=1)
+
+
+def test_paths_over_a_fold_are_refined_until_their_length_is_known():
+    latents = square(9)
+    found = paths.paths_of(crease, latents, np.array([0, 62]), in_space, segments=8)
+    steps = np.abs(latents[62] - latents[0])
+    expected = np.hypot(np.sqrt(5) * steps[0], steps[1])  # unfolded, a rectangle √5 times as wide
+    np.testing.assert_allclose(found.lengths, expected, rtol=paths.RESOLVED)
+    assert found.curves.shape == (1, 9, 2)
+
+
+def test_lengths_that_are_not_resolved_are_told():
+    wiggles = np.stack([np.linspace(0, 1, 9), np.zeros(9)], 1)[None]
+
+    def sine(z):
+        return torch.stack([z[:, 0], torch.sin(80 * math.pi * z[:, 0])], 1)
+
+    lengths, resolved = paths.lengths_of(sine, wiggles)
+    assert not resolved.any()
+    assert lengths[0] > 1.5  # of 160: the polyline through the nodes has 1
+
+
 def test_a_single_landmark_has_no_paths():
     found = paths.paths_of(cylinder, np.zeros((9, 2)), np.array([3]), in_space)
     assert found.lengths.shape == (0,)
@@ -208,18 +239,13 @@ def test_eigenvalues_and_condition_are_those_of_the_metric(chapter):
     metric = run.view.geometry.metric.numpy()
     np.testing.assert_allclose(run.eigenvalues.prod(1), np.linalg.det(metric))
     (ratio,) = [q.values(run) for q in chapter.colours if "λmax" in q.name]
-    np.testing.assert_allclose(ratio, np.linalg.cond(metric))
-
-
-def test_the_condition_map_of_a_known_metric():
-    from curvcore import curvature_map
-
-    drawn = curvature_map(lambda z: torch.stack([3 * z[:, 0], 2 * z[:, 1], z[:, 1] * 0], 1),
-                          torch.tensor([[0.0, 1], [0, 2]]).double(), 7)  # fmt: skip
-    decode = nn.Linear(2, 2, bias=False).double()
-    decode.weight.data = torch.tensor([[3.0, 0], [0, 2]]).double()
-    with torch.no_grad():
-        np.testing.assert_allclose(condition_map(decode, drawn), np.full((7, 7), 2.25))
+    np.testing.assert_allclose(ratio, np.log10(np.linalg.cond(metric)))
+    (ratio,) = [q.values(run) for q in chapter.maps if "λmax" in q.name]
+    x, y = run.view.map.x[[3]], run.view.map.y[[5]]
+    module, _ = runs.load(run.folder)
+    node = torch.tensor(np.stack([x, y], 1))
+    g = curvcore.metric(module.double().decode, node)[0].detach().numpy()
+    np.testing.assert_allclose(ratio[5, 3], np.log10(np.linalg.cond(g)))
 
 
 @pytest.mark.parametrize(
@@ -270,7 +296,13 @@ def test_verdicts(key, before, after, expected):
 
 def test_scores_that_are_nearly_perfect_can_be_told_apart():
     (row,) = comparison.rows_of([{"r2": 1 - 2e-6}, {"r2": 1 - 3e-4}, {"r2": 1.0}, {"r2": 0.98}])
-    assert [text for text, _ in row.cells] == ["1 − 2e-06", "1 − 0.0003", "1", "0.98"]
+    assert [text for text, _ in row.cells] == ["1 − 2e−06", "1 − 0.0003", "1", "0.98"]
+
+
+def test_what_has_the_unit_of_latents_is_compared_only_normalised():
+    key = "mean_R2_sqrt_det_g_raw"
+    rows = comparison.rows_of([{key: v, f"normalised_{key}": 2 * v} for v in (1.0, 0.1)])
+    assert [row.cells[1][1] for row in rows] == ["", "better"]
 
 
 def test_the_table_shows_normalised_metrics_where_they_differ():
@@ -294,8 +326,8 @@ def test_the_latent_figure_shows_every_point(chapter):
     figure = figures.latent_figure(chapter, run)
     points = trace(figure, "points")
     np.testing.assert_allclose(np.stack([points.x, points.y], 1), run.view.latents, rtol=1e-6)
-    np.testing.assert_allclose(points.customdata[:, 2], run.view.scalar, rtol=1e-6)
-    assert "R = %{customdata[2]" in points.hovertemplate
+    np.testing.assert_allclose(points.customdata[:, 0], run.view.scalar, rtol=1e-6)
+    assert "R = %{customdata[0]" in points.hovertemplate
     assert figure.layout.yaxis.scaleanchor == "x"
     np.testing.assert_allclose(figure.layout.xaxis.range, run.movement.box[0])
     assert len(set(points.marker.color)) == 3  # clouds
@@ -395,7 +427,9 @@ def test_without_a_log_there_is_no_history(chapter):
 def test_quantities_have_one_scale_for_all_runs(chapter):
     for quantity in (*chapter.colours, *chapter.maps):
         assert quantity.limits[0] < quantity.limits[1]
-        assert quantity.values(chapter.runs[0]).shape[0] in (len(chapter.data), 80)
+    n, nodes = len(chapter.data), chapter.runs[0].view.map.scalar.shape
+    assert {q.values(chapter.runs[0]).shape for q in chapter.colours} == {(n,)}
+    assert {q.values(chapter.runs[0]).shape for q in chapter.maps} == {nodes}
 
 
 def test_three_latent_dimensions_have_pairs_and_a_projection(solid):
@@ -447,21 +481,6 @@ def test_the_data_of_the_page_are_the_view(chapter):
     np.testing.assert_array_equal(known, same[:, None] == same[None])
 
 
-def test_collapsed_latents_have_a_page(chapter):
-    run = chapter.runs[0]
-    nan = torch.full_like(run.view.geometry.scalar, math.nan)
-    geometry = replace(run.view.geometry, scalar=nan, volume_density=nan)
-    latents = np.zeros_like(run.view.latents)
-    view = replace(run.view, geometry=geometry, latents=latents)
-    movement = Movement(np.array([3]), latents[None])
-    text = page.rendered(
-        [replace(chapter, runs=[replace(run, view=view, movement=movement)])], "a.html"
-    )
-    assert "encoded to one latent point" in text
-    assert "degenerate at all points" in text
-    assert "No snapshots" in text
-
-
 def test_constant_curvature_has_a_page(chapter):
     run = chapter.runs[0]
     flat = replace(run.view.geometry, scalar=torch.zeros_like(run.view.geometry.scalar))
@@ -511,6 +530,57 @@ def test_report_of_no_run(tmp_path, capsys):
 def test_report_of_a_run_twice(plain, tmp_path, capsys):
     assert main(["report", str(plain), f"{plain}/", "--out", str(tmp_path / "a.html")]) == 2
     assert "named twice" in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metrics.json", "[1]"),
+        ("metrics.json", '{"r2": "a"}'),
+        ("metrics.csv", "epoch,train/a\nx,1\n"),
+    ],
+)
+def test_report_of_damaged_records(plain, tmp_path, capsys, name, text):
+    folder = tmp_path / "run"
+    shutil.copytree(plain, folder)
+    (folder / name).write_text(text)
+    assert main(["report", str(folder), "--out", str(tmp_path / "a.html")]) == 2
+    assert f"{name} is damaged" in one_line(capsys)
+
+
+def test_strange_files_are_no_snapshots(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    for name in ("epoch_.ckpt", "epoch_1-v1.ckpt", "epoch_00002.ckpt", "epochs.ckpt"):
+        (tmp_path / "checkpoints" / name).touch()
+    assert list(snapshots(tmp_path)) == [2]
+
+
+def test_runs_of_data_that_changed_are_not_compared(tmp_path, capsys):
+    points = np.random.default_rng(0).normal(size=(2, 90, 5))
+    folders = []
+    for name, rows in zip("ab", points, strict=True):
+        folders.append(fit(tmp_path / name, of_file(tmp_path, rows)))
+    for order in (folders, folders[::-1]):
+        assert main(["report", *map(str, order), "--out", str(tmp_path / "a.html")]) == 2
+        assert "not those that the run was trained on" in one_line(capsys)
+        assert main(["plot", *map(str, order), "--out", str(tmp_path / "out")]) == 2
+        assert "not those that the run was trained on" in one_line(capsys)
+
+
+def test_a_decoder_that_collapsed_has_a_page(tmp_path):
+    folder = fit(tmp_path / "run", gaussians())
+    for path in (folder / runs.LAST, *snapshots(folder).values()):
+        saved = torch.load(path, weights_only=True)
+        weights = [name for name in saved["state_dict"] if name.endswith("coder.0.weight")]
+        for name in weights:
+            saved["state_dict"][name].zero_()
+        torch.save(saved, path)
+    (folder / runs.METRICS).unlink()
+    (chapter,) = chapters_of([folder])
+    text = page.rendered([chapter], "a.html")
+    assert "degenerate at all points" in text
+    assert "encoded to one latent point" in text
+    assert (chapter.runs[0].paths.lengths == 0).all()
 
 
 def test_report_of_a_damaged_snapshot(tmp_path):

@@ -114,7 +114,7 @@ def test_hover_tells_the_curvature_in_every_picture_and_below(page):
     chosen = int(shown["point"])  # the one on top, if two are very near
     assert np.hypot(*np.subtract(pixel(page, LATENT.format(0), chosen), (x, y))) < 3
     assert float(shown["R"].replace("−", "-")) == pytest.approx(
-        values(page, LATENT.format(0), "points", "customdata")[chosen][2], rel=1e-3
+        values(page, LATENT.format(0), "points", "customdata")[chosen][0], rel=1e-3
     )
     assert {"z", "g", "eigenvalues of g", "√det g", "reconstruction error |x − x̂|"} <= set(shown)
     assert details(page, 1)["point"] == shown["point"]  # the same point in the other run
@@ -129,15 +129,20 @@ def test_a_click_keeps_a_point_until_the_next(page):
     page.mouse.move(*pixel(page, LATENT.format(0), 3))
     page.wait_for_timeout(300)
     assert details(page, 0)["point"] == "30"
+    page.keyboard.press("Escape")
+    assert page.locator("#chapter-0 .point-number").inner_text() == "30"
 
 
 def test_the_slider_moves_the_latents_through_the_training(page):
     ended = values(page, LATENT.format(0), "points", "x")
     slider = page.locator("#chapter-0 [name=epoch]")
-    assert page.locator("#chapter-0 .epoch-number").inner_text() == "epoch 3"
+    epochs = page.locator("#chapter-0 .epoch")
+    assert epochs.all_inner_texts() == ["epoch 3", "epoch 3"]
     slider.focus()
+    page.keyboard.press("ArrowLeft")
+    assert epochs.all_inner_texts() == ["epoch 2", "epoch 2"]
     page.keyboard.press("Home")
-    assert page.locator("#chapter-0 .epoch-number").inner_text() == "epoch 0"
+    assert epochs.all_inner_texts() == ["epoch 0", "epoch 0"]
     began = values(page, LATENT.format(0), "points", "x")
     assert not np.allclose(began, ended)
     assert values(page, LATENT.format(0), "landmarks", "visible") is False
@@ -147,11 +152,17 @@ def test_the_slider_moves_the_latents_through_the_training(page):
 
 
 def test_play_shows_the_whole_training(page):
+    page.evaluate("""() => {
+        window.seen = [];
+        const epoch = document.querySelector("#chapter-0 .epoch");
+        const note = () => window.seen.push(epoch.textContent);
+        new MutationObserver(note).observe(epoch, { childList: true });
+    }""")
     play = page.locator("#chapter-0 [name=play]")
     play.click()
     assert play.inner_text() == "Stop"
     play.filter(has_text="Play").wait_for()
-    assert page.locator("#chapter-0 .epoch-number").inner_text() == "epoch 3"
+    assert page.evaluate("window.seen") == [f"epoch {i}" for i in range(4)]
 
 
 def test_points_take_every_colour(page):
@@ -228,6 +239,27 @@ def test_all_can_be_reached_by_keyboard(page):
     assert {"colour", "point", "epoch", "play", "from", "to", "quantity"} <= reached
 
 
+def test_more_surfaces_than_a_browser_holds(chromium, report, tmp_path):
+    text = report.read_text(encoding="utf-8").replace(
+        "const MOST_SCENES = 8", "const MOST_SCENES = 0"
+    )
+    (tmp_path / "few.html").write_text(text, encoding="utf-8")
+    page = opened(chromium, tmp_path / "few.html")
+    first = page.locator(SPACE.format(0))
+    first.scroll_into_view_if_needed()
+    first.and_(page.locator("[data-drawn]")).wait_for()
+    page.locator("#chapter-0 [name=colour]").select_option("1")
+    page.locator("#reproduce").scroll_into_view_if_needed()
+    first.and_(page.locator(":not([data-drawn])")).wait_for()
+    assert first.locator("canvas").count() == 0
+    first.scroll_into_view_if_needed()
+    first.and_(page.locator("[data-drawn]")).wait_for()
+    limits = [values(page, SPACE.format(0), "points", f"marker.{end}") for end in ("cmin", "cmax")]
+    assert limits[0] == -limits[1]  # still coloured by R
+    assert page.errors == []
+    page.context.close()
+
+
 def test_on_a_phone_nothing_is_wider_than_the_screen(chromium, report):
     page = opened(chromium, report, 375, 700, has_touch=True, is_mobile=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
@@ -238,5 +270,9 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(chromium, report):
     box = plot.bounding_box()
     below = page.locator(LATENT.format(1)).bounding_box()
     assert below["y"] >= box["y"] + box["height"]  # runs one below the other
+    page.touchscreen.tap(*pixel(page, LATENT.format(0), 9))
+    page.locator("#chapter-0 [data-run='0'] .details table").wait_for()
+    page.wait_for_timeout(600)  # plotly tells of a tap twice
+    assert page.locator("#chapter-0 .point-number").inner_text().endswith(", kept")
     assert page.errors == []
     page.context.close()

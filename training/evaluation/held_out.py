@@ -8,6 +8,7 @@ import torch
 from training.errors import TrainingError
 from training.evaluation import Normalised, evaluate
 from training.evaluation.normalisation import INVARIANT
+from training.models import is_periodic
 
 PREFIX = "normalised_"
 
@@ -34,7 +35,7 @@ def held_out_metrics(module, data):
     auto, test = module.autoencoder, data.parts[2]
     points = module.scale(torch.from_numpy(test.points))
     options = {"scale": module.scale.scale.item(), "chart": test.chart, "groups": test.groups}
-    if getattr(auto, "latent", "plane") == "torus":
+    if is_periodic(auto):
         return evaluate(auto.encoder, auto.decoder, points, periodic=True, **options)
     metrics = evaluate(auto.encoder, auto.decoder, points, **options)
     try:
@@ -50,7 +51,7 @@ def held_out_metrics(module, data):
 
 def normalised(module, data):
     """The module in coordinates w = A z, A = Ḡ^{1/2} in raw units: a Normalised."""
-    if getattr(module.autoencoder, "latent", "plane") == "torus":
+    if is_periodic(module.autoencoder):
         raise TrainingError("There is no linear normalisation of a torus: A z is no map of it.")
     return Normalised.of(module.encode, module.decode, _some_training_points(data))
 

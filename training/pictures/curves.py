@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from training import runs
+from training.errors import TrainingError
 
 STAGES = ("train", "val")
 
@@ -19,6 +20,13 @@ def curves(folder):
     path = Path(folder) / runs.LOG
     if not path.is_file():
         return {}
+    try:
+        return _curves(path)
+    except (ValueError, UnicodeError, csv.Error) as error:
+        raise TrainingError(f"{path} is damaged: {error}. Remove it to go without.") from error
+
+
+def _curves(path):
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     names = {key.partition("/")[2] for row in rows for key in row if key.startswith("train/")}

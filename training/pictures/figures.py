@@ -83,7 +83,8 @@ def pairs(view):
             ax.set(xlabel=names[0], ylabel="points")
         else:
             panels.scatter_plane(ax, z[:, [column, row]], "", names, **colours)
-    panels.explain_colours(figure, view.colour, figure.axes)
+    if count > 1:
+        panels.explain_colours(figure, view.colour, figure.axes)
     d = view.latents.shape[1]
     shown = f", the first {count} of {d}" if count < d else ""
     figure.suptitle(f"{view.name}: latent coordinates{shown}")
@@ -143,6 +144,7 @@ def side_by_side(first, second):
             _latent_plane(top, view, panels.colour_options(view.colour))
         else:
             panels.latents_on_map(top, view, limit, colour_bar=False)
+        top.set_anchor("N")
         top.set_title(f"{view.name}\n{top.get_title()}", fontsize="medium")
         _decoded(figure.add_subplot(grid[1, column], projection="3d"), view, limit, _what(view))
         panels.histogram(figure.add_subplot(grid[2, column]), view, limit, "R at encoded points")

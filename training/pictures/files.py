@@ -24,6 +24,20 @@ def same_source(first, second):
     return type(first) is type(second) and vars(first) == vars(second)
 
 
+def same_parts(first, second):
+    """Whether two runs of one source were trained and tested on the same points.
+
+    Args:
+        first, second: DataModules, whose data are loaded only if their fingerprints differ.
+
+    Raises:
+        TrainingError: the data of one of them have changed since.
+    """
+    if first.expected is not None and first.expected == second.expected:
+        return True
+    return first.fingerprint() == second.fingerprint()
+
+
 def names_of(folders):
     """What to call runs: the last parts of their paths, as many as tell all of them apart."""
     parts = [Path(folder).resolve().parts for folder in folders]
@@ -44,6 +58,7 @@ def views_of(folders, checkpoint="last"):
         raise TrainingError(
             f"The runs are of different data sets, {first} and {last}: plot each alone."
         )
+    same_parts(loaded[0][1], loaded[-1][1])  # raises if the data of one of them have changed
     data = some_points(loaded[0][1].parts)
     named = zip(names_of(folders), folders, loaded, strict=True)
     return [view_of(name, folder, module, data) for name, folder, (module, _) in named]

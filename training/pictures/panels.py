@@ -119,6 +119,7 @@ def histogram(ax, view, limit, title):
     beyond, left_out = int((shown != scalar).sum()), len(view.scalar) - len(scalar)
     notes = [f"{beyond} points beyond, in the outermost bins"] if beyond else []
     notes += [f"{left_out} degenerate points left out"] if left_out else []
+    ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.set(title=title, ylabel="points", xlim=(-1.02 * limit, 1.02 * limit))
     ax.set_xlabel("\n".join([R_LABEL, *notes]))
 

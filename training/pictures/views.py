@@ -11,12 +11,14 @@ import curvcore
 from training.data import Dataset
 from training.errors import TrainingError
 from training.evaluation.curvature import LocalGeometry, local_geometry
+from training.models import is_periodic
 from training.pictures.curves import curves
 
 MOST_POINTS = 2000
 MARGIN = 0.05  # of the box beyond the encoded points
 RESOLUTION = 80  # nodes of the map along each side
 GAP = 0.15  # between pieces of the chart side by side, of their mean width
+ENTRIES = 2**24  # of second derivatives that are held at a time
 CLASSES = 10  # as many colours can be told apart
 
 
@@ -98,8 +100,9 @@ def arrays(module, data):
     z = module.encode(torch.from_numpy(data.points))
     if z.ndim != 2 or not torch.isfinite(z).all():
         raise TrainingError("The encoder of this run gives NaN or Inf: there is nothing to draw.")
-    decoded, geometry = module.decode(z).numpy(), local_geometry(module.decode, z)
-    periodic = getattr(module.autoencoder, "latent", "plane") == "torus"
+    chunk = max(1, ENTRIES // (data.dimension * z.shape[1] ** 2))
+    decoded, geometry = module.decode(z).numpy(), local_geometry(module.decode, z, chunk)
+    periodic = is_periodic(module.autoencoder)
     space = Projection(data.points, 3)
     drawn = None
     if z.shape[1] == 2:

@@ -4,17 +4,20 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import yaml
 
-import curvcore
 from training import runs
 from training.data import Dataset
+from training.datamodule import DataModule
 from training.errors import TrainingError
 from training.evaluation.held_out import held_out_metrics
-from training.pictures.files import names_of, same_source
+from training.models import is_periodic
+from training.module import RegularizedAutoEncoder
+from training.pictures.files import names_of, same_parts, same_source
 from training.pictures.views import View, some_points, view_of
 from training.report.colours import colours_of, maps_of
 from training.report.movement import Movement, movement_of
@@ -32,9 +35,9 @@ class Run:
         config: the run's configuration, as in its YAML.
         metrics: of held-out points, None where not finite.
         parameters: how many numbers were trained.
+        same_parts: whether it was trained and tested on the same points as the chapter's first.
         view: at the chapter's points.
         movement: of these points during training.
-        condition: λmax/λmin of g at the nodes of ``view.map``; None if d ≠ 2.
         paths: between the chapter's landmarks.
         images: decoded images of the first points, (k, height, width[, 3]) uint8, or None.
     """
@@ -44,9 +47,9 @@ class Run:
     config: dict
     metrics: dict
     parameters: int
+    same_parts: bool
     view: View
     movement: Movement
-    condition: np.ndarray | None
     paths: Paths
     images: np.ndarray | None
 
@@ -100,37 +103,50 @@ def chapters_of(folders, checkpoint="last"):
     """
     if len({Path(folder).resolve() for folder in folders}) < len(folders):
         raise TrainingError("A run is named twice: name each once.")
-    loaded = [(Path(folder), *runs.load(folder, checkpoint)) for folder in folders]
     groups = []
-    for name, (folder, module, parts) in zip(names_of(folders), loaded, strict=True):
+    for name, folder in zip(names_of(folders), map(Path, folders), strict=True):
+        member = _Member(name, folder, *runs.load(folder, checkpoint))
         for group in groups:
-            if same_source(group[0][3].source, parts.source):
-                group.append((name, folder, module, parts))
+            if same_source(group[0].parts.source, member.parts.source):
+                group.append(member)
                 break
         else:
-            groups.append([(name, folder, module, parts)])
+            groups.append([member])
     return [_chapter(group, checkpoint) for group in groups]
 
 
+class _Member(NamedTuple):
+    """A run that is loaded."""
+
+    name: str
+    folder: Path
+    module: RegularizedAutoEncoder
+    parts: DataModule
+
+
 def _chapter(group, checkpoint):
-    parts = group[0][3].parts
-    data = some_points(parts)
+    first = group[0].parts
+    data = some_points(first.parts)
     landmarks = landmarks_of(data.points)
     return Chapter(
-        str(group[0][3].source),
+        str(first.source),
         data,
-        sum(map(len, parts)),
+        sum(map(len, first.parts)),
         landmarks,
         pictures(data.points, data),
-        [_run(*member, checkpoint, data, landmarks) for member in group],
+        [
+            _run(member, checkpoint, data, landmarks, same_parts(first, member.parts))
+            for member in group
+        ],
     )
 
 
 @torch.no_grad()
-def _run(name, folder, module, parts, checkpoint, data, landmarks):
+def _run(member, checkpoint, data, landmarks, same):
+    name, folder, module, parts = member
     metrics = _metrics(folder, module, parts, checkpoint)
     view, module = view_of(name, folder, module, data), module.double()
-    periodic = getattr(module.autoencoder, "latent", "plane") == "torus"
+    periodic = is_periodic(module.autoencoder)
     decoded = module.decode(torch.from_numpy(view.latents)).flatten(1).numpy()
     return Run(
         folder,
@@ -138,9 +154,9 @@ def _run(name, folder, module, parts, checkpoint, data, landmarks):
         yaml.safe_load((folder / runs.CONFIG).read_text()),
         metrics,
         sum(p.numel() for p in module.parameters() if p.requires_grad),
+        same,
         view,
         movement_of(folder, module, view, checkpoint),
-        None if view.map is None else condition_map(module.decode, view.map),
         paths_of(module.decode, view.latents, landmarks, view.space, periodic),
         pictures(decoded, data),
     )
@@ -152,20 +168,16 @@ def _metrics(folder, module, parts, checkpoint):
     if not path.is_file():
         return runs.finite(held_out_metrics(module, parts))
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise TrainingError(f"{path} is damaged: remove it. {error}") from error
+        metrics = json.loads(path.read_text())
+    except ValueError:
+        metrics = None
+    if not isinstance(metrics, dict) or not all(map(_is_metric, metrics.values())):
+        raise TrainingError(f"{path} is damaged: remove it, or evaluate the run again.")
+    return metrics
 
 
-def condition_map(decode, drawn):
-    """λmax/λmin of g at the nodes of a CurvatureMap, (n, n); NaN where the metric is degenerate."""
-    nodes = np.stack(np.meshgrid(drawn.x, drawn.y), axis=-1).reshape(-1, 2)
-    metric = curvcore.metric(decode, torch.from_numpy(nodes), chunk_size=4096)
-    values = np.linalg.eigvalsh(metric.numpy())
-    regular = np.isfinite(drawn.volume_density).ravel()
-    ratio = np.full(len(nodes), np.nan)
-    ratio[regular] = values[regular, 1] / values[regular, 0]
-    return ratio.reshape(drawn.scalar.shape)
+def _is_metric(value):
+    return value is None or isinstance(value, int | float)
 
 
 def pictures(points, data):

@@ -62,14 +62,14 @@ def bar(title, ticks=None):
     return options
 
 
-NONE = "one colour"
+NONE, CONDITION = "one colour", "log₁₀ λmax/λmin of g"
 
 
 def colours_of(chapter):
     """The quantities that points can be coloured by, labels or arc length first."""
     sizes = [
         ("√det g", lambda run: run.view.geometry.volume_density.numpy()),
-        ("λmax/λmin of g", condition),
+        (CONDITION, log_condition_at_points),
         ("reconstruction error", lambda run: run.view.error),
     ]
     curvature = Quantity(
@@ -86,16 +86,21 @@ def maps_of(chapter):
     )
     sizes = [
         ("√det g", lambda run: run.view.map.volume_density),
-        ("λmax/λmin of g", lambda run: run.condition),
+        (CONDITION, lambda run: log_condition(run.view.map.eigenvalues)),
     ]
     return [curvature, *(Quantity(n, of, _limits(chapter, of, maps=True), SIZE) for n, of in sizes)]
 
 
-def condition(run):
-    """λmax/λmin of g at the encoded points, NaN where it is degenerate: (n,)."""
+def log_condition(eigenvalues):
+    """log₁₀ λmax/λmin of eigenvalues (..., d), ascending."""
+    return np.log10(eigenvalues[..., -1] / eigenvalues[..., 0])
+
+
+def log_condition_at_points(run):
+    """That of g at the encoded points, NaN where it is degenerate: (n,)."""
     values, ratio = run.eigenvalues, np.full(len(run.view.latents), np.nan)
     regular = run.view.geometry.regular.numpy()
-    ratio[regular] = values[regular, -1] / values[regular, 0]
+    ratio[regular] = log_condition(values[regular])
     return ratio
 
 

@@ -8,6 +8,7 @@ from training.evaluation.held_out import after_normalisation
 MISSING = "–"
 SAME = 0.05  # relative difference of two losses that is none
 NEARLY = 1e-3  # distance from 1 that four digits would hide
+ROUNDING = 1e-12
 LEAST = 1e-6  # distance from a perfect score of 1 that is none
 
 
@@ -18,12 +19,14 @@ class Metric:
     Attributes:
         key, name, meaning: of the metric.
         ideal: 1 where a perfect latent space has that, 0 where less is always better.
+        has_unit: whether it changes with the scale of latents, and is compared only normalised.
     """
 
     key: str
     name: str
     meaning: str
     ideal: int = 0
+    has_unit: bool = False
 
     def loss(self, value):
         """How far from ideal."""
@@ -36,7 +39,7 @@ METRICS = (
     Metric("r2", "r²", "of the reconstruction, coefficient of determination", 1),
     Metric("median_abs_R_raw", "median |R|", "at encoded points, 1/length²"),
     Metric("p95_abs_R_raw", "95th percentile of |R|", "at encoded points, 1/length²"),
-    Metric("mean_R2_sqrt_det_g_raw", "mean of R² √det g", "depends on the scale of the latents"),
+    Metric("mean_R2_sqrt_det_g_raw", "mean of R² √det g", "in the latents' unit", has_unit=True),
     Metric("mcn", "mean condition number", "λmax/λmin of g; 1 if conformal", 1),
     Metric("vor", "variance of the metric", "0 if g is constant"),
     Metric("var_log_det_g", "variance of log det g", "0 if volume is preserved up to a factor"),
@@ -72,7 +75,8 @@ def rows_of(all_metrics):
 def _row(metric, normalised, values):
     first, *others = [None if v is None or not math.isfinite(v) else v for v in values]
     cells = [(_text(metric, first), "")]
-    cells += [(_text(metric, value), verdict(metric, first, value)) for value in others]
+    known = normalised or not metric.has_unit
+    cells += [(_text(metric, v), verdict(metric, first, v) if known else "") for v in others]
     return Row(metric, normalised, cells)
 
 
@@ -81,9 +85,9 @@ def _text(metric, value):
     if value is None:
         return MISSING
     rest = value - 1
-    if metric.ideal == 1 and 0 < abs(rest) < NEARLY:
-        return f"1 {'+' if rest > 0 else '−'} {abs(rest):.2g}"
-    return f"{value:.4g}"
+    if metric.ideal == 1 and ROUNDING < abs(rest) < NEARLY:
+        return f"1 {'+' if rest > 0 else '−'} {abs(rest):.2g}".replace("-", "−")
+    return f"{value:.4g}".replace("-", "−")
 
 
 def verdict(metric, first, value):

@@ -18,8 +18,16 @@ RING_IN_SPACE = {"color": "black", "size": 9, "symbol": "circle-open", "line": {
 EVEN_LIGHT = {"ambient": 0.9, "diffuse": 0.2, "specular": 0, "fresnel": 0}  # true colours
 MOST_LATENTS = 5  # coordinates in a pair plot
 BINS = 41
+MOST_FILLED = 2  # histograms that can be told apart
 FLATTEST = 0.1  # least half extent of a box in space, of its largest extent
 SCENE = 1.5  # diagonal of a box in space, in units of plotly's camera
+
+
+# z is below the picture: in it the point may be where it was at another epoch.
+HOVER = (
+    "point %{pointNumber}<br>R = %{customdata[0]:.3g}<br>error = %{customdata[1]:.3g}"
+    "<extra></extra>"
+)
 
 
 def letters(count):
@@ -108,19 +116,9 @@ def _points(chapter, run, where, size):
         "mode": "markers",
         "name": "points",
         "marker": {"size": size, "color": _short(colours.values(run)), **colours.marker()},
-        "customdata": _short(np.column_stack([view.latents, view.scalar, view.error])),
-        "hovertemplate": _hover(view.latents.shape[1]),
+        "customdata": _short(np.column_stack([view.scalar, view.error])),
+        "hovertemplate": HOVER,
     }
-
-
-def _hover(d):
-    """What is seen at a point, of ``customdata``: z, R, error."""
-    z = ", ".join(f"%{{customdata[{i}]:.4g}}" for i in range(min(d, 4)))
-    z += ", …" if d > 4 else ""
-    return (
-        f"point %{{pointNumber}}<br>z = ({z})<br>R = %{{customdata[{d}]:.3g}}"
-        f"<br>error = %{{customdata[{d + 1}]:.3g}}<extra></extra>"
-    )
 
 
 def _landmarks(where):
@@ -205,6 +203,7 @@ def map_figure(chapter, run):
         x=x, y=y, mode="lines", name="ellipses", line={"color": "black", "width": 1.2},
         hoverinfo="skip",
     )  # fmt: skip
+    figure.update_layout(title={"text": f"r = {drawn.radius:.2g}", "x": 0.5, "font": FONT})
     box = [nodes[[0, -1]] for nodes in (drawn.x, drawn.y)]
     _label(figure, latent_axes(run.view), box, constrain="domain")
     return figure
@@ -233,7 +232,8 @@ def histogram_figure(chapter):
         counts, _ = np.histogram(np.clip(scalar, -limit, limit), edges)
         figure.add_scatter(
             x=(edges[1:] + edges[:-1]) / 2, y=counts, name=run.view.name, mode="lines",
-            line={"shape": "hvh", **run_line(index)}, fill="tozeroy",
+            line={"shape": "hvh", **run_line(index)},
+            fill="tozeroy" if len(chapter.runs) <= MOST_FILLED else None,
         )  # fmt: skip
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.12})
     figure.update_xaxes(title_text=R_LABEL).update_yaxes(title_text="points")
@@ -261,7 +261,9 @@ def history_figure(chapter, name):
             shown.append(values)
             line = {"dash": "dot" if stage == "val" else "solid", **run_line(index)}
             label = f"{run.view.name}, {stage}"
-            figure.add_scatter(x=epochs, y=values, name=label, mode="lines", line=line)
+            figure.add_scatter(
+                x=epochs, y=values, name=label, mode="lines+markers", line=line, marker={"size": 4}
+            )
     figure.update_layout(title={"text": name, "x": 0.5}, height=260)
     figure.update_xaxes(title_text="epoch")
     return figure.update_yaxes(**_scale(np.concatenate(shown)))

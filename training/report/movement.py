@@ -8,6 +8,8 @@ import torch
 from training import runs
 from training.snapshots import snapshots
 
+MOST = 3  # times the extent of the last latents that a picture shows
+
 
 @dataclass(frozen=True, eq=False)
 class Movement:
@@ -23,8 +25,16 @@ class Movement:
 
     @property
     def box(self):
-        """((x0, x1), (y0, y1)) around the latents of all epochs, wide enough to be drawn."""
+        """((x0, x1), (y0, y1)) around the latents of all epochs, wide enough to be drawn.
+
+        No more than three times as wide as those of the last: one wild epoch must not hide it.
+        """
         low, high = np.nanmin(self.latents, axis=(0, 1)), np.nanmax(self.latents, axis=(0, 1))
+        first, last = self.latents[-1].min(axis=0), self.latents[-1].max(axis=0)
+        reach = MOST * (last - first).max() / 2
+        if reach > 0:
+            low = np.maximum(low, np.minimum(first, (first + last) / 2 - reach))
+            high = np.minimum(high, np.maximum(last, (first + last) / 2 + reach))
         margin = 0.05 * (high - low).max() + 1e-6 * (1 + np.abs(high).max())
         return np.stack([low - margin, high + margin], axis=1)
 

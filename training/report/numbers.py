@@ -6,6 +6,7 @@ import json
 import numpy as np
 
 from training.report import figures
+from training.report.paths import chart_distances
 from training.runs import finite
 
 
@@ -18,7 +19,7 @@ def chapter_in_numbers(chapter):
         "landmarks": chapter.landmarks.tolist(),
         "labelName": colour.name if colour else None,
         "labels": colour.values.tolist() if colour else None,
-        "chart": _chart_distances(chapter),
+        "chart": chart_distances(chapter.data, chapter.landmarks),
         "images": _packed(chapter.images),
         "colours": [_quantity(quantity) for quantity in chapter.colours],
         "maps": [_quantity(quantity) for quantity in chapter.maps],
@@ -65,26 +66,13 @@ def _paths(run):
         "pairs": paths.pairs.tolist(),
         "lengths": finite(paths.lengths.tolist()),
         "straightLengths": finite(paths.straight_lengths.tolist()),
-        "converged": paths.converged.tolist(),
+        "known": paths.known.tolist(),
         "geodesic": {"plane": _packed(view.plane(paths.curves)), "space": _packed(paths.decoded)},
         "straight": {
             "plane": _packed(view.plane(paths.straight)),
             "space": _packed(paths.decoded_straight),
         },
     }
-
-
-def _chart_distances(chapter):
-    """Between landmarks, of one piece of the ideal chart: rows of numbers or None; None at all."""
-    data, at = chapter.data, chapter.landmarks
-    if data.chart is None:
-        return None
-    distance = np.linalg.norm(data.chart[at, None] - data.chart[None, at], axis=2)
-    together = data.groups[at, None] == data.groups[None, at]
-    return [
-        [float(d) if same else None for d, same in zip(*row, strict=True)]
-        for row in zip(distance, together, strict=True)
-    ]
 
 
 def _figure(figure):

@@ -12,6 +12,8 @@
     responsive: true, displaylogo: false, scrollZoom: false, modeBarButtonsToRemove: REMOVED,
     showSendToCloud: false, plotlyServerURL: "", // data stay in the page
   };
+  const MOST_SCENES = 8;
+  const ECHO = 400; // milliseconds between a click and its echo
   const STEP = 350; // milliseconds between the epochs of a film
 
   // --- numbers ---------------------------------------------------------------------------------
@@ -30,6 +32,7 @@
 
   function number(value) {
     if (value === null || Number.isNaN(value)) return "not known";
+    if (Number.isInteger(value)) return String(value).replace("-", "−"); // a label, a count
     return String(Number(value.toPrecision(4))).replace("-", "−");
   }
 
@@ -82,12 +85,24 @@
     }
 
     async draw() {
+      if (this.drawn) return;
       await Plotly.newPlot(this.root, this.figure.data, this.figure.layout, CONFIG);
       for (const [event, action] of this.listeners) this.root.on(event, action);
       this.drawn = true;
+      if (this.figure.layout.scene) scenes += 1;
       await this.catchUp();
       await new Promise(requestAnimationFrame);
       this.root.dataset.drawn = Math.round(performance.now()); // milliseconds since the page began
+    }
+
+    // Plotly writes changes into the figure, from which it is drawn again.
+    async forget() {
+      if (!this.drawn || !this.figure.layout.scene) return;
+      this.drawn = false; // further changes wait
+      while (this.root.ariaBusy === "true") await new Promise(requestAnimationFrame);
+      scenes -= 1;
+      Plotly.purge(this.root);
+      delete this.root.dataset.drawn;
     }
 
     on(event, action) {
@@ -116,17 +131,22 @@
   }
 
   const plots = new Map();
+  let scenes = 0; // that are drawn: browsers hold some sixteen
   let queue = Promise.resolve(); // one after the other, so that the first can be seen early
 
-  function near(entry) {
-    observer.unobserve(entry.target);
-    queue = queue.then(() => plots.get(entry.target).draw()).catch((error) => console.error(error));
+  function passed(entry) {
+    const plot = plots.get(entry.target);
+    if (entry.isIntersecting) enqueue(() => plot.draw());
+    else if (scenes > MOST_SCENES) enqueue(() => plot.forget());
   }
 
-  const observer = new IntersectionObserver(
-    (entries) => entries.filter((entry) => entry.isIntersecting).forEach(near),
-    { rootMargin: "200px" },
-  );
+  function enqueue(action) {
+    queue = queue.then(action).catch((error) => console.error(error));
+  }
+
+  const observer = new IntersectionObserver((entries) => entries.forEach(passed), {
+    rootMargin: "200px",
+  });
 
   // --- one run -----------------------------------------------------------------------------------
 
@@ -137,6 +157,7 @@
       this.space = new Plot(root.querySelector(".space"), data.space);
       this.details = root.querySelector(".details");
       this.report = root.querySelector(".geodesic");
+      this.epoch = root.querySelector(".epoch");
       for (const name of ["z", "R", "metric", "eigenvalues", "density", "error", "images", "movement"]) {
         this[name] = unpack(data[name]);
       }
@@ -195,18 +216,17 @@
       this.latent.change({ ...marker, ...bar }, ["points"]);
     }
 
-    // share: of the training that is over, from 0 to 1.
+    // share: of the snapshots, from 0 to 1.
     move(share) {
       const { epochs } = this.data;
-      const wanted = share * epochs[epochs.length - 1];
-      const distance = epochs.map((epoch) => Math.abs(epoch - wanted));
-      this.frame = distance.indexOf(Math.min(...distance));
+      this.frame = Math.round(share * (epochs.length - 1));
       this.positions = this.at(this.frame);
       const [x, y] = this.positions.map((axis) => [axis]);
       this.latent.change({ x, y }, ["points"]);
       const ended = this.frame === epochs.length - 1; // geodesics and landmarks are of the end
       this.latent.change({ visible: ended }, ["geodesic", "straight", "landmarks"]);
-      return epochs[this.frame];
+      this.report.hidden = !ended;
+      this.epoch.textContent = `epoch ${epochs[this.frame]}`;
     }
 
     join(from, to) {
@@ -224,10 +244,11 @@
     }
 
     lengths(pair, first, second) {
-      const { lengths, straightLengths, converged } = this.data.paths;
+      const { lengths, straightLengths, known } = this.data.paths;
       const [length, straight] = [lengths[pair], straightLengths[pair]];
-      const parts = [`Geodesic: length ${number(length)}${converged[pair] ? "" : " (did not converge)"}.`];
-      parts.push(`Straight line: ${number(straight)}, ${percent(straight / length - 1)} longer.`);
+      const parts = [`Geodesic: length ${number(length)}${known[pair] ? "" : ", not certain"}.`];
+      const longer = length > 0 ? `, ${percent(straight / length - 1)} longer` : "";
+      parts.push(`Straight line: ${number(straight)}${longer}.`);
       const chart = this.chapter.chart?.[first][second];
       if (chart != null) parts.push(`Distance in the ideal chart: ${number(chart)}.`);
       return parts.join(" ");
@@ -243,10 +264,9 @@
       const places = root.querySelectorAll(".run[data-run]");
       this.runs = data.runs.map((run, i) => new Run(places[i], run, chapter));
       const each = (kind) => Array.from(root.querySelectorAll(`.plot.${kind}`));
-      const [maps] = ["map", "pairs"].map((kind) =>
-        each(kind).map((plot) => new Plot(plot, data.runs[plot.dataset.run][kind])),
-      );
-      this.maps = maps;
+      const plotsOf = (kind) => each(kind).map((plot) => new Plot(plot, data.runs[plot.dataset.run][kind]));
+      this.maps = plotsOf("map");
+      plotsOf("pairs");
       each("histogram").forEach((plot) => new Plot(plot, data.histogram));
       each("history").forEach((plot, i) => new Plot(plot, data.history[i]));
       this.listen();
@@ -269,10 +289,16 @@
       }
       this.on("point", "input", (input) => this.select(Number(input.value), true));
       this.on("colour", "change", (input) => this.runs.forEach((run) => run.colour(Number(input.value))));
-      this.on("epoch", "input", () => this.move());
+      this.on("epoch", "input", () => {
+        this.stop();
+        this.move();
+      });
       this.on("play", "click", () => this.play());
       for (const end of ["from", "to"]) this.on(end, "change", () => this.join());
       this.on("quantity", "change", (input) => this.map(Number(input.value)));
+      document.addEventListener("keydown", (event) => {
+        if (event.key === "Escape" && this.kept !== null) this.select(this.kept, false);
+      });
       if (this.find("epoch")) this.move();
     }
 
@@ -284,8 +310,16 @@
     point(plot, event, click) {
       const hit = event.points.find((p) => p.data.name === "points");
       if (!hit) return;
-      if (click) this.select(hit.pointNumber, this.kept !== hit.pointNumber);
-      else if (this.kept === null) this.select(hit.pointNumber, false);
+      const index = hit.pointNumber;
+      if (click && !this.isEcho(index)) this.select(index, this.kept !== index);
+      else if (!click && this.kept === null) this.select(index, false);
+    }
+
+    // A tap on a touch screen is told twice.
+    isEcho(index) {
+      const [last, then] = this.clicked ?? [];
+      this.clicked = [index, performance.now()];
+      return last === index && this.clicked[1] - then < ECHO;
     }
 
     select(index, keep) {
@@ -297,27 +331,26 @@
     }
 
     move() {
-      const share = Number(this.find("epoch").value) / 1000;
-      const epochs = this.runs.map((run) => run.move(share));
-      this.show("epoch", `epoch ${[...new Set(epochs)].join(", ")}`);
+      const { value, max } = this.find("epoch");
+      this.runs.forEach((run) => run.move(Number(value) / Number(max)));
       if (this.index !== undefined) this.runs.forEach((run) => run.select(this.index));
     }
 
     play() {
       const slider = this.find("epoch");
       if (this.film) return this.stop();
-      const most = Math.max(...this.data.runs.map((run) => run.epochs.length - 1));
       let frame = 0;
       this.find("play").textContent = "Stop";
       this.film = setInterval(() => {
-        slider.value = Math.round((1000 * frame) / most);
+        slider.value = frame;
         this.move();
         frame += 1;
-        if (frame > most) this.stop();
+        if (frame > Number(slider.max)) this.stop();
       }, STEP);
     }
 
     stop() {
+      if (!this.film) return;
       clearInterval(this.film);
       this.film = null;
       this.find("play").textContent = "Play";
@@ -346,7 +379,9 @@
     const data = JSON.parse(document.getElementById("data").textContent);
     if (matchMedia("(pointer: coarse)").matches) {
       // A finger that moves scrolls the page.
-      const flat = data.flatMap((chapter) => chapter.runs).flatMap((run) => [run.latent, run.map]);
+      const flat = data.flatMap(({ runs, histogram, history }) => [
+        histogram, ...history, ...runs.flatMap((run) => [run.latent, run.map, run.pairs]),
+      ]);
       flat.filter(Boolean).forEach((figure) => (figure.layout.dragmode = false));
     }
     const roots = document.querySelectorAll(".chapter");

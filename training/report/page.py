@@ -1,6 +1,7 @@
 """One HTML file, with all data and plotly's own code in it: it asks the network for nothing."""
 
 import json
+import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,8 +21,10 @@ def check_new(out):
     out = Path(out)
     if out.exists():
         raise TrainingError(f"--out {out} exists, and nothing is written over.")
-    if out.suffix.lower() not in (".html", ".htm") or not out.absolute().parent.is_dir():
-        raise TrainingError(f"--out {out} must be a new .html file in a folder that exists.")
+    if not os.access(out.absolute().parent, os.W_OK):
+        raise TrainingError(f"--out {out} must be in a folder that exists and can be written to.")
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise TrainingError(f"--out {out} must be a new .html file.")
 
 
 def write(chapters, out):

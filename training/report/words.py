@@ -35,7 +35,7 @@ def chapter_in_words(number, chapter):
         "has_maps": any(run.view.map is not None for run in chapter.runs),
         "has_pairs": any(run.view.latents.shape[1] > 2 for run in chapter.runs),
         "terms": figures.terms_of(chapter),
-        "has_movement": any(len(run.movement.epochs) > 1 for run in chapter.runs),
+        "steps": max(len(run.movement.epochs) for run in chapter.runs) - 1,
         "landmarks": figures.letters(len(chapter.landmarks)),
         "last": n - 1,
     }
@@ -49,6 +49,7 @@ def _summary(number, run):
         for name, entry in (model.get("terms") or {}).items()
     ]
     d, path = run.view.latents.shape[1], str(run.folder)
+    again = run.folder.parent / f"{run.folder.resolve().name}-again"
     degenerate = int((~run.view.geometry.regular).sum())
     pairs = {
         "run": path,
@@ -70,7 +71,7 @@ def _summary(number, run):
         "pairs": pairs,
         "config": yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True),
         "command": f"python -m training fit --config {shlex.quote(path + '/' + CONFIG)} "
-        f"--run {shlex.quote(path + '-again')}",
+        f"--run {shlex.quote(str(again))}",
         "notes": _notes(run),
         "has_map": run.view.map is not None,
         "has_pairs": d > 2,
@@ -90,9 +91,17 @@ def _notes(run):
         notes.append("All points are encoded to one latent point.")
     if not view.geometry.regular.any():
         notes.append("The metric is degenerate at all points: R is not known anywhere.")
-    if not run.paths.converged.all():
-        count = int((~run.paths.converged).sum())
-        notes.append(f"{count} of {len(run.paths.pairs)} geodesics did not converge.")
+    if not run.paths.known.all():
+        count = int((~run.paths.known).sum())
+        notes.append(
+            f"{count} of {len(run.paths.pairs)} geodesics did not converge, or are not known to "
+            "0.5 %: the decoder folds."
+        )
+    if not run.same_parts:
+        notes.append(
+            "trained and tested on another split of the data: its metrics are of other points, and "
+            "points shown may be training points."
+        )
     return notes
 
 

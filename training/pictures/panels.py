@@ -50,7 +50,8 @@ def explain_colours(figure, colour, axes):
 def explain_curvature(figure, limit, axes):
     """The colour bar of R beside these axes."""
     bar = ScalarMappable(Normalize(-limit, limit), CURVATURE)
-    figure.colorbar(bar, ax=axes, label=R_LABEL, extend="both", shrink=0.6, aspect=30)
+    options = {"shrink": 0.6, "aspect": 30, "panchor": False}  # leave the axes anchored as they are
+    figure.colorbar(bar, ax=axes, label=R_LABEL, extend="both", **options)
 
 
 # --- points ---------------------------------------------------------------------------------------

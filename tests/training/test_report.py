@@ -19,6 +19,7 @@ from training.__main__ import main
 from training.errors import TrainingError
 from training.report import chapters_of, comparison, figures, numbers, page, paths, words
 from training.report.chapters import pictures
+from training.report.colours import own_limits
 from training.report.movement import Movement
 from training.snapshots import MOST, snapshots
 
@@ -422,6 +423,15 @@ def test_without_a_log_there_is_no_history(chapter):
     silent = replace(chapter.runs[0], view=replace(chapter.runs[0].view, curves={}))
     assert figures.terms_of(replace(chapter, runs=[silent])) == []
     assert "History of the training" not in page.rendered([replace(chapter, runs=[silent])], "a")
+
+
+def test_maps_can_have_a_scale_of_their_own(chapter):
+    for run in chapter.runs:
+        (low, high), *sizes = own_limits(run)
+        assert (low, high) == (-run.view.limit, run.view.limit)
+        for quantity, limits in zip(chapter.maps[1:], sizes, strict=True):
+            expected = np.quantile(quantity.values(run), [0.02, 0.98])
+            np.testing.assert_allclose(limits, expected)
 
 
 def test_quantities_have_one_scale_for_all_runs(chapter):

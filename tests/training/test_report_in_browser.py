@@ -204,6 +204,11 @@ def test_maps_show_every_quantity(page):
         assert limits[0] == limits[1]
         seen.add(str(values(page, maps[0], "map", "z")[0]))
     assert len(seen) == 3
+    page.locator("#chapter-0 [name=own]").check()
+    own = [[values(page, m, "map", end) for end in ("zmin", "zmax")] for m in maps]
+    assert own[0] != own[1]
+    page.locator("#chapter-0 [name=own]").uncheck()
+    assert [values(page, m, "map", "zmax") for m in maps] == [limits[0][1]] * 2
 
 
 def test_two_runs_are_compared_in_words(page):

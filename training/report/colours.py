@@ -75,20 +75,27 @@ def colours_of(chapter):
     curvature = Quantity(
         R_LABEL, lambda run: run.view.scalar, (-chapter.limit, chapter.limit), CURVATURE
     )
-    others = [Quantity(name, of, _limits(chapter, of), SIZE) for name, of in sizes]
+    others = [Quantity(name, of, _limits(map(of, chapter.runs)), SIZE) for name, of in sizes]
     return [_given(chapter), curvature, *others]
 
 
 def maps_of(chapter):
     """The quantities that a map over the latent box can show: of runs that have one."""
-    curvature = Quantity(
-        R_LABEL, lambda run: run.view.map.scalar, (-chapter.limit, chapter.limit), CURVATURE
-    )
-    sizes = [
-        ("√det g", lambda run: run.view.map.volume_density),
-        (CONDITION, lambda run: log_condition(run.view.map.eigenvalues)),
-    ]
-    return [curvature, *(Quantity(n, of, _limits(chapter, of, maps=True), SIZE) for n, of in sizes)]
+    runs = [run for run in chapter.runs if run.view.map is not None]
+    limit = chapter.limit
+    curvature = Quantity(R_LABEL, lambda run: run.view.map.scalar, (-limit, limit), CURVATURE)
+    sizes = {
+        "√det g": lambda run: run.view.map.volume_density,
+        CONDITION: lambda run: log_condition(run.view.map.eigenvalues),
+    }
+    return [curvature, *(Quantity(n, of, _limits(map(of, runs)), SIZE) for n, of in sizes.items())]
+
+
+def own_limits(run):
+    """Where the colours of each of ``maps_of`` end if they are those of one run alone."""
+    drawn, limit = run.view.map, run.view.limit
+    sizes = (drawn.volume_density, log_condition(drawn.eigenvalues))
+    return [(-limit, limit), *(_limits([size]) for size in sizes)]
 
 
 def log_condition(eigenvalues):
@@ -124,10 +131,9 @@ def _given(chapter):
     )  # fmt: skip
 
 
-def _limits(chapter, values, maps=False):
-    """Quantiles over all runs; those with a map if it is of maps."""
-    runs = [run for run in chapter.runs if not maps or run.view.map is not None]
-    joined = np.concatenate([np.ravel(values(run)) for run in runs] or [np.empty(0)])
+def _limits(arrays):
+    """Quantiles of all that is finite in the arrays."""
+    joined = np.concatenate([np.empty(0), *map(np.ravel, arrays)])
     finite = joined[np.isfinite(joined)]
     return _widened(*np.quantile(finite, SHARE)) if finite.size else (0.0, 1.0)
 

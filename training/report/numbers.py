@@ -6,6 +6,7 @@ import json
 import numpy as np
 
 from training.report import figures
+from training.report.colours import own_limits
 from training.report.paths import chart_distances
 from training.runs import finite
 
@@ -56,6 +57,7 @@ def _run(chapter, run):
         "movement": _packed(run.movement.latents),
         "colours": [_packed(q.values(run)) for q in chapter.colours],
         "maps": [_packed(q.values(run)) for q in chapter.maps] if drawn else None,
+        "mapLimits": own_limits(run) if drawn else None,
         "paths": _paths(run),
     }
 

@@ -295,7 +295,7 @@
       });
       this.on("play", "click", () => this.play());
       for (const end of ["from", "to"]) this.on(end, "change", () => this.join());
-      this.on("quantity", "change", (input) => this.map(Number(input.value)));
+      for (const name of ["quantity", "own"]) this.on(name, "change", () => this.map());
       document.addEventListener("keydown", (event) => {
         if (event.key === "Escape" && this.kept !== null) this.select(this.kept, false);
       });
@@ -362,10 +362,13 @@
       this.runs.forEach((run) => run.join(from, to));
     }
 
-    map(choice) {
-      const { limits, scale, colorbar } = this.data.maps[choice];
+    map() {
+      const choice = Number(this.find("quantity").value);
+      const { limits: common, scale, colorbar } = this.data.maps[choice];
       for (const plot of this.maps) {
-        const packed = unpack(this.data.runs[plot.root.dataset.run].maps[choice]);
+        const run = this.data.runs[plot.root.dataset.run];
+        const packed = unpack(run.maps[choice]);
+        const limits = this.find("own")?.checked ? run.mapLimits[choice] : common;
         const z = Array.from({ length: packed.shape[0] }, (_, i) => Array.from(packed.row(i)));
         const change = { z: [z], zmin: limits[0], zmax: limits[1], colorscale: [scale], colorbar };
         plot.change(change, ["map"]);

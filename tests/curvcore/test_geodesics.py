@@ -7,7 +7,6 @@ than that in length: so lengths, and decoded nodes, are right to n eps |Ψ|.
 """
 
 import math
-import warnings
 
 import numpy as np
 import pytest
@@ -16,7 +15,21 @@ from scipy.optimize import least_squares
 from torch import nn
 
 import curvcore
-from curvcore import DecoderError, InputError, geodesics
+from curvcore import geodesics
+from tests.support.curves import (
+    SEGMENTS,
+    arc,
+    bent,
+    cylinder,
+    decoded,
+    every_dtype,
+    fourier_features,
+    hill,
+    interpolated,
+    pairs,
+    points,
+    sphere_by_angles,
+)
 from tests.support.immersions import (
     RandomImmersion,
     polar_plane,
@@ -26,68 +39,6 @@ from tests.support.immersions import (
 )
 from tests.support.parametrisation import cases_named
 from tests.support.tolerance import assert_close, assert_identical, eps
-
-SEGMENTS = 16
-DTYPES = [torch.float64, torch.float32]
-every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float64", "float32"])
-
-
-def sphere_by_angles(z):
-    """(θ, φ) -> the unit sphere."""
-    theta, phi = z.unbind(1)
-    return torch.stack([theta.sin() * phi.cos(), theta.sin() * phi.sin(), theta.cos()], 1)
-
-
-def cylinder(z):
-    """(θ, h) -> the cylinder of radius 2."""
-    return torch.stack([2 * z[:, 0].cos(), 2 * z[:, 0].sin(), z[:, 1]], 1)
-
-
-def hill(z):
-    """The graph of 2 exp(−|z|²)."""
-    return torch.cat([z, 2 * torch.exp(-z.square().sum(1, keepdim=True))], 1)
-
-
-def fourier_features(d, components=20, frequency=3.0):
-    """sin(Wz + b), far from an isometry."""
-    weight = frequency * random_points(0, d, components).T
-    return lambda z: torch.sin(z @ weight.to(z.dtype) + torch.arange(components, dtype=z.dtype))
-
-
-def points(*rows, dtype=torch.float64):
-    return torch.tensor(rows, dtype=dtype)
-
-
-def pairs(d, batch, dtype=torch.float64, seed=1):
-    return random_points(seed, d, batch, dtype), random_points(seed + 50, d, batch, dtype)
-
-
-def bent(start, end, size, segments=SEGMENTS):
-    """A path from start to end that leaves the straight line by ``size`` in every coordinate."""
-    t = torch.linspace(0, 1, segments + 1, dtype=start.dtype)[:, None]
-    line = start[:, None] + t * (end - start)[:, None]
-    return line + size * torch.sin(math.pi * t) * t.new_tensor([1 + i for i in range(len(end[0]))])
-
-
-def decoded(decoder, path):
-    return decoder(path.flatten(0, 1)).flatten(1).unflatten(0, path.shape[:2])
-
-
-def energy(decoder, path):
-    """E/n = Σ |Ψ(z_{k+1}) − Ψ(z_k)|²."""
-    return decoded(decoder, path).diff(dim=1).square().sum((1, 2))
-
-
-def arc(angle, radius=1.0, segments=SEGMENTS):
-    """Length of the polyline inscribed in an arc at equal steps."""
-    return 2 * segments * radius * torch.sin(angle / (2 * segments))
-
-
-def interpolated(start, end, segments=SEGMENTS):
-    """Points at equal steps on the lines from start to end."""
-    t = torch.linspace(0, 1, segments + 1, dtype=start.dtype)[:, None]
-    return (1 - t) * start[:, None] + t * end[:, None]
-
 
 # --- closed forms ---------------------------------------------------------------------------------
 
@@ -355,219 +306,3 @@ def test_no_pairs():
     found = curvcore.geodesic(polar_plane, torch.zeros(0, 2), torch.zeros(0, 2), segments=5)
     assert found.path.shape == (0, 6, 2)
     assert found.length.shape == found.converged.shape == (0,)
-
-
-# --- convergence ----------------------------------------------------------------------------------
-
-
-def test_convergence_is_quadratic(monkeypatch):
-    """Digits double: errors of 1e-1, 1e-2, 1e-4, 1e-8. Steps of first order take dozens."""
-    monkeypatch.setattr(geodesics, "ITERATIONS", 4)
-    start, end = pairs(2, 20)
-    assert curvcore.geodesic(sphere_by_angles, start + 1.5, end + 1.5).converged.all()
-    assert curvcore.geodesic(fourier_features(2, frequency=1.5), start, end).converged.all()
-
-
-def test_curves_that_run_out_of_iterations_say_so(monkeypatch):
-    monkeypatch.setattr(geodesics, "ITERATIONS", 1)
-    start, end = pairs(2, 4)
-    end[2] = start[2]
-    found = curvcore.geodesic(fourier_features(2), start, end, segments=SEGMENTS)
-    assert found.converged.tolist() == [False, False, True, False]
-    line = curvcore.path_length(fourier_features(2), interpolated(start, end))
-    assert (found.length <= line).all()
-
-
-def test_a_minimum_on_a_kink_is_not_taken_for_convergence():
-    """The plane outside a disc, twice: the shortest way is along the rim, which no step finds."""
-
-    def outside(z):
-        angle, distance = z.unbind(1)
-        rim = torch.stack([angle.cos(), angle.sin()], 1)
-        return rim * (1 + distance.abs())[:, None]
-
-    start, end = points([0, 0], dtype=torch.float32), points([2, 0], dtype=torch.float32)
-    path = interpolated(start, end)
-    path[:, 1:-1, 1] += 0.1
-    with pytest.warns(curvcore.PiecewiseLinearWarning):
-        found = curvcore.geodesic(outside, start, end, path=path, segments=SEGMENTS)
-    assert not found.converged
-    assert energy(outside, found.path) < energy(outside, path)
-
-
-def test_a_saddle_in_a_direction_without_length_is_given_up():
-    """On the crease of a fold E falls to either side, and no multiple of g bounds a step there."""
-    start, end = points([1e-10, -1]), points([1e-10, 1])
-
-    def fold(z):
-        return torch.stack([z[:, 1], z[:, 1] ** 2 + z[:, 0] ** 2], 1)
-
-    found = curvcore.geodesic(fold, start, end, segments=SEGMENTS)
-    assert not found.converged
-    assert_close(found.path, interpolated(start, end))
-
-
-def test_where_nothing_has_length_the_straight_line_stays():
-    start, end = pairs(2, 3)
-    found = curvcore.geodesic(DEGENERATE["constant"], start, end, segments=SEGMENTS)
-    assert_close(found.path, interpolated(start, end))
-
-
-def test_energy_falls_where_newton_would_climb():
-    """From far off the Hessian is indefinite: damping finds the way down all the same."""
-    decoder = fourier_features(3, frequency=8.0)
-    start, end = pairs(3, 10)
-    found = curvcore.geodesic(decoder, start, end, segments=SEGMENTS)
-    assert found.converged.all()
-    assert (energy(decoder, found.path) < energy(decoder, interpolated(start, end))).all()
-
-
-def test_a_point_is_its_own_geodesic():
-    z = random_points(0, 2, 3)
-    found = curvcore.geodesic(stereographic_sphere(), z, z, segments=SEGMENTS)
-    assert found.converged.all()
-    assert not found.length.any()
-    assert_identical(found.path, z[:, None].expand(3, SEGMENTS + 1, 2).contiguous())
-
-
-DEGENERATE = {
-    "constant": lambda z: torch.cat([0 * z, 0 * z + 1], 1),
-    "one_coordinate_unused": lambda z: cylinder(torch.stack([z[:, 1], z[:, 1]], 1)),
-    "a_curve_askew": lambda z: cylinder(z.sum(1, keepdim=True).expand(len(z), 2)),
-    "fold": lambda z: torch.stack([z[:, 0] ** 2, z[:, 1], z[:, 1] ** 2], 1),
-}
-
-
-@every_dtype
-@pytest.mark.parametrize("decoder", DEGENERATE.values(), ids=DEGENERATE)
-def test_degenerate_metrics(decoder, dtype):
-    start, end = pairs(2, 6, dtype)
-    path = bent(start, end, 0.1)
-    found = curvcore.geodesic(decoder, start, end, path=path, segments=SEGMENTS)
-    assert found.converged.all()
-    assert (energy(decoder, found.path) <= energy(decoder, path) * (1 + 100 * eps(dtype))).all()
-
-
-def test_a_decoder_with_kinks_warns_once():
-    start, end = pairs(2, 3)
-    with pytest.warns(curvcore.PiecewiseLinearWarning) as seen:
-        curvcore.geodesic(lambda z: torch.cat([z, z.relu()], 1), start, end, segments=4)
-    assert len(seen) == 1
-    assert seen[0].filename == __file__
-
-
-# --- path_length ----------------------------------------------------------------------------------
-
-
-@every_dtype
-def test_length_of_inscribed_polygons(dtype):
-    path = interpolated(points([0, 0], [0, 1]), points([math.pi, 0], [1, 4])).to(dtype)
-    expected = torch.hypot(arc(points(math.pi, 1), 2.0), points(0, 3)).to(dtype)
-    assert_close(curvcore.path_length(cylinder, path), expected, scale=4 * SEGMENTS)
-
-
-def test_length_of_one_segment():
-    path = points([[0, 0], [3, 4]])
-    assert_close(curvcore.path_length(lambda z: z, path), points(5))
-
-
-def test_length_has_gradients():
-    path = interpolated(*pairs(2, 2), segments=3).requires_grad_()
-    assert torch.autograd.gradcheck(lambda p: curvcore.path_length(hill, p), path)
-
-
-def test_length_needs_no_derivatives():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        length = curvcore.path_length(torch.relu, points([[-1, 1], [1, 1], [1, 3]]))
-    assert_close(length, points(3))
-
-
-# --- bad input ------------------------------------------------------------------------------------
-
-A, B = pairs(2, 3)
-PATH = interpolated(A, B, 4)
-NAN, NOWHERE, MOVED = A.clone(), PATH.clone(), PATH.clone()
-NAN[1, 0] = torch.nan
-NOWHERE[1, 2] = torch.inf
-MOVED[:, 4] += 1e-6
-BAD = {
-    "start_rank": ((A[0], B), {}, r"start: z must be \(B, d\); got \(2,\).*z\[None\]"),
-    "end_rank": ((A, B[0]), {}, r"end: z must be \(B, d\); got \(2,\)"),
-    "start_nan": ((NAN, B), {}, r"start: z is NaN or Inf at 1 of 3 points: 1"),
-    "end_inf": ((A, B / 0), {}, r"end: z is NaN or Inf at 3 of 3 points"),
-    "numbers": ((A.tolist(), B), {}, r"start: z must be a torch tensor .* got list"),
-    "integers": ((A.long(), B), {}, r"start: z must be real floating point; got torch.int64"),
-    "half": ((A.half(), B.half()), {}, r"must be float64 or float32; got torch.float16"),
-    "batches": ((A, B[:1]), {}, r"agree in shape.* \(3, 2\), .* and \(1, 2\), .*expand_as"),
-    "dimensions": ((A, B[:, :1]), {}, r"agree in shape.* \(3, 2\), .* and \(3, 1\)"),
-    "dtypes": ((A, B.float()), {}, r"torch.float64, cpu and \(3, 2\), torch.float32"),
-    "one_segment": ((A, B), {"segments": 1}, r"segments must be an integer, 2 or more; got 1"),
-    "real_segments": ((A, B), {"segments": 8.0}, r"segments must be an integer.*got 8.0"),
-    "true_segments": ((A, B), {"segments": True}, r"segments must be an integer.*got True"),
-    "path_list": ((A, B), {"path": [0]}, r"path must be a tensor \(B, n\+1, d\).*got list"),
-    "path_rank": ((A, B), {"path": PATH[0]}, r"got \(5, 2\), .*write path\[None\]"),
-    "path_nodes": ((A, B), {"path": PATH}, r"\(3, 33, 2\).* got \(3, 5, 2\).*segments=4"),
-    "path_batch": ((A, B), {"path": PATH[:2], "segments": 4}, r"\(3, 5, 2\).* got \(2, 5, 2\)"),
-    "path_dtype": ((A, B), {"path": PATH.float(), "segments": 4}, r"float64.* got .*float32"),
-    "path_inf": ((A, B), {"path": NOWHERE, "segments": 4}, r"path: z is NaN or Inf at 1 of 3"),
-    "path_ends": ((A, B), {"path": MOVED, "segments": 4}, r"from start to end.* 3 of 3 points"),
-}
-
-
-@pytest.mark.parametrize(("ends", "options", "message"), BAD.values(), ids=BAD)
-def test_bad_input(ends, options, message):
-    with pytest.raises(InputError, match=message):
-        curvcore.geodesic(polar_plane, *ends, **options)
-
-
-def test_ends_of_a_path_may_be_rounded():
-    path = PATH * (1 + 2 * eps(torch.float64))
-    found = curvcore.geodesic(hill, A, B, path=path, segments=4)
-    assert_identical(found.path[:, [0, -1]], torch.stack([A, B], 1))
-
-
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [
-        (PATH[0], r"tensor \(B, n\+1, d\), n ≥ 1; got \(5, 2\).*path\[None\]"),
-        (PATH[:, :1], r"n ≥ 1; got \(3, 1, 2\)"),
-        (None, r"got NoneType"),
-        (PATH.long(), r"path: z must be real floating point; got torch.int64"),
-        (NOWHERE, r"path: z is NaN or Inf at 1 of 3 points: 1"),
-    ],
-)
-def test_bad_paths(path, message):
-    with pytest.raises(InputError, match=message):
-        curvcore.path_length(polar_plane, path)
-
-
-def test_points_where_the_decoder_is_not_defined():
-    def root(z):
-        return torch.cat([z, z[:, :1].sqrt()], 1)
-
-    start, end = points([1, 0], [1, 0]), points([2, 0], [-1, 0])
-    message = r"NaN or Inf on the path from 1 of 2 points: 1\. Choose other ends, or a path"
-    with pytest.raises(DecoderError, match=message):
-        curvcore.geodesic(root, start, end)
-    with pytest.raises(DecoderError, match=message):
-        curvcore.path_length(root, interpolated(start, end))
-    # Ψ is finite at x = 0, its derivative is not: an end may be there, a node not.
-    start, end, path = points([0, 0.0]), points([1, 0.0]), points([[0, 0], [0, 1], [1, 0.0]])
-    assert curvcore.geodesic(root, start, end).converged.all()
-    with pytest.raises(DecoderError, match="or a derivative of it, is NaN or Inf"):
-        curvcore.geodesic(root, start, end, path=path, segments=2)
-
-
-def test_bad_decoders():
-    for function in (lambda d: curvcore.geodesic(d, A, B), lambda d: curvcore.path_length(d, PATH)):
-        with pytest.raises(DecoderError, match="callable"):
-            function("decoder")
-        with pytest.raises(DecoderError, match=r"float32 and z is torch.float64"):
-            function(nn.Linear(2, 3))
-        with pytest.raises(DecoderError, match=r"one tensor \(B, \.\.\.\); got tuple"):
-            function(lambda z: (z, z))
-        with pytest.raises(curvcore.RowsNotIndependentError, match=r"decoder.eval\(\)"):
-            function(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).double())
-        with pytest.raises(curvcore.RowsNotIndependentError, match=r"decoder.eval\(\)"):
-            function(nn.Sequential(nn.Linear(2, 3), nn.Dropout()).double())

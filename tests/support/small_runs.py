@@ -46,3 +46,11 @@ def fit(folder, source, D=5, d=2, epochs=2, terms=None, latent="plane"):
     path.write_text(yaml.safe_dump(config))
     assert main(["fit", "--config", str(path), "--run", str(folder)]) == 0
     return folder
+
+
+def one_line(capsys):
+    """The message of a command that failed, which must be one line."""
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("Error: ")
+    assert "\n" not in message
+    return message

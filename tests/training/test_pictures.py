@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 from torch import nn
 
 from tests.support.immersions import RandomImmersion
-from tests.support.small_runs import clouds, fit, gaussians
+from tests.support.small_runs import clouds, fit, gaussians, one_line
 from training.__main__ import main
 from training.data import Dataset
 from training.data.scaling import CommonScale
@@ -323,13 +323,6 @@ def run(tmp_path_factory):
 
 def names_in(folder):
     return {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
-
-
-def one_line(capsys):
-    message = capsys.readouterr().err.strip()
-    assert message.startswith("Error: ")
-    assert "\n" not in message
-    return message
 
 
 def test_plot_writes_all_figures(run, tmp_path):

@@ -5,8 +5,8 @@ from matplotlib.figure import Figure
 
 from training.pictures import panels
 from training.pictures.palette import PLAIN
+from training.pictures.views import MOST_LATENTS
 
-MOST_LATENTS = 5  # coordinates in a pair plot
 WIDTH = 9  # inches
 
 

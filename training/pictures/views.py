@@ -19,6 +19,7 @@ MARGIN = 0.05  # of the box beyond the encoded points
 RESOLUTION = 80  # nodes of the map along each side
 GAP = 0.15  # between pieces of the chart side by side, of their mean width
 ENTRIES = 2**24  # of second derivatives that are held at a time
+MOST_LATENTS = 5  # coordinates in a pair plot
 CLASSES = 10  # as many colours can be told apart
 
 

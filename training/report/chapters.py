@@ -21,7 +21,7 @@ from training.pictures.files import names_of, same_parts, same_source
 from training.pictures.views import View, some_points, view_of
 from training.report.colours import colours_of, maps_of
 from training.report.movement import Movement, movement_of
-from training.report.paths import Paths, landmarks_of, paths_of
+from training.report.paths import Paths, landmarks_of, paths_of, values
 
 PIXELS = 2_000_000  # of one run's images, at most: they are most of the page
 
@@ -147,7 +147,6 @@ def _run(member, checkpoint, data, landmarks, same):
     metrics = _metrics(folder, module, parts, checkpoint)
     view, module = view_of(name, folder, module, data), module.double()
     periodic = is_periodic(module.autoencoder)
-    decoded = module.decode(torch.from_numpy(view.latents)).flatten(1).numpy()
     return Run(
         folder,
         checkpoint,
@@ -158,7 +157,7 @@ def _run(member, checkpoint, data, landmarks, same):
         view,
         movement_of(folder, module, view, checkpoint),
         paths_of(module.decode, view.latents, landmarks, view.space, periodic),
-        pictures(decoded, data),
+        None if data.image_shape is None else pictures(values(module.decode, view.latents), data),
     )
 
 

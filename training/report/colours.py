@@ -4,15 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from plotly.colors import diverging, make_colorscale
 
 from training.pictures.palette import PLAIN, R_LABEL, class_colours
 
-# Matplotlib's RdBu_r: blue where R < 0.
-CURVATURE = [
-    [0.0, "#053061"], [0.1, "#2166ac"], [0.2, "#4393c3"], [0.3, "#92c5de"], [0.4, "#d1e5f0"],
-    [0.5, "#f7f7f7"], [0.6, "#fddbc7"], [0.7, "#f4a582"], [0.8, "#d6604d"], [0.9, "#b2182b"],
-    [1.0, "#67001f"],
-]  # fmt: skip
+CURVATURE = make_colorscale(diverging.RdBu_r)  # blue where R < 0, as in the static figures
 SIZE = "Viridis"  # of what is never negative
 SHARE = (0.02, 0.98)  # quantiles where colours end
 

@@ -5,6 +5,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from training.pictures.palette import OKABE_ITO, PLAIN, R_LABEL
+from training.pictures.views import MOST_LATENTS
 from training.report.colours import CURVATURE, bar
 
 FONT = {"family": "system-ui, sans-serif", "size": 13}
@@ -16,7 +17,6 @@ LINES = {
 RING = {"color": "rgba(0,0,0,0)", "size": 16, "line": {"color": "black", "width": 3}}
 RING_IN_SPACE = {"color": "black", "size": 9, "symbol": "circle-open", "line": {"width": 4}}
 EVEN_LIGHT = {"ambient": 0.9, "diffuse": 0.2, "specular": 0, "fresnel": 0}  # true colours
-MOST_LATENTS = 5  # coordinates in a pair plot
 BINS = 41
 MOST_FILLED = 2  # histograms that can be told apart
 FLATTEST = 0.1  # least half extent of a box in space, of its largest extent

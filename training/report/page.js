@@ -283,8 +283,8 @@
     listen() {
       for (const run of this.runs) {
         for (const plot of [run.latent, run.space]) {
-          plot.on("plotly_hover", (event) => this.point(plot, event, false));
-          plot.on("plotly_click", (event) => this.point(plot, event, true));
+          plot.on("plotly_hover", (event) => this.point(event, false));
+          plot.on("plotly_click", (event) => this.point(event, true));
         }
       }
       this.on("point", "input", (input) => this.select(Number(input.value), true));
@@ -307,7 +307,7 @@
       if (input) input.addEventListener(event, () => action(input));
     }
 
-    point(plot, event, click) {
+    point(event, click) {
       const hit = event.points.find((p) => p.data.name === "points");
       if (!hit) return;
       const index = hit.pointNumber;

@@ -165,11 +165,10 @@ def lengths_of(decode, curves):
     return np.where(resolved, smooth, true), resolved
 
 
-def values(decode, curves):
-    """Ψ along curves (m, n, d): (m, n, D)."""
-    m, n, d = curves.shape
-    decoded = decode(torch.from_numpy(curves.reshape(-1, d))).flatten(1).numpy()
-    return decoded.reshape(m, n, decoded.shape[1])
+def values(decode, points):
+    """Ψ of latent points (..., d): (..., D)."""
+    decoded = decode(torch.from_numpy(points.reshape(-1, points.shape[-1]))).flatten(1).numpy()
+    return decoded.reshape(*points.shape[:-1], decoded.shape[1])
 
 
 def in_cell(curves):
@@ -211,7 +210,7 @@ def neighbour_graph(decode, latents, periodic):
     count = min(NEIGHBOURS, n - 1)
     to = NearestNeighbors(n_neighbors=count).fit(where).kneighbors(return_distance=False).ravel()
     here = np.repeat(np.arange(n), count)
-    decoded = values(decode, latents[None])[0]
+    decoded = values(decode, latents)
     length = np.linalg.norm(decoded[to] - decoded[here], axis=1)
     length = np.maximum(length, 1e-12 * length.max() + np.finfo(float).tiny)  # 0 means no edge
     return csr_array((length, (here, to)), shape=(n, n))

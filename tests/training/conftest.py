@@ -1,0 +1,29 @@
+"""Runs that several modules look at; do not write there."""
+
+import pytest
+
+from tests.support.small_runs import CURVATURE, fit, gaussians
+from training.report import chapters_of
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory):
+    return fit(tmp_path_factory.mktemp("runs") / "plain", gaussians(), epochs=3)
+
+
+@pytest.fixture(scope="session")
+def regularised(plain):
+    return fit(plain.parent / "regularised", gaussians(), epochs=2, terms=CURVATURE)
+
+
+@pytest.fixture(scope="session")
+def chapter(plain, regularised):
+    (chapter,) = chapters_of([plain, regularised])
+    return chapter
+
+
+@pytest.fixture(scope="session")
+def solid(plain):
+    """The chapter of a run with d = 3."""
+    (chapter,) = chapters_of([fit(plain.parent / "solid", gaussians(), d=3)])
+    return chapter

@@ -20,7 +20,9 @@ class cached_quantity:  # noqa: N801  (a decorator)
     def __get__(self, instance, owner=None):
         if instance is None:
             return self
-        cache = instance.__dict__.setdefault("_cache", {})
+        if not hasattr(instance, "_cache"):  # compilers of torch up to 2.11 trace no setdefault
+            instance._cache = {}
+        cache = instance._cache
         for with_gradient in (True, torch.is_grad_enabled()):
             if (self._name, with_gradient) in cache:
                 return cache[self._name, with_gradient]

@@ -2,7 +2,6 @@
 
 import sys
 import warnings
-from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
@@ -12,18 +11,23 @@ from curvcore.errors import PiecewiseLinearWarning
 _gathered = ContextVar("gathered", default=None)
 
 
-@contextmanager
-def one_warning_of_kinks():
-    """Gather the kinks met within, and warn of all of them once at the end."""
-    if torch.compiler.is_compiling() or _gathered.get() is not None:
-        yield
-        return
-    token = _gathered.set(set())
-    try:
-        yield
-        _warn(_gathered.get())
-    finally:
-        _gathered.reset(token)
+class one_warning_of_kinks:  # noqa: N801  (used as a function)
+    """Gather the kinks met within, and warn of all of them once at the end.
+
+    A class, since compilers of torch up to 2.8 cannot trace a generator as a context.
+    """
+
+    def __enter__(self):
+        outermost = not torch.compiler.is_compiling() and _gathered.get() is None
+        self._token = _gathered.set(set()) if outermost else None
+
+    def __exit__(self, kind, error, traceback):
+        if self._token is None:
+            return
+        names = _gathered.get()
+        _gathered.reset(self._token)
+        if kind is None:
+            _warn(names)
 
 
 def note_kinks(names, jet=None):

@@ -1,5 +1,5 @@
 """Proofs, certificates and benchmarks of ``curvcore`` against manifolds of known curvature."""
 
-from verification.certificates import Certificate, CertificationError, certify
+from verification.exact.certificates import Certificate, CertificationError, certify
 
 __all__ = ["Certificate", "CertificationError", "certify"]

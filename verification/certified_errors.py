@@ -11,10 +11,9 @@ from torch import nn
 
 import curvcore
 from curvcore.providers import PROVIDERS
-from verification import fuzzing
-from verification.certificates import certify
-from verification.decoders import converted
-from verification.random_decoders import Architecture, architectures
+from verification.decoders import converted, fuzzing
+from verification.decoders.random import Architecture, architectures
+from verification.exact.certificates import certify
 from verification.results import Finding
 
 FORMULAS = ("gauss", "intrinsic")
@@ -75,7 +74,7 @@ def of_decoder(name, decoder, z, dtypes):
 
 
 def of_random_decoders(count, seed):
-    """The outcomes of :mod:`verification.fuzzing`, counted."""
+    """The outcomes of :mod:`verification.decoders.fuzzing`, counted."""
     counts = Counter()
     for architecture in architectures(count, seed):
         counts += fuzzing.outcomes(architecture)

@@ -17,7 +17,7 @@ import math
 import torch
 
 import curvcore
-from verification.exact import QUANTITIES, is_exact
+from verification.exact.fields import QUANTITIES, is_exact
 from verification.results import EXACT, Result
 
 FORMULAS = ("gauss", "intrinsic")

@@ -17,9 +17,9 @@ from rich.progress import track
 
 import curvcore
 from verification import report
-from verification.certificates import certify
 from verification.decoders import converted, digits_decoder
-from verification.random_decoders import ACTIVATIONS, Architecture
+from verification.decoders.random import ACTIVATIONS, Architecture
+from verification.exact.certificates import certify
 
 BASE = Architecture(width=64, depth=3, ambient=64)
 VARIED = {

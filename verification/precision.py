@@ -47,8 +47,9 @@ import curvcore
 from curvcore.formulas import Formulas
 from curvcore.frames import Frame
 from curvcore.geometry import smallest_reciprocal_condition
-from verification import report, routes
+from verification import report
 from verification.agreement import JET_EPS
+from verification.benchmark import routes
 
 WIDTH = 110
 EPS = torch.finfo(torch.float32).eps

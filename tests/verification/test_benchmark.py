@@ -7,8 +7,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from verification import benchmark, benchmark_growth, routes, timing
-from verification.benchmark import app
+from verification.benchmark import growth, routes, timing
+from verification.benchmark.command import app
+from verification.benchmark.measurement import Settings
+from verification.benchmark.tables import DIRECTIONS
 
 TINY = routes.Size(2, 8, 2, 5, 6)
 QUICK = ("--size", "2,8,2,5,6", "--repeats", "2", "--quick")
@@ -33,7 +35,7 @@ def test_every_eager_route_agrees_and_json_holds_the_numbers(dtype, tmp_path):
     assert record["dtype"] == dtype
     assert record["passed"]
     found = {(line["route"], line["direction"]) for line in record["results"]}
-    assert found == {(name, direction) for name in EAGER for direction in benchmark.DIRECTIONS}
+    assert found == {(name, direction) for name in EAGER for direction in DIRECTIONS}
     for line in record["results"]:
         assert line["min_seconds"] <= line["median_seconds"] <= line["max_seconds"]
         assert line["peak_bytes"] > 0
@@ -74,8 +76,8 @@ def test_a_route_that_curvcore_does_not_know_is_noted(monkeypatch):
 
 
 def test_growth_in_chunks_takes_less_memory():
-    settings = benchmark._settings(True, 1, "cpu", benchmark.Dtype.float64, 0, ("fused",))
-    lines = benchmark_growth.measure(settings, points=(40, 4000), chunk=40)
+    settings = Settings("cpu", torch.float64, 0, 1, 1.0, ("fused",))
+    lines = growth.measure(settings, points=(40, 4000), chunk=40)
     assert all(line.passed for line in lines)
     few, _, at_once, in_chunks = lines
     assert (at_once.chunk_size, in_chunks.chunk_size) == (None, 40)

@@ -8,7 +8,7 @@ import sympy as sp
 
 from curvcore import intrinsic
 from curvcore import riemann as gauss
-from verification.exact import QUANTITIES, FunctionField, is_exact, residuals
+from verification.exact.fields import QUANTITIES, FunctionField, is_exact, residuals
 from verification.manifolds import catalogue
 
 FORMULAS = ("gauss", "intrinsic")

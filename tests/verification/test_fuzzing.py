@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import curvcore
-from verification import fuzzing
 from verification.certified_errors import of_random_decoders
-from verification.fuzzing import outcomes
-from verification.random_decoders import ACTIVATIONS, Architecture
+from verification.decoders import fuzzing
+from verification.decoders.fuzzing import outcomes
+from verification.decoders.random import ACTIVATIONS, Architecture
 
 pytestmark = pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import curvcore
 from verification import numerics
-from verification.random_decoders import Architecture
+from verification.decoders.random import Architecture
 
 app = typer.Typer()
 app.command()(numerics.main)

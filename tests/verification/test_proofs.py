@@ -7,7 +7,7 @@ import sympy as sp
 from curvcore import arithmetic, intrinsic, metrics, riemann
 from curvcore.arithmetic import einsum
 from verification import proofs
-from verification.exact import FunctionField
+from verification.exact.fields import FunctionField
 from verification.proofs import bianchi, conformal, routes, symmetries
 from verification.proofs.fields import Derivation, field, generators_in
 from verification.proofs.immersions import GenericImmersion

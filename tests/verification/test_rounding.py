@@ -10,7 +10,7 @@ from torch import nn
 import curvcore
 from tests.verification.test_certificates import sphere
 from verification import certify
-from verification.random_decoders import Architecture, architectures
+from verification.decoders.random import Architecture, architectures
 
 FACTOR = 30
 

@@ -6,7 +6,7 @@ from curvcore.arithmetic import einsum
 from curvcore.geometry import PullbackGeometry
 from curvcore.jets import Jet
 from curvcore.providers.symbolic import symbolic_jet
-from verification.exact import FunctionField
+from verification.exact.fields import FunctionField
 from verification.manifolds import catalogue
 from verification.proofs.fields import Derivation
 from verification.proofs.immersions import GenericImmersion

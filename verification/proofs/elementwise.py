@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 
 from curvcore.providers.fused.jet_tensor import JetTensor
-from verification.exact import FunctionField
-from verification.exact_tensors import ExactTensor, Expressions
+from verification.exact.fields import FunctionField
+from verification.exact.tensors import ExactTensor, Expressions
 from verification.proofs.verdicts import proved
 
 

@@ -3,7 +3,7 @@
 import flint
 import numpy as np
 
-from verification.rational_functions import RationalFunction
+from verification.exact.rational_functions import RationalFunction
 
 
 def field(names):

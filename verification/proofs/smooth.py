@@ -15,8 +15,8 @@ from torch.overrides import handle_torch_function
 
 import curvcore
 from curvcore.providers.fused.jet_tensor import JetTensor
-from verification.exact_functions import implements
-from verification.exact_tensors import ExactTensor, Expressions
+from verification.exact.functions import implements
+from verification.exact.tensors import ExactTensor, Expressions
 
 NUMBERS = Expressions()
 

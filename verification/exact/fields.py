@@ -26,8 +26,8 @@ import sympy as sp
 from curvcore.geometry import PullbackGeometry
 from curvcore.jets import Jet
 from curvcore.providers.symbolic import symbolic_jet
+from verification.exact.rational_functions import RationalFunction
 from verification.manifolds import Manifold
-from verification.rational_functions import RationalFunction
 
 CIRCULAR = (sp.sin, sp.cos)
 EXPONENTIAL = {

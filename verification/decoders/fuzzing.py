@@ -20,7 +20,7 @@ import torch
 
 import curvcore
 from curvcore.providers import PROVIDERS
-from verification.certificates import certify
+from verification.exact.certificates import certify
 
 FACTOR = {"fused": 30, "autodiff": 1000}
 OUTCOMES = ("right", "nan", "error", "wrong")

@@ -7,7 +7,7 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from verification import benchmark, routes
+from verification.benchmark import measurement, routes
 
 BASE = routes.Size(2, 128, 3, 784, 256)
 BATCHES = (4, 16, 64, 256, 1024, 4096)
@@ -58,7 +58,7 @@ def _sweep(sizes, settings):
     """Route -> its lines over the sizes; a wrong result is left out."""
     curves = {}
     for size in sizes:
-        lines, _ = benchmark.measure(size, settings, directions=("forward",), memory=False)
+        lines, _ = measurement.measure(size, settings, directions=("forward",), memory=False)
         for line in lines:
             if line.passed:
                 curves.setdefault(line.route, []).append(line)

@@ -26,8 +26,8 @@ from curvcore.packing import count, unpack
 from curvcore.providers.fused.jet_tensor import JetTensor
 from curvcore.providers.witness import check_rows_independent
 from curvcore.validation import check_decoder, check_points
-from verification import exact_functions  # noqa: F401  (what torch functions do to exact tensors)
-from verification.exact_tensors import Balls, ExactTensor, UndecidedError
+from verification.exact import functions  # noqa: F401  (what torch functions do to exact tensors)
+from verification.exact.tensors import Balls, ExactTensor, UndecidedError
 
 LEAST_BITS, MOST_BITS = 128, 4096
 

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, replace
 import torch
 
 import curvcore
-from verification import report, routes, timing
+from verification import report
+from verification.benchmark import routes, timing
 
 BASE = routes.Size(2, 128, 3, 784, 1000)
 POINTS = (10**3, 10**4, 10**5, 10**6)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from curvcore.providers.fused.registry import named
-from verification.exact_tensors import FUNCTIONS, ExactTensor
+from verification.exact.tensors import FUNCTIONS, ExactTensor
 
 
 def implements(*functions):

@@ -2,7 +2,8 @@
 
 from rich.text import Text
 
-from verification import report, routes, timing
+from verification import report
+from verification.benchmark import routes, timing
 
 DIRECTIONS = {"forward": "forward", "backward": "forward + backward"}
 

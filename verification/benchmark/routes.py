@@ -77,7 +77,7 @@ class TorchRoute:
 def build(name, size, decoder, z):
     """The route of that name on one decoder and its points."""
     if name == PEER:
-        from verification.peers import JaxRoute  # jax is optional
+        from verification.benchmark.peers import JaxRoute  # jax is optional
 
         return JaxRoute(name, decoder, z)
     scalar, formula, order = _SCALARS[name]

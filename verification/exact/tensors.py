@@ -145,7 +145,7 @@ class ExactTensor:
             name = resolve_name(function) or getattr(function, "__name__", repr(function))
             raise curvcore.UnsupportedOperationError(
                 f"There is no exact version of {name}; known are linear layers, elementary "
-                "activations, sums and products (verification.exact_functions)."
+                "activations, sums and products (verification.exact.functions)."
             )
         return implementation(*args, **(kwargs or {}))
 

@@ -1,0 +1,1 @@
+"""``python -m verification.benchmark``: what curvature costs, along every route."""

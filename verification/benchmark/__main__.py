@@ -1,0 +1,5 @@
+"""``python -m verification.benchmark``."""
+
+from verification.benchmark.command import app
+
+app()

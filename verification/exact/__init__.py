@@ -1,0 +1,1 @@
+"""Exact arithmetic: fields where zero is decidable, tensors of balls, and certificates."""

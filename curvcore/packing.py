@@ -5,7 +5,6 @@ lexicographic: d(d+1)/2 of rank two, d(d+1)(d+2)/6 of rank three. Torch tensors 
 arrays, any axes before the packed ones.
 """
 
-from itertools import product
 from math import comb
 
 import numpy as np
@@ -30,7 +29,7 @@ def pack(tensor, rank):
 def unpack(packed, d, rank):
     """The full tensor (..., d, ..., d) of packed entries (..., count)."""
     place = {indices: n for n, indices in enumerate(_sorted_indices(d, rank))}
-    row_major = [place[tuple(sorted(indices))] for indices in product(range(d), repeat=rank)]
+    row_major = [place[tuple(sorted(indices))] for indices in _all_indices(d, rank)]
     return _take(packed, row_major).reshape(*packed.shape[:-1], *(d,) * rank)
 
 
@@ -73,6 +72,13 @@ def _take(array, positions):
     # What torch 2.13's compiler writes for the gradient of an index list corrupts memory.
     identity = torch.eye(array.shape[-1], dtype=array.dtype, device=array.device)
     return array @ identity[:, list(positions)]
+
+
+def _all_indices(d, rank):
+    """Those of a tensor of this rank on R^d, the last one fastest."""
+    if rank == 0:
+        return [()]
+    return [(*rest, i) for rest in _all_indices(d, rank - 1) for i in range(d)]
 
 
 def _sorted_indices(d, rank, start=0):

@@ -19,7 +19,7 @@ from curvcore.errors import (
     UnsupportedOperationError,
 )
 from curvcore.jets import Jet
-from curvcore.providers.kinks import note_kinks
+from curvcore.providers.kinks import kinks_of, note_kinks
 from curvcore.providers.outputs import ambient_dimension
 from curvcore.providers.primitives import PrimitiveOperations
 from curvcore.providers.witness import check_jet
@@ -50,6 +50,10 @@ def autodiff_jet(decoder, z, order):
         # may write to its input.
         return decoder(point[None].clone())[0].reshape(-1)
 
+    def derive(points, order=1):
+        with PrimitiveOperations():
+            return Jet(*vmap(_all_derivatives(point_map, order))(points.contiguous()))
+
     ambient_dimension(decoder, z)  # a decoder that cannot be called should fail in its own words
     operations = PrimitiveOperations()
     with warnings.catch_warnings():
@@ -58,11 +62,12 @@ def autodiff_jet(decoder, z, order):
             with operations:
                 jet = Jet(*vmap(_all_derivatives(point_map, order))(z.contiguous()))
             check_jet(decoder, point_map, z, jet)
+            kinks = kinks_of(decoder, z, jet, derive)
         except CurvatureError:
             raise
         except Exception as error:  # torch raises many kinds, AssertionError among them
             raise _translate(error, operations.operation) from error
-    note_kinks(operations.kinks, jet)
+    note_kinks(kinks)
     return jet
 
 

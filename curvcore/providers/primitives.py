@@ -1,5 +1,5 @@
 """Watch a decoder's operations: swap those whose nested derivatives are wrong in torch, refuse
-those that have no derivative at a point, remember those that have kinks.
+those that have no derivative at a point.
 
 Each swap below replaces a function by the same function written from primitives, because nested
 forward mode is wrong (silently: layer_norm, instance_norm, det, slogdet, logdet, solve,
@@ -22,13 +22,11 @@ class PrimitiveOperations(TorchFunctionMode):
 
     Attributes:
         operation: name of the torch function called last.
-        kinks: names of the piecewise functions met.
     """
 
     def __init__(self):
         super().__init__()
         self.operation = "its first operation"
-        self.kinks = set()
 
     def __enter__(self):
         self._attention = sdpa_kernel(SDPBackend.MATH)
@@ -46,8 +44,6 @@ class PrimitiveOperations(TorchFunctionMode):
             self.operation = name
         if function in _ROW_MIXING:
             _ROW_MIXING[function](*args, **kwargs)
-        if function in _KINKED:
-            self.kinks.add(function.__name__.strip("_"))
         if function not in PRIMITIVES:
             return function(*args, **kwargs)
         for first in ("input", "A"):
@@ -277,44 +273,3 @@ _ROW_MIXING = {F.batch_norm: refuse_batch_norm} | dict.fromkeys(
     ),
     refuse_dropout,
 )
-
-_KINKED = {
-    F.relu,
-    torch.relu,
-    torch.relu_,
-    torch.Tensor.relu,
-    torch.Tensor.relu_,
-    F.leaky_relu,
-    F.relu6,
-    F.hardtanh,
-    F.hardsigmoid,
-    F.hardswish,
-    F.hardshrink,
-    F.softshrink,
-    F.prelu,
-    torch.prelu,
-    F.rrelu,
-    F.threshold,
-    F.max_pool1d,
-    F.max_pool2d,
-    F.max_pool3d,
-    torch.abs,
-    torch.Tensor.abs,
-    torch.Tensor.__abs__,
-    torch.clamp,
-    torch.Tensor.clamp,
-    torch.Tensor.clamp_,
-    torch.clip,
-    torch.Tensor.clip,
-    torch.clamp_min,
-    torch.Tensor.clamp_min,
-    torch.maximum,
-    torch.Tensor.maximum,
-    torch.minimum,
-    torch.Tensor.minimum,
-    torch.fmax,
-    torch.fmin,
-    F.adaptive_max_pool1d,
-    F.adaptive_max_pool2d,
-    F.adaptive_max_pool3d,
-}

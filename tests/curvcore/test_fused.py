@@ -69,6 +69,7 @@ def stack(names, residual, d, seed):
         return nn.Sequential(nn.Linear(d, 12), *layers, nn.Linear(12, 7)).double().eval()
 
 
+@pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")  # selu
 @given(
     names=st.lists(st.sampled_from(sorted(LAYERS)), min_size=1, max_size=4),
     residual=st.booleans(),
@@ -84,6 +85,7 @@ def test_fused_is_autodiff_on_random_architectures(names, residual, d, seed):
         assert_close(one, other, scale=1 + other.abs().max(), factor=1e4)
 
 
+@pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")  # selu
 @pytest.mark.parametrize("name", sorted(LAYERS))
 def test_every_layer_to_third_order(name):
     decoder = stack(["tanh", name, "sigmoid"], False, 2, 1)
@@ -127,6 +129,7 @@ FUNCTIONS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")  # where
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_rules_of_functions(name):
     layer = stack(["tanh"], False, 2, 2)[:2]
@@ -216,6 +219,7 @@ def test_einsum_of_too_many_jets_says_what_to_do():
 # --- what users' decoders do ----------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")  # SELU
 @pytest.mark.parametrize("layer", [nn.SiLU, nn.ELU, nn.SELU, nn.CELU, nn.Mish])
 def test_activations_in_place(layer):
     first, last = nn.Linear(2, 5).double(), nn.Linear(5, 4).double()
@@ -228,6 +232,7 @@ def test_activations_in_place(layer):
         assert torch.equal(a, b)
 
 
+@pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")  # where
 @pytest.mark.parametrize(
     "function",
     [

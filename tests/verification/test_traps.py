@@ -58,7 +58,7 @@ def decoder_with_layer_norm():
 def without_witness(monkeypatch):
     """curvcore would refuse most of what is broken below; here it is to be caught by its values."""
     monkeypatch.setattr(autodiff, "check_jet", lambda *_: None)
-    monkeypatch.setattr(fused, "_check_once", lambda *_: None)
+    monkeypatch.setattr(fused, "_compare", lambda *_: set())
 
 
 # --- as shipped ---------------------------------------------------------------------------------

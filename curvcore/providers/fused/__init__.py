@@ -6,28 +6,33 @@ nonlinearity the first derivatives are the same at all points and the second one
 computed.
 """
 
-from weakref import WeakKeyDictionary
-
 import torch
 
 from curvcore.errors import CurvatureError, DecoderError
 from curvcore.providers.fused import composites, elementwise, linear, products  # noqa: F401
-from curvcore.providers.fused.jet_tensor import JetTensor, MissingRuleError
+from curvcore.providers.fused.jet_tensor import RULES, JetTensor, MissingRuleError
 from curvcore.providers.fused.result import FusedJet
+from curvcore.providers.kinks import kinks_of, note_kinks
+from curvcore.providers.memory import recall
 from curvcore.providers.outputs import ambient_dimension, check_output
 from curvcore.providers.witness import check_jet
 
 __all__ = ["FusedJet", "JetTensor", "MissingRuleError", "fused_jet"]
 
-# What was checked already, by decoder: (order, d, dtype, which modules are in train mode).
-_CHECKED = WeakKeyDictionary()
+_POINTS = 8  # compared, and looked at for kinks
 
 
 def fused_jet(decoder, z, order):
     """The jet of ``decoder`` at latent points ``z``.
 
     The first jet of every decoder is compared with torch's own derivatives
-    (:mod:`curvcore.providers.witness`).
+    (:mod:`curvcore.providers.witness`), and again when the decoder has changed, and now and then
+    (:mod:`curvcore.providers.memory`). Changes are seen in the classes of its modules, ``forward``,
+    hooks, buffers, submodules, parametrisations, train flags and attributes, in the functions and
+    custom autograd functions that its own code refers to, and in rules; not in parameters and
+    other numbers, nor in what libraries hide (:mod:`curvcore.providers.fingerprint`). At the same
+    calls it is looked at for kinks (:mod:`curvcore.providers.kinks`). A decoder made anew for every
+    call, a lambda, pays for all that at every call; in a compiled graph none of it is done.
 
     Args:
         decoder: callable (B, d) -> (B, ...) that treats rows independently and is made of torch
@@ -45,9 +50,11 @@ def fused_jet(decoder, z, order):
         RowsNotIndependentError: rows are coupled or random.
         UnsupportedOperationError: the result disagrees with torch's own derivatives.
     """
+    if torch.compiler.is_compiling():
+        return FusedJet.of(_propagate(decoder, z, order))
+    record = recall(decoder, z, order, RULES.revision)
     output = _propagate(decoder, z, order)
-    if not torch.compiler.is_compiling():
-        _check_once(decoder, z, order)
+    note_kinks(_compare(decoder, z, order, record) if record.is_due else record.kinks)
     return FusedJet.of(output)
 
 
@@ -71,25 +78,23 @@ def _propagate(decoder, z, order):
     return output
 
 
-def _check_once(decoder, z, order, most_points=8):
-    """Compare the first jet of a kind with independent computations, at a few points."""
-    try:
-        checked = _CHECKED.setdefault(decoder, set())
-    except TypeError:  # no weak reference to it: a bound method, a partial
-        checked = set()
-    modules = decoder.modules() if isinstance(decoder, torch.nn.Module) else ()
-    kind = (order, z.shape[1], z.dtype, tuple(module.training for module in modules))
-    if kind in checked:
-        return
+def _compare(decoder, z, order, record):
+    """Compare jets at a few points with independent computations; the names of kinks there."""
     ambient_dimension(decoder, z)
+
+    def derive(points, order=1):
+        return FusedJet.of(_propagate(decoder, points, order))
+
     # Outside inference mode, where torch up to 2.11 has no nested forward mode.
     with torch.inference_mode(False), torch.no_grad():
-        points = z.detach()[:most_points].clone()
-        jet = FusedJet.of(_propagate(decoder, points, order))
+        points = z.detach()[:_POINTS].clone()
+        jet = derive(points, order)
+        kinks = kinks_of(decoder, points, jet, derive)
     try:
         check_jet(decoder, lambda point: decoder(point[None])[0].reshape(-1), points, jet)
     except CurvatureError:
         raise
     except Exception:  # torch cannot differentiate it: nothing to compare with
-        return
-    checked.add(kind)
+        return kinks
+    record.settle(decoder, kinks)
+    return record.kinks

@@ -10,7 +10,23 @@ from torch.overrides import resolve_name
 from curvcore.errors import UnsupportedOperationError
 from curvcore.providers.fused.product_rules import level_sizes, split_levels
 
-RULES = {}
+
+class Rules(dict):
+    """Rules by torch function, with a ``revision`` that counts changes."""
+
+    revision = 0
+
+    def __setitem__(self, function, rule):
+        self.revision += 1
+        super().__setitem__(function, rule)
+
+    def update(self, rules):
+        """Set each of these rules."""
+        for function, rule in rules.items():
+            self[function] = rule
+
+
+RULES = Rules()
 
 
 class MissingRuleError(UnsupportedOperationError):

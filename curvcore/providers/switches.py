@@ -1,0 +1,209 @@
+"""Which operations of a decoder change their formula from point to point.
+
+A kink can be written in a hundred ways: ``relu(h)``, ``h.clamp_(min=0)``, ``where(h > 0, h, 0)``,
+``h * (h > 0)``, ``max(h, dim=1)``, ``sort``, ``masked_fill``, inside TorchScript or a custom
+``autograd.Function``. Below torch's Python interface they are a few: comparisons, and what else
+makes whole numbers of real ones, and the operations listed here. So they are looked for there,
+among the operations that the decoder runs at a few points on what depends on z.
+"""
+
+import math
+
+import torch
+from torch.overrides import BaseTorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from curvcore.providers.primitives import call_plainly
+
+
+def operations_of(decoder, z):
+    """What decoder(z) runs: a :class:`Switches`."""
+    switches = Switches()
+    # A function mode keeps torch from layers fused into one operation that hides its activation.
+    with torch.no_grad(), BaseTorchFunctionMode(), switches:
+        output = call_plainly(decoder, switches.followed(z))
+        if isinstance(output, torch.Tensor):
+            switches.check(output)
+    return switches
+
+
+class Switches(TorchDispatchMode):
+    """Within this context, operations that switch between formulas are remembered.
+
+    Attributes:
+        kinked: names of activations and poolings that are made of pieces, whatever they are given.
+        switching: names of operations that can switch, and did not do the same to all entries: a
+            guard against zero that nothing meets is not among them. Whether a kink results is for
+            :mod:`curvcore.providers.jumps` to say. Operations unknown to torch belong here too.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.kinked, self.switching = set(), set()
+        self._storages = {}  # of what depends on z, by address; held, so that none is used twice
+        self._follow = self._is_followed = False
+
+    def followed(self, z):
+        """A copy of z, from which on what depends on it is looked at."""
+        # By an operation, since under a transform of torch.func z itself has no memory.
+        self._follow = True
+        copy = z.detach().clone()
+        self._follow = False
+        return copy
+
+    def check(self, output):
+        """See whether ``output`` depends on z; else something between cannot be seen from here."""
+        self._is_followed = False
+        output.clone()
+        if not self._is_followed:
+            self.switching.add("code outside torch")
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        given = list(_tensors((args, kwargs)))
+        self._is_followed = any(map(self._depends, given))
+        if not (self._is_followed or self._follow):
+            return function(*args, **kwargs)
+        before = args
+        if False:
+            before = tuple(x.clone() if isinstance(x, torch.Tensor) else x for x in args)
+        output = function(*args, **kwargs)
+        made = list(_tensors(output))
+        for tensor in made:  # and all views of its memory
+            storage = tensor.untyped_storage()
+            self._storages[storage._cdata] = storage
+        if self._is_followed:
+            self._look_at(function, before, kwargs, given, made)
+        return output
+
+    def _depends(self, tensor):
+        return tensor.untyped_storage()._cdata in self._storages
+
+    def _look_at(self, function, args, kwargs, given, made):
+        namespace, _, name = function.name().partition("::")
+        name = name.partition(".")[0].strip("_")
+        if name in _KINKED and _KINKED[name](made[0], *args, **kwargs):
+            self.kinked.add(_LABELS.get(name, name))
+        elif namespace != "aten":
+            self.switching.add(function.name())
+        elif name in _SWITCHING:
+            if _SWITCHING[name](made[0], *args, **kwargs):
+                self.switching.add(_LABELS.get(name, name))
+        elif not name.startswith(_INTEGERS_ASIDE) and any(x.is_floating_point() for x in given):
+            whole = [x for x in made if not (x.is_floating_point() or x.is_complex())]
+            if any(map(_differ, whole)):
+                self.switching.add(name)
+
+
+def _tensors(arguments):
+    """The tensors in nested arguments."""
+    if isinstance(arguments, torch.Tensor):
+        yield arguments
+    elif isinstance(arguments, (tuple, list)):
+        for argument in arguments:
+            yield from _tensors(argument)
+    elif isinstance(arguments, dict):
+        yield from _tensors(tuple(arguments.values()))
+
+
+def _differ(tensor):
+    """Whether not all entries are equal."""
+    return bool((tensor != tensor.flatten()[:1]).any())
+
+
+# --- pieces, whatever they are given ------------------------------------------------------------
+
+
+def _always(*args, **kwargs):
+    return True
+
+
+def _of_both_signs(output, x, *args):
+    return not x.is_complex() and _differ(x > 0)
+
+
+def _has_two_slopes(output, x, alpha=1, scale=1, input_scale=1):
+    """ELU has the slope ``scale`` on the right of zero, scale · alpha · input_scale on its left."""
+    return not math.isclose(alpha * input_scale, 1)
+
+
+_KINKED = {"relu": _of_both_signs, "elu": _has_two_slopes} | dict.fromkeys(
+    (
+        "leaky_relu", "prelu_kernel", "rrelu_with_noise", "rrelu_with_noise_functional",
+        "hardtanh", "hardsigmoid", "hardswish", "hardshrink", "softshrink", "threshold",
+        "max_pool1d", "max_pool2d", "max_pool3d", "max_pool2d_with_indices",
+        "max_pool3d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool3d",
+        "fractional_max_pool2d", "fractional_max_pool3d",
+    ),
+    _always,
+)  # fmt: skip
+
+# --- did it switch? -----------------------------------------------------------------------------
+
+
+def _changed(output, x, *args, **kwargs):
+    """Whether a bound was met."""
+    return bool(((output != x) & ~(output.isnan() & x.isnan())).any())
+
+
+def _of_both(output, a, b):
+    return _differ(a > b)
+
+
+def _copied_sign(output, x, sign):
+    return _differ(sign > 0)
+
+
+def _rounded(output, x, y, rounding_mode=None):
+    return rounding_mode is not None
+
+
+def _near_zero(output, x, *args, **kwargs):
+    """√ and |x| have their kink where they vanish: is that far from here?"""
+    return bool(output.abs().min() < output.abs().max() / 10)
+
+
+def _root(output, x, exponent):
+    whole = not isinstance(exponent, torch.Tensor) and float(exponent).is_integer()
+    return not whole and _near_zero(output, x)
+
+
+def _norm(output, x, ord=2, *args, **kwargs):
+    return ord not in (2, None) or _near_zero(output, x)
+
+
+def _distance(output, a, b, p, *args):
+    return p != 2
+
+
+_SWITCHING = {
+    **dict.fromkeys(("clamp", "clamp_min", "clamp_max", "nan_to_num"), _changed),
+    **dict.fromkeys(("maximum", "minimum", "fmax", "fmin"), _of_both),
+    **dict.fromkeys(("abs", "sign", "sgn", "heaviside"), _of_both_signs),
+    **dict.fromkeys(
+        (
+            "relu", "max", "min", "amax", "amin", "aminmax", "median", "nanmedian",
+            "floor", "ceil", "round", "trunc", "frac", "fmod", "remainder", "floor_divide",
+            "renorm", "grid_sampler_2d", "grid_sampler_3d", "multi_margin_loss",
+        ),
+        _always,
+    ),
+    "copysign": _copied_sign,
+    "div": _rounded,
+    "sqrt": _near_zero,
+    "pow": _root,
+    "linalg_vector_norm": _norm,
+    "norm": _norm,
+    "cdist_forward": _distance,
+}  # fmt: skip
+
+_LABELS = {
+    "elu": "selu, or elu with alpha ≠ 1",
+    "prelu_kernel": "prelu",
+    "rrelu_with_noise": "rrelu",
+    "cdist_forward": "cdist",
+    "linalg_vector_norm": "norm",
+}
+
+# They tell of pivots, or of the state of a library.
+_INTEGERS_ASIDE = ("linalg", "lu", "cudnn", "miopen", "scaled_dot_product")

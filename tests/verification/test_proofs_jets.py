@@ -175,7 +175,7 @@ def test_a_wrong_forward_pass_is_detected(monkeypatch, break_):
 
 @pytest.mark.parametrize(
     ("name", "statements"),
-    [("square", {VALUES, TANGENTS}), ("cross", {TANGENTS}), ("_slopes", {ADJOINT})],
+    [("square", {VALUES, TANGENTS}), ("cross", {TANGENTS}), ("slopes", {ADJOINT})],
 )
 def test_a_wrong_part_of_the_second_order_is_detected(monkeypatch, name, statements):
     right = getattr(chain_rule, name)

@@ -42,7 +42,7 @@ def _cases():
 
 
 def _of_values(channels, f1, f2, d):
-    plain = torch.cat(chain_rule._levels((f1, f2), split_levels(channels, d), 2))
+    plain = torch.cat(chain_rule.compose_levels((f1, f2), split_levels(channels, d), 2))
     return expanded(_values(channels, f1, f2, d) - plain.array)
 
 

@@ -28,12 +28,14 @@ class JetTensor:
         d: latent dimension.
         order: the order that is propagated.
         pending: the source and the affine map that this is the image of, if it was not looked at.
+        stack: value and all channels as one tensor (1 + K, B, ...), where they are held so.
     """
 
-    __slots__ = ("_computed", "_shape", "_with_gradient", "d", "order", "pending")
+    __slots__ = ("_computed", "_shape", "_with_gradient", "d", "order", "pending", "stack")
 
     def __init__(self, value, channels, d, order):
-        self._computed, self._shape, self.pending = (value, channels), value.shape, None
+        self._computed, self._shape = (value, channels), value.shape
+        self.pending = self.stack = None
         self.d, self.order = d, order
 
     @classmethod
@@ -42,6 +44,13 @@ class JetTensor:
         d = z.shape[1]
         identity = torch.eye(d, dtype=z.dtype, device=z.device)
         return cls(z, identity[:, None, :], d, order)
+
+    @classmethod
+    def of_stack(cls, stack, d, order):
+        """The JetTensor of value and channels (1 + K, B, ...)."""
+        jet = cls(stack[0], stack[1:], d, order)
+        jet.stack = stack
+        return jet
 
     def like(self, value, channels):
         """A JetTensor of the same order in the same latent points."""
@@ -62,7 +71,8 @@ class JetTensor:
     def _pending(self, pending, shape):
         image = JetTensor.__new__(JetTensor)
         image.d, image.order, image.pending = self.d, self.order, pending
-        image._computed, image._shape = None, torch.Size(shape)
+        image._computed = image.stack = None
+        image._shape = torch.Size(shape)
         image._with_gradient = torch.is_grad_enabled()
         return image
 

@@ -33,6 +33,7 @@ import torch
 
 from curvcore.providers.fused.chain_rule import compose
 from curvcore.providers.fused.jet_tensor import RULES, JetTensor
+from curvcore.providers.fused.layers import Activation, activated, can_be_activated
 
 
 def named(*names):
@@ -52,15 +53,22 @@ def composite(*functions):
     return register
 
 
-def elementwise(*functions):
+def elementwise(*functions, closed=False, kernel=None):
     """Decorator of (x, y, *arguments) -> generator of f'(x), f''(x), f'''(x).
 
     A derivative that vanishes identically, as those after it, is left out.
+
+    Args:
+        functions: of torch, entry by entry.
+        closed: all three are given, and depend on no tensor but x and y. Then a linear layer
+            before is fused with the function, its gradient by hand.
+        kernel: the function's name in :mod:`curvcore.kernels.activations`, or what gives it from
+            the further arguments.
     """
 
     def register(derivatives):
         for function in functions:
-            RULES[function] = _chain_rule(function, derivatives)
+            RULES[function] = _chain_rule(function, derivatives, closed, kernel)
         return derivatives
 
     return register
@@ -78,10 +86,17 @@ def rowwise_linear(*functions):
         RULES[function] = _rowwise_rule(function)
 
 
-def _chain_rule(function, derivatives):
+def _chain_rule(function, derivatives, closed=False, kernel=None):
     def rule(x, *args, **kwargs):
         # A function that works in place gets a copy: its derivatives need what was there.
         in_place = kwargs.get("inplace") or any(argument is True for argument in args)
+        if closed and x.is_pending and not in_place and can_be_activated(x.pending[0]):
+            activation = Activation(
+                lambda t: function(t, *args, **kwargs),
+                lambda t, y: derivatives(t, y, *args, **kwargs),
+                kernel(*args, **kwargs) if callable(kernel) else kernel,
+            )
+            return JetTensor.of_stack(activated(*x.pending, activation), x.d, x.order)
         value = applied(function, x.value.clone() if in_place else x.value, *args, **kwargs)
         factors = islice(derivatives(x.value, value, *args, **kwargs), x.order)
         return x.like(value, compose([_filled(factor, value) for factor in factors], x))

@@ -15,6 +15,7 @@ from curvcore.validation import (
     check_choice,
     check_chunk_size,
     check_decoder,
+    check_finite,
     check_points,
 )
 
@@ -39,6 +40,9 @@ def jet(decoder, z, order=2, *, derivatives="auto", chunk_size=None):
     Raises:
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError.
     """
+    if not _is_symbolic(decoder, z):
+        check_points(z)
+        check_finite(z)
     return _derive(decoder, z, order, derivatives, chunk_size)
 
 
@@ -93,7 +97,7 @@ def pullback(
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     order = _order_for(formula)
     derived = _derive(decoder, z, order, derivatives, chunk_size)
-    return PullbackGeometry(derived, formula=formula, on_degenerate=on_degenerate)
+    return PullbackGeometry.at(z, derived, formula=formula, on_degenerate=on_degenerate)
 
 
 def scalar_curvature(
@@ -114,30 +118,32 @@ def scalar_curvature(
     check_chunk_size(chunk_size)
     order = _order_for(formula)
 
-    def scalar(points):
+    def geometry(points, on_degenerate):
         derived = _derive(decoder, points, order, derivatives, None)
-        return PullbackGeometry(derived, formula=formula, on_degenerate=on_degenerate).scalar
+        return PullbackGeometry.at(points, derived, formula=formula, on_degenerate=on_degenerate)
 
     if chunk_size is None or _is_symbolic(decoder, z):
-        return scalar(z)
+        return geometry(z, on_degenerate).scalar
     check_points(z)
-    pieces, degenerate, start = [], [], 0
     with one_warning_of_kinks():
-        for piece in _chunks(z, chunk_size):
-            try:
-                pieces.append(scalar(piece))
-            except DegenerateMetricError as error:
-                degenerate.append((error.points + start, error.condition))
-            start += len(piece)
-    if degenerate:
-        raise DegenerateMetricError.at(*map(torch.cat, zip(*degenerate, strict=True)))
-    return torch.cat(pieces)
+        pieces = [_regular_scalar(geometry(p, "nan")) for p in _chunks(z, chunk_size)]
+    scalar, is_degenerate, condition = map(torch.cat, zip(*pieces, strict=True))
+    if on_degenerate == "raise" and is_degenerate.any():
+        check_finite(z)
+        raise DegenerateMetricError.at(is_degenerate.nonzero()[:, 0], condition[is_degenerate])
+    return scalar
+
+
+def _regular_scalar(geometry):
+    """R, where the metric is degenerate, and its condition number: all that is kept of a piece."""
+    return geometry.scalar, geometry.is_degenerate, geometry.condition_number
 
 
 def metric(decoder, z, *, derivatives="auto", chunk_size=None):
     """The pullback metric g (B, d, d) alone: one derivative; arguments as in :func:`pullback`."""
-    derived = _derive(decoder, z, 1, derivatives, chunk_size)
-    return PullbackGeometry(derived).metric
+    return PullbackGeometry(
+        jet(decoder, z, 1, derivatives=derivatives, chunk_size=chunk_size)
+    ).metric
 
 
 def _order_for(formula):

@@ -2,14 +2,16 @@
 
 import torch
 
-from curvcore import metrics, riemann
+from curvcore import kernels, metrics, riemann
 from curvcore.arithmetic import condition_number, determinant, einsum
 from curvcore.caching import cached_quantity
 from curvcore.errors import DegenerateMetricError, InputError
 from curvcore.formulas import Formulas, check_order
 from curvcore.frames import CoordinateFrame, Frame
+from curvcore.jets import Derivatives
+from curvcore.modes import is_plain_eager
 from curvcore.rounding import error_of_scalar
-from curvcore.validation import check_choice
+from curvcore.validation import check_choice, check_finite
 
 FORMULAS = ("gauss", "intrinsic")
 ON_DEGENERATE = ("raise", "nan")
@@ -59,6 +61,14 @@ class PullbackGeometry:
         self.device_type = jet.device_type
         self._on_degenerate = on_degenerate
         self.jet = jet
+        self._points = None
+
+    @classmethod
+    def at(cls, points, jet, **options):
+        """The geometry of a jet at latent points (B, d), which may turn out not to be finite."""
+        geometry = cls(jet, **options)
+        geometry._points = None if jet.is_symbolic else points.detach()
+        return geometry
 
     def __repr__(self):
         return f"PullbackGeometry({self.jet!r}, formula={self.formula!r})"
@@ -98,6 +108,8 @@ class PullbackGeometry:
         """
         if self.jet.is_symbolic:
             raise InputError("A symbolic metric has no condition number; substitute numbers first.")
+        if self._has_kernel:
+            return self._by_kernel[1]
         with torch.no_grad():
             return condition_number(self.metric)
 
@@ -143,6 +155,8 @@ class PullbackGeometry:
     @cached_quantity
     def scalar(self):
         """The scalar curvature R = g^{jl} Ric_jl, in units of 1/[Ψ]²: (B,). R = 2K if d = 2."""
+        if self._has_kernel:
+            return self._where_regular(self._by_kernel[0])
         return self._in_frame.scalar
 
     @cached_quantity
@@ -232,18 +246,58 @@ class PullbackGeometry:
         if self.jet.is_symbolic:
             self._refuse_symbolic_degeneracy()
             return derivatives
+        return derivatives.map(self._where_regular)
+
+    def _where_regular(self, array):
+        """An array (B, ...) where the metric is regular; elsewhere likewise."""
         if self._on_degenerate == "nan":
-            return derivatives.map(lambda array: _nan_where(self._is_degenerate, array))
+            return _nan_where(self.is_degenerate, array)
+        self._refuse_degeneracy()
+        return array
+
+    def _refuse_degeneracy(self):
+        """Raise at degenerate points: the one place where the host waits for the device."""
         if torch.compiler.is_compiling():
-            torch._assert_async(~self._is_degenerate.any(), _DEGENERATE_IN_COMPILED)
-            return derivatives
-        if self._is_degenerate.any():
-            points = self._is_degenerate.nonzero()[:, 0]
+            torch._assert_async(~self.is_degenerate.any(), _DEGENERATE_IN_COMPILED)
+        elif not self._is_known_regular:
+            if self._points is not None:
+                check_finite(self._points)
+            points = self.is_degenerate.nonzero()[:, 0]
             raise DegenerateMetricError.at(points, self.condition_number[points])
-        return derivatives
 
     @cached_quantity
-    def _is_degenerate(self):
+    def _is_known_regular(self):
+        return not self.is_degenerate.any()
+
+    # --- by kernel ------------------------------------------------------------------------------
+
+    @property
+    def _has_kernel(self):
+        """Whether R comes from one kernel: of surfaces, by the Gauss equation."""
+        if self.formula != "gauss" or self.jet.is_symbolic or self.jet.dimension != 2:
+            return False
+        derivatives = self._derivatives
+        return derivatives.order == 2 and is_plain_eager() and kernels.serve(derivatives.jacobian)
+
+    @cached_quantity
+    def _by_kernel(self):
+        """R, degenerate points included, and the condition number of g."""
+        from curvcore.kernels import curvature  # Triton, where there is any
+
+        derivatives = self._derivatives
+        channels = derivatives.channels
+        if channels is None:
+            channels = torch.cat([x.movedim(-1, 0) for x in derivatives.levels()])
+        return curvature.ScalarOfSurface.apply(channels, self._scalar_of_channels)
+
+    def _scalar_of_channels(self, channels):
+        """R from channels (5, B, N), by the formulas."""
+        first, second = channels.permute(1, 2, 0).split([2, 3], -1)
+        return self._formulas(Derivatives(first, second)).scalar
+
+    @cached_quantity
+    def is_degenerate(self):
+        """Where the metric is degenerate to working precision, or a derivative not finite: (B,)."""
         ambient_dimension = self._derivatives.ambient_dimension
         smallest = smallest_reciprocal_condition(self.metric.dtype, ambient_dimension)
         return ~(self.jet.is_finite() & (self.condition_number < 1 / smallest))

@@ -122,12 +122,14 @@ class Jet(_HasJacobian):
 class Derivatives(_HasJacobian):
     """∇Ψ, ∇²Ψ, ∇³Ψ, packed: (..., D, d), (..., D, d(d+1)/2), (..., D, d(d+1)(d+2)/6).
 
-    The entries stand in the order of :mod:`curvcore.packing`.
+    The entries stand in the order of :mod:`curvcore.packing`. ``channels`` are the same numbers as
+    one tensor (K, B, D), where they are held so.
     """
 
     jacobian: Any
     second: Any = None
     third: Any = None
+    channels: Any = None
 
     @property
     def order(self):
@@ -149,16 +151,14 @@ class Derivatives(_HasJacobian):
 
 def all_finite(arrays):
     """Where, along axis 0, all entries of all ``arrays`` (B, ...) are finite: (B,)."""
-    totals = [
-        array.detach().sum(tuple(range(1, array.ndim)), dtype=_wide(array.dtype))
-        for array in arrays
-    ]
-    return torch.isfinite(torch.stack(totals)).all(0)
+    return torch.isfinite(torch.stack([total(array, 1) for array in arrays])).all(0)
 
 
-def _wide(dtype):
-    """A dtype in which sums of finite numbers stay finite."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+def total(array, axis):
+    """The sum over all axes from ``axis`` on: not finite where an entry is not; no gradient."""
+    half = array.dtype in (torch.float16, torch.bfloat16)  # whose sums need not stay finite
+    axes = tuple(range(axis, array.ndim))
+    return array.detach().sum(axes, dtype=torch.float32 if half else array.dtype)
 
 
 class JetProvider(Protocol):

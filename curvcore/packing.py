@@ -5,11 +5,14 @@ lexicographic: d(d+1)/2 of rank two, d(d+1)(d+2)/6 of rank three. Torch tensors 
 arrays, any axes before the packed ones.
 """
 
+from functools import cache
 from itertools import product
 from math import comb
 
 import numpy as np
 import torch
+
+from curvcore.constants import identity, indices, numbers
 
 # Up to so many entries, taking them one by one is faster than indexing by a list.
 _FEW = 16
@@ -29,9 +32,7 @@ def pack(tensor, rank):
 
 def unpack(packed, d, rank):
     """The full tensor (..., d, ..., d) of packed entries (..., count)."""
-    place = {indices: n for n, indices in enumerate(_sorted_indices(d, rank))}
-    row_major = [place[tuple(sorted(indices))] for indices in product(range(d), repeat=rank)]
-    return _take(packed, row_major).reshape(*packed.shape[:-1], *(d,) * rank)
+    return _take(packed, _row_major(d, rank)).reshape(*packed.shape[:-1], *(d,) * rank)
 
 
 def symmetric_square(matrix):
@@ -47,18 +48,18 @@ def symmetric_square(matrix):
 
 def multiplicities(matrix):
     """How often each distinct entry of a symmetric d×d matrix stands in it, 1 or 2: (count,)."""
-    counts = [2 - (i == j) for i, j in _sorted_indices(matrix.shape[-1], 2)]
+    counts = tuple(2 - (i == j) for i, j in _sorted_indices(matrix.shape[-1], 2))
     if isinstance(matrix, torch.Tensor):
-        return torch.tensor(counts, dtype=matrix.dtype, device=matrix.device)
+        return numbers(counts, matrix.dtype, matrix.device)
     return np.array(counts, dtype=object)
 
 
-def _entries(tensor, *indices):
-    """The entries at ``indices``, a sequence for each of the last axes: (..., how many)."""
-    d, rank = tensor.shape[-1], len(indices)
-    positions = [
-        sum(i * d**k for k, i in enumerate(reversed(n))) for n in zip(*indices, strict=True)
-    ]
+def _entries(tensor, *axes):
+    """The entries at positions given by a sequence for each of the last axes: (..., how many)."""
+    d, rank = tensor.shape[-1], len(axes)
+    positions = tuple(
+        sum(i * d**k for k, i in enumerate(reversed(n))) for n in zip(*axes, strict=True)
+    )
     return _take(tensor.reshape(*tensor.shape[:-rank], d**rank), positions)
 
 
@@ -69,13 +70,25 @@ def _take(array, positions):
     if len(positions) <= _FEW:
         return torch.stack([array[..., position] for position in positions], -1)
     if not torch.compiler.is_compiling():
-        return array[..., list(positions)]
+        return array[..., indices(positions, array.device)]
     # What torch 2.13's compiler writes for the gradient of an index list corrupts memory.
-    identity = torch.eye(array.shape[-1], dtype=array.dtype, device=array.device)
-    return array @ identity[:, list(positions)]
+    return array @ identity(array.shape[-1], array.dtype, array.device)[:, list(positions)]
 
 
-def _sorted_indices(d, rank, start=0):
+def _sorted_indices(d, rank):
+    return (_listed if torch.compiler.is_compiling() else _listed_once)(d, rank)
+
+
+def _listed(d, rank, start=0):
     if rank == 0:
-        return [()]
-    return [(i, *rest) for i in range(start, d) for rest in _sorted_indices(d, rank - 1, start=i)]
+        return ((),)
+    return tuple((i, *rest) for i in range(start, d) for rest in _listed(d, rank - 1, start=i))
+
+
+_listed_once = cache(_listed)  # compilers warn of caches
+
+
+def _row_major(d, rank):
+    """Where each entry of the full tensor, last index fastest, stands among the packed ones."""
+    place = {entry: n for n, entry in enumerate(_sorted_indices(d, rank))}
+    return tuple(place[tuple(sorted(entry))] for entry in product(range(d), repeat=rank))

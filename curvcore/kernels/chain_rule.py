@@ -82,10 +82,9 @@ def _adjoint(
             s += gij * xj
             if i == j:
                 s += gij * xj
-            if i <= j:
-                if not IS_FIRST:
-                    linear += gij * tl.load(derivatives + p * size + n, mask=inside)
-                    tl.store(out + (1 + p) * size + n, f1 * gij, mask=inside)
+            if i <= j and not IS_FIRST:
+                linear += gij * tl.load(derivatives + p * size + n, mask=inside)
+                tl.store(out + (1 + p) * size + n, f1 * gij, mask=inside)
         square += s * xi
         tl.store(out + (1 + i) * size + n, f1 * gi + f2 * s, mask=inside)
     g = tl.load(gradient + n, mask=inside)

@@ -17,6 +17,7 @@ of :mod:`curvcore.rounding`, with Ric = R g̃/2 for a surface.
 import torch
 import triton
 import triton.language as tl
+from torch.autograd import Function
 
 
 @triton.jit
@@ -84,10 +85,7 @@ def _geometry(start, vectors, points, N: tl.constexpr, plane, P: tl.constexpr, B
         n22 = h22 - c122 * e1 - c222 * e2
         product += tl.sum(n11 * n22 - n12 * n12, 1, keep_dims=True)
     scalar = 2 * product / determinant
-    return (
-        a, b, q, i11, i12, i22, c111, c112, c122, c211, c212, c222, scalar, cosine,
-        length1, length2, sine,
-    )  # fmt: skip
+    return a, b, q, i11, i12, i22, c111, c112, c122, c211, c212, c222, scalar, cosine
 
 
 @triton.jit
@@ -96,9 +94,8 @@ def _forward(
 ):
     start = tl.program_id(0).to(tl.int64) * P
     plane = tl.cast(points, tl.int64) * N
-    a, b, q, i11, i12, i22, c111, c112, c122, c211, c212, c222, R, cosine, l1, l2, sine = _geometry(
-        start, vectors, points, N, plane, P, BLOCK
-    )
+    geometry = _geometry(start, vectors, points, N, plane, P, BLOCK)
+    R, cosine = geometry[12], geometry[13]
     rows = start + tl.arange(0, P)[:, None]
     tl.store(scalar + rows, R, mask=rows < points)
     c = tl.abs(cosine)
@@ -109,7 +106,7 @@ def _forward(
 def _adjoint(vectors, weights, out, points, N: tl.constexpr, P: tl.constexpr, BLOCK: tl.constexpr):
     start = tl.program_id(0).to(tl.int64) * P
     plane = tl.cast(points, tl.int64) * N
-    a, b, q, i11, i12, i22, c111, c112, c122, c211, c212, c222, R, cosine, l1, l2, sine = _geometry(
+    a, b, q, i11, i12, i22, c111, c112, c122, c211, c212, c222, R, _ = _geometry(
         start, vectors, points, N, plane, P, BLOCK
     )
     rows = start + tl.arange(0, P).to(tl.int64)[:, None]
@@ -133,33 +130,49 @@ def _adjoint(vectors, weights, out, points, N: tl.constexpr, P: tl.constexpr, BL
         f1 = -(c111 * t11 + 2 * c112 * t12 + c122 * t22) - ricci * (i11 * e1 + i12 * e2)
         f2 = -(c211 * t11 + 2 * c212 * t12 + c222 * t22) - ricci * (i12 * e1 + i22 * e2)
         t12 = 2 * t12  # the packed entry stands for Ψ_12 and Ψ_21
-        tl.store(out + at, a * f1 + b * f2, mask=inside)
-        tl.store(out + at + plane, q * f2, mask=inside)
-        tl.store(out + at + 2 * plane, a * a * t11 + a * b * t12 + b * b * t22, mask=inside)
-        tl.store(out + at + 3 * plane, a * q * t12 + 2 * b * q * t22, mask=inside)
-        tl.store(out + at + 4 * plane, q * q * t22, mask=inside)
+        at += out
+        _store(at, a * f1 + b * f2, weight, inside)
+        _store(at + plane, q * f2, weight, inside)
+        _store(at + 2 * plane, a * a * t11 + a * b * t12 + b * b * t22, weight, inside)
+        _store(at + 3 * plane, a * q * t12 + 2 * b * q * t22, weight, inside)
+        _store(at + 4 * plane, q * q * t22, weight, inside)
 
 
-def scalar(vectors):
-    """R (B,) and the condition number of g (B,) from (5, B, N)."""
-    _, points, _ = vectors.shape
-    R, condition = vectors.new_empty(points), vectors.new_empty(points)
-    _launch(_forward, vectors, R, condition)
-    return R, condition
+@triton.jit
+def _store(at, gradient, weight, inside):
+    """Nothing comes from a point that was masked, not even NaN."""
+    tl.store(at, tl.where(weight == 0, 0.0, gradient), mask=inside)
 
 
-def scalar_adjoint(vectors, weights):
-    """Σ_b w_b ∂R_b/∂(vectors): (5, B, N)."""
-    out = torch.empty_like(vectors)
-    _launch(_adjoint, vectors, weights, out)
-    return out
+class ScalarOfSurface(Function):
+    """(vectors (5, B, N), plain) -> R (B,), the condition number of g (B,), by kernels.
+
+    ``plain`` is the same R by torch's operations, for derivatives beyond the first.
+    """
+
+    @staticmethod
+    def forward(ctx, vectors, plain):
+        vectors = vectors.contiguous()
+        scalar, condition = (vectors.new_empty(vectors.shape[1]) for _ in range(2))
+        _launch(_forward, vectors, scalar, condition)
+        ctx.save_for_backward(vectors)
+        ctx.plain = plain
+        ctx.mark_non_differentiable(condition)
+        return scalar, condition
+
+    @staticmethod
+    def backward(ctx, weights, _):
+        (vectors,) = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            scalar = ctx.plain(vectors)
+            return *torch.autograd.grad(scalar, vectors, weights, create_graph=True), None
+        gradient = torch.empty_like(vectors)
+        _launch(_adjoint, vectors, weights.contiguous(), gradient)
+        return gradient, None
 
 
 def _launch(kernel, vectors, *tensors):
-    _, points, N = vectors.shape
-    block = min(triton.next_power_of_2(N), 1024)
+    _, points, size = vectors.shape
+    block = min(triton.next_power_of_2(size), 1024)
     tile = max(1, 1024 // block)
-    warps = 4
-    kernel[(triton.cdiv(points, tile),)](
-        vectors, *tensors, points, N=N, P=tile, BLOCK=block, num_warps=warps
-    )
+    kernel[(triton.cdiv(points, tile),)](vectors, *tensors, points, N=size, P=tile, BLOCK=block)

@@ -5,9 +5,9 @@ y_ijk = f' x_ijk + f'' (x_ij x_k + …) + f''' x_i x_j x_k.
 """
 
 import torch
-from torch._C._functorch import peek_interpreter_stack
 from torch.autograd import Function
 
+from curvcore.modes import is_plain_eager
 from curvcore.packing import count
 from curvcore.providers.fused.product_rules import cross, cross_second, cube, square
 
@@ -24,15 +24,8 @@ def _is_real(channels):
     return isinstance(channels, torch.Tensor) and not channels.is_complex()
 
 
-def is_plain_eager():
-    """Whether no compiler is at work, which fuses the plain form as well, and no transform.
-
-    torch.func takes the jvp of a custom function for constant when it differentiates that again.
-    """
-    return not torch.compiler.is_compiling() and peek_interpreter_stack() is None
-
-
 def compose_levels(factors, levels, order):
+    """The levels of f∘x, zeros left out, from f', f'', ... and the levels of x; plain torch."""
     f1, f2, f3 = (*factors, *(None,) * (3 - len(factors)))
     first, second, third = (*levels, *(None,) * (3 - len(levels)))
     composed = [f1 * first]

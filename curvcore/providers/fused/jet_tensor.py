@@ -7,6 +7,7 @@ table (:mod:`curvcore.providers.fused.registry`) by ``__torch_function__``.
 import torch
 from torch.overrides import resolve_name
 
+from curvcore.constants import identity
 from curvcore.errors import UnsupportedOperationError
 from curvcore.providers.fused.product_rules import level_sizes, split_levels
 
@@ -42,8 +43,7 @@ class JetTensor:
     def coordinates(cls, z, order):
         """The latent points themselves: first derivatives are the identity, others vanish."""
         d = z.shape[1]
-        identity = torch.eye(d, dtype=z.dtype, device=z.device)
-        return cls(z, identity[:, None, :], d, order)
+        return cls(z, identity(d, z.dtype, z.device)[:, None, :], d, order)
 
     @classmethod
     def of_stack(cls, stack, d, order):

@@ -23,8 +23,9 @@ import torch
 from torch.autograd import Function
 
 from curvcore import kernels
+from curvcore.modes import is_plain_eager
 from curvcore.packing import count
-from curvcore.providers.fused.chain_rule import compose_into, compose_levels, is_plain_eager, slopes
+from curvcore.providers.fused.chain_rule import compose_into, compose_levels, slopes
 from curvcore.providers.fused.product_rules import split_levels
 
 

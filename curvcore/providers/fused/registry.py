@@ -115,7 +115,9 @@ def _filled(factor, value):
     """A derivative, which may have been given as a number, at every entry of the value."""
     if getattr(factor, "shape", None) == value.shape:
         return factor
-    return torch.as_tensor(factor, dtype=value.dtype, device=value.device).expand_as(value)
+    if not isinstance(factor, torch.Tensor):
+        return torch.full_like(value, factor)
+    return factor.to(value).expand_as(value)
 
 
 def over_channels(function):

@@ -25,6 +25,12 @@ _BLOCK = 512
 
 
 @triton.jit
+def _pair(i: tl.constexpr, j: tl.constexpr, D: tl.constexpr):
+    """Where x_ij, i ≤ j, stands among the derivatives."""
+    return D + i * D - i * (i - 1) // 2 + j - i
+
+
+@triton.jit
 def _forward(
     value, derivatives, bias, out, size, width,
     D: tl.constexpr, KIND: tl.constexpr, IS_FIRST: tl.constexpr,
@@ -46,10 +52,9 @@ def _forward(
         for j in tl.static_range(i, D):
             xj = tl.load(derivatives + j * step + at, mask=inside)
             yij = f2 * xi * xj
-            p: tl.constexpr = D + i * D - i * (i - 1) // 2 + j - i
             if not IS_FIRST:
-                yij += f1 * tl.load(derivatives + p * size + n, mask=inside)
-            tl.store(out + (1 + p) * size + n, yij, mask=inside)
+                yij += f1 * tl.load(derivatives + _pair(i, j, D) * size + n, mask=inside)
+            tl.store(out + (1 + _pair(i, j, D)) * size + n, yij, mask=inside)
 
 
 @triton.jit
@@ -74,17 +79,18 @@ def _adjoint(
         gi = tl.load(gradient + (1 + i) * size + n, mask=inside)
         linear += gi * xi
         s = tl.zeros_like(x)
-        for j in tl.static_range(D):
-            low: tl.constexpr = min(i, j)
-            p: tl.constexpr = D + low * D - low * (low - 1) // 2 + max(i, j) - low
-            gij = tl.load(gradient + (1 + p) * size + n, mask=inside)
-            xj = tl.load(derivatives + j * step + at, mask=inside)
-            s += gij * xj
+        for j in tl.static_range(i):
+            gij = tl.load(gradient + (1 + _pair(j, i, D)) * size + n, mask=inside)
+            s += gij * tl.load(derivatives + j * step + at, mask=inside)
+        for j in tl.static_range(i, D):
+            gij = tl.load(gradient + (1 + _pair(i, j, D)) * size + n, mask=inside)
+            s += gij * tl.load(derivatives + j * step + at, mask=inside)
             if i == j:
-                s += gij * xj
-            if i <= j and not IS_FIRST:
-                linear += gij * tl.load(derivatives + p * size + n, mask=inside)
-                tl.store(out + (1 + p) * size + n, f1 * gij, mask=inside)
+                s += gij * xi
+            if not IS_FIRST:
+                xij = tl.load(derivatives + _pair(i, j, D) * size + n, mask=inside)
+                linear += gij * xij
+                tl.store(out + (1 + _pair(i, j, D)) * size + n, f1 * gij, mask=inside)
         square += s * xi
         tl.store(out + (1 + i) * size + n, f1 * gi + f2 * s, mask=inside)
     g = tl.load(gradient + n, mask=inside)

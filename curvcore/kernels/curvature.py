@@ -94,8 +94,9 @@ def _forward(
 ):
     start = tl.program_id(0).to(tl.int64) * P
     plane = tl.cast(points, tl.int64) * N
-    geometry = _geometry(start, vectors, points, N, plane, P, BLOCK)
-    R, cosine = geometry[12], geometry[13]
+    _, _, _, _, _, _, _, _, _, _, _, _, R, cosine = _geometry(
+        start, vectors, points, N, plane, P, BLOCK
+    )
     rows = start + tl.arange(0, P)[:, None]
     tl.store(scalar + rows, R, mask=rows < points)
     c = tl.abs(cosine)

@@ -54,13 +54,20 @@ def _derive(decoder, z, order, derivatives, chunk_size):
     if _is_symbolic(decoder, z):
         return symbolic_jet(decoder, z, order)
     check_points(z)
+    check_decoder(decoder, z)
     provider = automatic_jet if derivatives == "auto" else PROVIDERS[derivatives]
     # Curvature needs every digit of z's dtype.
-    with torch.autocast(z.device.type, enabled=False), one_warning_of_kinks():
-        check_decoder(decoder, z)
-        if len(z) == 0:
-            return _empty_jet(z, order, ambient_dimension(decoder, z))
-        pieces = [provider(decoder, piece, order) for piece in _chunks(z, chunk_size)]
+    with torch.autocast(z.device.type, enabled=False):
+        if torch.compiler.is_compiling():  # compilers of torch 2.6 break at contexts of one's own
+            return _jet_of_pieces(provider, decoder, z, order, chunk_size)
+        with one_warning_of_kinks():
+            return _jet_of_pieces(provider, decoder, z, order, chunk_size)
+
+
+def _jet_of_pieces(provider, decoder, z, order, chunk_size):
+    if len(z) == 0:
+        return _empty_jet(z, order, ambient_dimension(decoder, z))
+    pieces = [provider(decoder, piece, order) for piece in _chunks(z, chunk_size)]
     if len(pieces) == 1:
         return pieces[0]
     kinds = {type(piece) for piece in pieces}

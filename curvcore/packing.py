@@ -5,8 +5,6 @@ lexicographic: d(d+1)/2 of rank two, d(d+1)(d+2)/6 of rank three. Torch tensors 
 arrays, any axes before the packed ones.
 """
 
-from functools import cache
-from itertools import product
 from math import comb
 
 import numpy as np
@@ -32,7 +30,9 @@ def pack(tensor, rank):
 
 def unpack(packed, d, rank):
     """The full tensor (..., d, ..., d) of packed entries (..., count)."""
-    return _take(packed, _row_major(d, rank)).reshape(*packed.shape[:-1], *(d,) * rank)
+    place = {entry: n for n, entry in enumerate(_sorted_indices(d, rank))}
+    row_major = [place[tuple(sorted(entry))] for entry in _all_indices(d, rank)]
+    return _take(packed, row_major).reshape(*packed.shape[:-1], *(d,) * rank)
 
 
 def symmetric_square(matrix):
@@ -48,18 +48,16 @@ def symmetric_square(matrix):
 
 def multiplicities(matrix):
     """How often each distinct entry of a symmetric d×d matrix stands in it, 1 or 2: (count,)."""
-    counts = tuple(2 - (i == j) for i, j in _sorted_indices(matrix.shape[-1], 2))
+    counts = [2 - (i == j) for i, j in _sorted_indices(matrix.shape[-1], 2)]
     if isinstance(matrix, torch.Tensor):
-        return numbers(counts, matrix.dtype, matrix.device)
+        return numbers(tuple(counts), matrix.dtype, matrix.device)
     return np.array(counts, dtype=object)
 
 
 def _entries(tensor, *axes):
     """The entries at positions given by a sequence for each of the last axes: (..., how many)."""
     d, rank = tensor.shape[-1], len(axes)
-    positions = tuple(
-        sum(i * d**k for k, i in enumerate(reversed(n))) for n in zip(*axes, strict=True)
-    )
+    positions = [sum(i * d**k for k, i in enumerate(reversed(n))) for n in zip(*axes, strict=True)]
     return _take(tensor.reshape(*tensor.shape[:-rank], d**rank), positions)
 
 
@@ -70,25 +68,19 @@ def _take(array, positions):
     if len(positions) <= _FEW:
         return torch.stack([array[..., position] for position in positions], -1)
     if not torch.compiler.is_compiling():
-        return array[..., indices(positions, array.device)]
+        return array[..., indices(tuple(positions), array.device)]
     # What torch 2.13's compiler writes for the gradient of an index list corrupts memory.
     return array @ identity(array.shape[-1], array.dtype, array.device)[:, list(positions)]
 
 
-def _sorted_indices(d, rank):
-    return (_listed if torch.compiler.is_compiling() else _listed_once)(d, rank)
-
-
-def _listed(d, rank, start=0):
+def _all_indices(d, rank):
+    """Those of a tensor of this rank on R^d, the last one fastest."""
     if rank == 0:
-        return ((),)
-    return tuple((i, *rest) for i in range(start, d) for rest in _listed(d, rank - 1, start=i))
+        return [()]
+    return [(*rest, i) for rest in _all_indices(d, rank - 1) for i in range(d)]
 
 
-_listed_once = cache(_listed)  # compilers warn of caches
-
-
-def _row_major(d, rank):
-    """Where each entry of the full tensor, last index fastest, stands among the packed ones."""
-    place = {entry: n for n, entry in enumerate(_sorted_indices(d, rank))}
-    return tuple(place[tuple(sorted(entry))] for entry in product(range(d), repeat=rank))
+def _sorted_indices(d, rank, start=0):
+    if rank == 0:
+        return [()]
+    return [(i, *rest) for i in range(start, d) for rest in _sorted_indices(d, rank - 1, start=i)]

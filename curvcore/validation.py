@@ -6,8 +6,11 @@ import torch
 
 from curvcore.errors import DecoderError, InputError, RowsNotIndependentError
 
-_NORMALISES_OVER_BATCH = torch.nn.modules.batchnorm._BatchNorm
-_POWER_ITERATION = torch.nn.utils.parametrizations._SpectralNorm
+# Batch norms, and spectral norms, which iterate at every call.
+_CHANGE_IN_TRAINING = (
+    torch.nn.modules.batchnorm._BatchNorm,
+    torch.nn.utils.parametrizations._SpectralNorm,
+)
 
 
 def check_choice(name, value, choices):
@@ -63,14 +66,16 @@ def check_decoder(decoder, z):
     """
     if not callable(decoder):
         raise DecoderError(f"decoder must be callable; got {type(decoder).__name__}.")
-    module = decoder if isinstance(decoder, torch.nn.Module) else getattr(decoder, "__self__", None)
+    module = getattr(
+        decoder, "__self__", decoder
+    )  # that of a bound method, or it may be one itself
     if isinstance(module, torch.nn.Module):
         _check_module(module, z)
 
 
 def _check_module(module, z):
     for name, child in module.named_modules():
-        if child.training and isinstance(child, _NORMALISES_OVER_BATCH | _POWER_ITERATION):
+        if child.training and isinstance(child, _CHANGE_IN_TRAINING):
             raise RowsNotIndependentError(
                 f"{type(child).__name__} '{name}' is in train mode: its output depends on the "
                 "other rows or on earlier calls. Call decoder.eval(), or use LayerNorm or "

@@ -25,6 +25,7 @@ settings.load_profile("reproducible")
 with warnings.catch_warnings():
     # torch loads its forward-mode rules on first use, by way of its own deprecated torch.jit.
     warnings.simplefilter("ignore", DeprecationWarning)
+    warnings.simplefilter("ignore", FutureWarning)
     torch.func.jacfwd(torch.sin)(torch.ones(1))
 
 

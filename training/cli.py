@@ -1,5 +1,6 @@
 """The commands ``fit``, ``evaluate``, ``encode``, ``plot``, ``report`` and ``study``."""
 
+import argparse
 import logging
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from training.evaluation.held_out import (
 )
 from training.module import RegularizedAutoEncoder
 from training.study import study
+from training.trust import check_trusted_file
 
 COMMANDS = ("fit", "evaluate", "encode", "plot", "report", "study")
 SHOWN = (
@@ -55,6 +57,7 @@ class _CLI(LightningCLI):
             "--resume", default=False, type=bool, nargs="?", const=True,
             help="go on with the run there",
         )  # fmt: skip
+        parser.add_argument("--trust", default=False, type=bool, nargs="?", const=True, help=TRUST)
 
     def before_instantiate_classes(self):
         runs.check_new(self.config.run, self.config.resume)
@@ -81,6 +84,7 @@ class _SaveConfig(SaveConfigCallback):
             self.parser.save(self.config, folder / runs.CONFIG, skip_none=False)
 
 
+TRUST = "import classes that the run's configuration names, wherever they are: runs their code"
 DEFAULTS = {
     "max_epochs": 50,
     "accelerator": "auto",
@@ -94,6 +98,7 @@ DEFAULTS = {
 
 
 def _fit(arguments):
+    _check_resumed(arguments)
     cli = _read(_CLI, arguments)
     run, resume = cli.config.run, None
     cli.datamodule.check(len(cli.model.scale.mean), cli.trainer.world_size)
@@ -114,7 +119,22 @@ def _fit(arguments):
             "Nothing was trained: there was no whole epoch. See the trainer options."
         )
     if cli.trainer.is_global_zero:
-        _evaluate([run])
+        _evaluate([run, "--trust"])
+
+
+def _check_resumed(arguments):
+    """Before anything is imported: the configuration of a run to go on with may be another's."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--run", default="runs/run")
+    parser.add_argument("--config", action="append", default=[])
+    for flag in ("--resume", "--trust"):
+        parser.add_argument(flag, nargs="?", const="true", default="false")
+    options, _ = parser.parse_known_args(arguments)
+    if options.resume.lower() != "true" or options.trust.lower() == "true":
+        return
+    for path in (Path(options.run) / runs.CONFIG, *map(Path, options.config)):
+        if path.is_file():
+            check_trusted_file(path)
 
 
 def _read(kind, arguments):
@@ -159,7 +179,7 @@ def _evaluate(arguments):
     parser = _parser("evaluate")
     _add_checkpoint(parser)
     options = _parsed(parser, arguments)
-    module, data = runs.load(options.run, options.checkpoint)
+    module, data = runs.load(options.run, options.checkpoint, options.trust)
     metrics = held_out_metrics(module, data)
     runs.write_json(Path(options.run) / runs.METRICS_OF[options.checkpoint], metrics)
     _show(options.run, metrics)
@@ -195,7 +215,7 @@ def _encode(arguments):
     out = Path(options.out)
     if out.exists() or not out.absolute().parent.is_dir() or out.suffix != ".npz":
         raise TrainingError(f"--out {out} must be a new .npz file in a folder that exists.")
-    module, data = runs.load(options.run, options.checkpoint)
+    module, data = runs.load(options.run, options.checkpoint, options.trust)
     file = UserFile(options.data, options.labels).load()
     if file.dimension != len(module.scale.mean):
         raise TrainingError(
@@ -243,7 +263,7 @@ def _plot(arguments):
         raise TrainingError("plot needs matplotlib: pip install matplotlib") from error
     out = Path(options.out)
     pictures.check_new(out)
-    views = pictures.views_of(options.runs, options.checkpoint)
+    views = pictures.views_of(options.runs, options.checkpoint, options.trust)
     for path in pictures.write(views, out, options.format):
         print(path)
 
@@ -263,7 +283,8 @@ def _report(arguments):
     except ImportError as error:
         raise TrainingError(f"report needs {error.name}: pip install '.[plots]'") from error
     report.check_new(options.out)
-    report.write(report.chapters_of(options.runs, options.checkpoint), options.out)
+    chapters = report.chapters_of(options.runs, options.checkpoint, options.trust)
+    report.write(chapters, options.out)
     size = Path(options.out).stat().st_size / 1e6
     print(f"{options.out} ({size:.1f} MB): open it in a browser")
 
@@ -300,6 +321,7 @@ def _add_checkpoint(parser):
     parser.add_argument(
         "--checkpoint", default="last", choices=runs.KEPT, help="best: of the lowest val/loss"
     )
+    parser.add_argument("--trust", action="store_true", help=TRUST)
 
 
 def _parsed(parser, arguments):

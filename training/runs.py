@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 import yaml
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -19,6 +19,7 @@ from training.errors import TrainingError
 from training.module import DATA, RegularizedAutoEncoder
 from training.snapshots import FOLDER as CHECKPOINTS
 from training.snapshots import Snapshots
+from training.trust import check_trusted_file
 
 CONFIG, METRICS = "config.yaml", "metrics.json"
 LOG = "metrics.csv"
@@ -28,6 +29,11 @@ NO_NUMBER = {
     "trainer.strategy", "trainer.enable_progress_bar", "trainer.enable_model_summary",
 }  # fmt: skip
 METRICS_OF = {"last": METRICS, "best": "metrics_best.json"}
+# What reading a checkpoint, or a configuration, raises where they are not what they should be.
+DAMAGED = (
+    OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, EOFError,
+    pickle.UnpicklingError, yaml.YAMLError, ArgumentError,
+)  # fmt: skip
 KEPT = tuple(METRICS_OF)  # checkpoints of a run, by name
 
 
@@ -56,7 +62,10 @@ def check_same(folder, module, parser, config):
                 f"Cannot resume: the options under {section} are not those of the run: {change}. "
                 f"Resume with --config {Path(folder) / CONFIG}, or start a new run."
             )
-    found, wanted = _checkpoint(folder)["state_dict"], module.state_dict()
+    try:
+        found, wanted = _checkpoint(folder)["state_dict"], module.state_dict()
+    except DAMAGED as error:
+        raise _damaged(Path(folder) / LAST, error) from error
     other = [n for n in found | wanted if _shape(found.get(n)) != _shape(wanted.get(n))]
     if other:
         raise TrainingError(
@@ -146,28 +155,35 @@ def checkpoint_file(checkpoint):
     return f"{CHECKPOINTS}/{checkpoint}.ckpt"
 
 
-def load(folder, checkpoint="last"):
+def load(folder, checkpoint="last", trust=False):
     """The trained module, in eval mode, and the data module of a run.
 
     Args:
         folder: of the run.
         checkpoint: ``"last"``, or ``"best"``: where val/loss was lowest.
+        trust: whether classes that its configuration names may be imported from anywhere
+            (:mod:`training.trust`). Checkpoints are read as numbers alone, never as objects.
 
     Raises:
-        TrainingError: the folder holds no finished run.
+        TrainingError: the folder holds no finished run, or one that would import foreign code.
     """
     folder, file = Path(folder), checkpoint_file(checkpoint)
     for name in (CONFIG, file):
         if not (folder / name).is_file():
             raise TrainingError(f"{folder} is no run: there is no {folder / name}.")
+    if not trust:
+        check_trusted_file(folder / CONFIG)
     try:
-        objects, saved = _objects(folder), _checkpoint(folder, file)
+        objects = _objects(folder)
+    except DAMAGED as error:
+        raise _damaged(folder / CONFIG, error) from error
+    try:
+        saved = _checkpoint(folder, file)
         state = saved["state_dict"]
         objects.model.autoencoder.to(next(iter(state.values())).dtype)
         objects.model.load_state_dict(state)
-    except (OSError, RuntimeError, KeyError, pickle.UnpicklingError, yaml.YAMLError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TrainingError(f"{folder / file} or {folder / CONFIG} is damaged: {reason}") from error
+    except DAMAGED as error:
+        raise _damaged(folder / file, error) from error
     objects.data.expect(saved.get(DATA))
     return objects.model.eval(), objects.data
 
@@ -181,8 +197,13 @@ def load_weights(module, path):
     """Give the module the weights of a checkpoint of the same run, in the module's own dtype."""
     try:
         module.load_state_dict(_checkpoint(path.parent, path.name)["state_dict"])
-    except (OSError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
-        raise TrainingError(f"{path} is damaged: remove it, or train again. {error}") from error
+    except DAMAGED as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path, error):
+    reason = " ".join(str(error).split())[:400] or type(error).__name__
+    return TrainingError(f"{path} is damaged, or no file of this run: {reason}")
 
 
 def _objects(folder):

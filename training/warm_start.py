@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import ArpackError
 from sklearn.manifold import Isomap
 from sklearn.neighbors import kneighbors_graph
 from torch.nn import functional as F
@@ -122,7 +123,7 @@ def embed(points, d, neighbours, seed):
     np.random.seed(seed)  # noqa: NPY002  (Isomap has no random_state)
     try:
         isomap = Isomap(n_neighbors=neighbours, n_components=d).fit(points)
-    except ValueError as error:  # the d-th eigenvalue is negative
+    except (ValueError, ArpackError) as error:  # the d-th eigenvalue is negative; all points equal
         raise TrainingError(f"Isomap finds no {d} dimensions in these points: {error}") from error
     finally:
         np.random.set_state(state)  # noqa: NPY002

@@ -10,6 +10,7 @@ compared with derivatives taken another way (:mod:`curvcore.providers.witness`).
 
 import warnings
 
+import torch
 from torch.func import jacfwd, vmap
 
 from curvcore.errors import (
@@ -40,6 +41,9 @@ def autodiff_jet(decoder, z, order):
         RowsNotIndependentError: rows are coupled or random.
         UnsupportedOperationError: an operation has no, or a faulty, nested derivative.
     """
+    if torch.is_inference_mode_enabled():  # where torch up to 2.11 has no nested forward mode
+        with torch.inference_mode(False), torch.no_grad():
+            return autodiff_jet(decoder, z.clone(), order)
 
     def point_map(point):
         # A batch axis of one: 0-d float32 tensors would get float64 tangents. A copy: the decoder

@@ -159,7 +159,7 @@ def _vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
 
 
 def _linalg_norm(x, ord=None, dim=None, keepdim=False, *, dtype=None):
-    matrix = (dim is None and x.ndim == 2) or (isinstance(dim, tuple | list) and len(dim) == 2)
+    matrix = (dim is None and x.ndim == 2) or (isinstance(dim, (tuple, list)) and len(dim) == 2)
     if ord is not None and ord != "fro" and matrix:
         return torch.linalg.norm(x, ord, dim, keepdim, dtype=dtype)
     return _vector_norm(x, ord, dim, keepdim, dtype=dtype)

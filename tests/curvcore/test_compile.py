@@ -94,6 +94,9 @@ def test_generated_code():
     assert_close(graph, eager, scale=1e3 * (1 + eager.detach().abs().max()))
 
 
+@pytest.mark.skipif(
+    torch.__version__ < "2.7", reason="torch 2.6 compiles no function that is given a local one"
+)
 def test_a_product_that_the_compiler_turns_round_is_refused():
     """x @ W becomes W @ x there, without error where W is square and there are as many points."""
     matrix, z = torch.randn(2, 2, dtype=torch.float64), torch.rand(2, 2, dtype=torch.float64)

@@ -145,3 +145,8 @@ def test_a_fit_that_diverges_says_so():
     u, x = paraboloid(50)
     with pytest.raises(TrainingError, match="warm start diverged"):
         fit_to_coordinates(Autoencoder(), x, u * torch.inf, epochs=2)
+
+
+def test_equal_points_have_no_coordinates():
+    with pytest.raises(TrainingError, match="no 2 dimensions"):
+        isomap_coordinates(np.ones((600, 3)), 2)

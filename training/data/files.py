@@ -1,13 +1,15 @@
 """The user's own points, from .npy, .npz, .csv or .parquet.
 
-A reader is a function (path, column) -> (points, labels): ``column`` names the labels inside the
-file, or is None; labels are None where the file has no such column.
+A reader is a function (path, column, layout) -> (points, labels): ``column`` names the labels
+inside the file, or is None; labels are None where the file has no such column; ``layout`` is how a
+.csv is written.
 """
 
 import csv
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -20,13 +22,60 @@ from training.errors import TrainingError
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error, csv.Error)
 
 
+SEPARATORS = (";", "\t", "|", ",")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a .csv is written; what is None is found out from its first lines."""
+
+    separator: str | None = None
+    decimal: str | None = None
+
+    def __post_init__(self):
+        for name, value in (("separator", self.separator), ("decimal", self.decimal)):
+            if value is not None and len(value) != 1:
+                raise TrainingError(f"{name} must be one character; got {value!r}.")
+        if self.separator is not None and self.separator == self.decimal:
+            raise TrainingError(f"separator and decimal are both {self.decimal!r}.")
+
+    def found_in(self, path):
+        """The whole layout.
+
+        The separator is the first of ; tab | , that splits the first lines into equally many
+        columns, two or more; decimals are commas where another separator leaves numbers with them.
+        """
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = [line for line in islice(file, 20) if line.strip()]
+        separator = self.separator or next(filter(lambda s: _splits(lines, s), SEPARATORS), ",")
+        cells = [cell for row in csv.reader(lines, delimiter=separator) for cell in row]
+        decimal = self.decimal or ("," if separator != "," and _has_commas(cells) else ".")
+        return replace(self, separator=separator, decimal=decimal)
+
+    def number(self, text):
+        """The number that a cell stands for."""
+        return float(text if self.decimal == "." else text.replace(self.decimal, "."))
+
+
+def _splits(lines, separator):
+    counts = {len(row) for row in csv.reader(lines, delimiter=separator)}
+    return len(counts) == 1 and counts.pop() > 1
+
+
+def _has_commas(cells):
+    """Whether cells are numbers once their comma is a point, and some have one."""
+    with_comma = [cell for cell in cells if cell.count(",") == 1]
+    return any(is_number(cell.replace(",", ".")) for cell in with_comma)
+
+
 @dataclass(frozen=True)
 class UserFile:
     """Points of a file, a row each, all of them numbers::
 
         .npy       an array (n, D)
         .npz       its only array; or, of several, ``points`` and, if there, ``labels``
-        .csv       columns separated by commas, with or without a row of names above
+        .csv       columns separated by commas, semicolons, tabs or bars, decimals with points or
+                   commas, with or without a row of names above
         .parquet   needs pandas and pyarrow
 
     Labels that are not numbers become the numbers 0, 1, ... of their classes in alphabetical order.
@@ -37,15 +86,19 @@ class UserFile:
             which holds n labels and nothing else; the column, if there are both.
         image_shape: of a point as an image, e.g. [28, 28] or [28, 28, 3], for pictures; None if
             points are no images.
+        separator, decimal: of a .csv; None: found out from its first lines.
     """
 
     path: str
     labels: str | None = None
     image_shape: tuple[int, ...] | None = None
+    separator: str | None = None
+    decimal: str | None = None
 
     def load(self) -> Dataset:
         """The file's points and labels, checked."""
-        points, labels = read(self.path, self.labels)
+        layout = Layout(self.separator, self.decimal)
+        points, labels = read(self.path, self.labels, layout)
         if labels is None and self.labels is not None:
             labels = self._second_file(len(np.atleast_1d(points)))
         shape = None if self.image_shape is None else tuple(self.image_shape)
@@ -66,7 +119,7 @@ class UserFile:
         return column
 
 
-def read(path, column, as_text=False):
+def read(path, column, layout=Layout(), as_text=False):
     """Points and labels of the file, by its ending; as text: a .csv, all of it, as points."""
     path = Path(path).expanduser()
     if not path.is_file():
@@ -76,14 +129,14 @@ def read(path, column, as_text=False):
         raise TrainingError(f"{path}: the ending must be one of {', '.join(READERS)}.")
     try:
         if as_text and reader is read_csv:
-            return load_text(path, dtype=str), None
-        return reader(path, column)
+            return load_text(path, layout.found_in(path), dtype=str), None
+        return reader(path, column, layout)
     except UNREADABLE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise TrainingError(f"{path} cannot be read as {path.suffix}: {reason}") from error
 
 
-def read_numpy(path, column):
+def read_numpy(path, column, layout):
     """.npy or .npz, whatever the ending says."""
     with path.open("rb") as file:
         loaded = np.load(file, allow_pickle=False)
@@ -98,42 +151,46 @@ def read_numpy(path, column):
     return arrays.get("points", next(iter(arrays.values()))), labels
 
 
-def read_csv(path, column):
-    """Numbers separated by commas, below a row of names or not."""
+def read_csv(path, column, layout):
+    """Numbers, below a row of names or not."""
+    layout = layout.found_in(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        names = next(csv.reader(file), [])
-    skiprows = int(is_header(names, column, path))
+        names = next(csv.reader(file, delimiter=layout.separator), [])
+    skiprows = int(is_header(names, column, path, layout))
+    numbers = dict.fromkeys(range(len(names)), layout.number) if layout.decimal != "." else {}
     if column not in names:
-        return load_text(path, skiprows=skiprows), None
+        return load_text(path, layout, skiprows=skiprows, converters=numbers or None), None
     position, codes = names.index(column), {}  # codes: text -> 0, 1, ... as they first appear
-    encoders = {position: lambda text: codes.setdefault(text, len(codes))}
-    table = load_text(path, skiprows=skiprows, converters=encoders)
+    encoders = numbers | {position: lambda text: codes.setdefault(text, len(codes))}
+    table = load_text(path, layout, skiprows=skiprows, converters=encoders)
     labels = np.array(list(codes), dtype=str)[table[:, position].astype(int)]
     return np.delete(table, position, axis=1), labels
 
 
-def load_text(path, **options):
+def load_text(path, layout, **options):
     """numpy's reader of .csv; an empty file is an empty array, which ``Dataset`` refuses."""
-    layout = {"delimiter": ",", "quotechar": '"', "comments": None, "encoding": "utf-8-sig"}
+    options |= {"delimiter": layout.separator, "encoding": "utf-8-sig"}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "loadtxt: input contained no data")
-        return np.loadtxt(path, ndmin=2, **layout, **options)
+        return np.loadtxt(path, ndmin=2, quotechar='"', comments=None, **options)
 
 
-def is_header(cells, column, path):
+def is_header(cells, column, path, layout):
     """Whether the first row is names: of the labels, pandas' 0, 1, ..., or nothing but words."""
     named = column in cells or (len(cells) > 1 and cells == [str(i) for i in range(len(cells))])
-    numbers = sum(map(is_number, cells))
+    numbers = sum(is_number(cell.replace(layout.decimal, ".")) for cell in cells)
     if not all(map(str.strip, cells)) or (not named and 0 < numbers < len(cells)):
         raise TrainingError(
             f"{path}: the first row is neither numbers nor names: {','.join(cells[:5])[:60]} "
             "Name or remove each column that is none of D features (labels: labels=<name>; "
-            "the index that pandas writes: index=False)."
+            "the index that pandas writes: index=False). If columns are not separated by "
+            f"{layout.separator!r} or decimals not written with {layout.decimal!r}: separator=, "
+            "decimal=."
         )
     return named or not numbers
 
 
-def read_parquet(path, column):
+def read_parquet(path, column, layout):
     """A table of pandas."""
     try:
         import pandas  # optional, as is pyarrow, which it reads with: only this function needs them

@@ -48,11 +48,11 @@ def names_of(folders):
     return names
 
 
-def views_of(folders, checkpoint="last"):
+def views_of(folders, checkpoint="last", trust=False):
     """A View of each of one or two runs of one data set, at the same points."""
     if len(folders) > 2:
         raise TrainingError(f"plot takes one run or two; got {len(folders)}. See report for more.")
-    loaded = [runs.load(folder, checkpoint) for folder in folders]
+    loaded = [runs.load(folder, checkpoint, trust) for folder in folders]
     first, last = (data.source for _, data in (loaded[0], loaded[-1]))
     if not same_source(first, last):
         raise TrainingError(

@@ -95,7 +95,7 @@ class Chapter:
         return maps_of(self)
 
 
-def chapters_of(folders, checkpoint="last"):
+def chapters_of(folders, checkpoint="last", trust=False):
     """The chapters of these runs, by data set, both in the order in which they were named.
 
     Raises:
@@ -105,7 +105,7 @@ def chapters_of(folders, checkpoint="last"):
         raise TrainingError("A run is named twice: name each once.")
     groups = []
     for name, folder in zip(names_of(folders), map(Path, folders), strict=True):
-        member = _Member(name, folder, *runs.load(folder, checkpoint))
+        member = _Member(name, folder, *runs.load(folder, checkpoint, trust))
         for group in groups:
             if same_source(group[0].parts.source, member.parts.source):
                 group.append(member)

@@ -82,8 +82,9 @@ def _check_once(decoder, z, order, most_points=8):
     if kind in checked:
         return
     ambient_dimension(decoder, z)
-    points = z.detach()[:most_points]
-    with torch.no_grad():
+    # Outside inference mode, where torch up to 2.11 has no nested forward mode.
+    with torch.inference_mode(False), torch.no_grad():
+        points = z.detach()[:most_points].clone()
         jet = FusedJet.of(_propagate(decoder, points, order))
     try:
         check_jet(decoder, lambda point: decoder(point[None])[0].reshape(-1), points, jet)

@@ -34,10 +34,11 @@ class JetTensor:
 
     __slots__ = ("_computed", "_shape", "_with_gradient", "d", "order", "pending", "stack")
 
-    def __init__(self, value, channels, d, order):
-        self._computed, self._shape = (value, channels), value.shape
-        self.pending = self.stack = None
+    def __init__(self, value, channels, d, order, *, shape=None):
+        self._computed = None if value is None else (value, channels)
+        self._shape = value.shape if shape is None else torch.Size(shape)
         self.d, self.order = d, order
+        self.pending = self.stack = None
 
     @classmethod
     def coordinates(cls, z, order):
@@ -69,10 +70,8 @@ class JetTensor:
         return self._pending(self.pending, shape)
 
     def _pending(self, pending, shape):
-        image = JetTensor.__new__(JetTensor)
-        image.d, image.order, image.pending = self.d, self.order, pending
-        image._computed = image.stack = None
-        image._shape = torch.Size(shape)
+        image = JetTensor(None, None, self.d, self.order, shape=shape)
+        image.pending = pending
         image._with_gradient = torch.is_grad_enabled()
         return image
 

@@ -137,12 +137,12 @@ def _add(a, b, *, alpha=1):
 
 @composite(*named("sub", "subtract", "__sub__"))
 def _subtract(a, b, *, alpha=1):
-    return _add(a, -b, alpha=alpha)
+    return _add(a, b, alpha=-alpha)
 
 
 @composite(*named("rsub", "__rsub__"))
 def _reflected_subtract(a, b, *, alpha=1):
-    return _add(b, -a, alpha=alpha)
+    return _add(b, a, alpha=-alpha)
 
 
 def _shifted(x, constant):

@@ -71,7 +71,7 @@ def _mixed_levels(multiply, a, b):
 def _sum_of_levels(*summands):
     """Level by level sums of lists of levels, None and missing ones being zero."""
     total = []
-    for level in range(max(map(len, summands))):
+    for level in range(max([len(levels) for levels in summands])):
         present = [s[level] for s in summands if len(s) > level and s[level] is not None]
         if present:
             total.append(sum(present[1:], start=present[0]))
@@ -172,7 +172,7 @@ def _reflected_matmul(a, b):
 
 @composite(torch.einsum)
 def _einsum(equation, *operands):
-    if len(operands) == 1 and isinstance(operands[0], list | tuple):
+    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = operands[0]
     places = [n for n, operand in enumerate(operands) if is_jet(operand)]
 

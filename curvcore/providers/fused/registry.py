@@ -142,7 +142,7 @@ def linear_rule(function):
         channels = over_channels(lambda channel: applied(function, channel, *args, **kwargs))(
             x.channels_at_every_point()
         )
-        if isinstance(value, tuple | list):
+        if isinstance(value, (tuple, list)):
             return tuple(x.like(v, c) for v, c in zip(value, channels, strict=True))
         return x.like(value, channels)
 

@@ -33,7 +33,7 @@ from curvcore.packing import count, unpack
 from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.providers.outputs import ambient_dimension
 from curvcore.providers.primitives import call_plainly
-from curvcore.validation import check_decoder, check_points, list_points
+from curvcore.validation import check_decoder, check_finite, check_points, list_points
 
 ITERATIONS = 100  # at most
 FIRST_DAMPING, MOST_DAMPING = 0.1, 1e8  # once a step has failed; where a curve is given up
@@ -274,6 +274,7 @@ def _check_ends(start, end):
     for name, points in (("start", start), ("end", end)):
         try:
             check_points(points)
+            check_finite(points)
         except InputError as error:
             raise InputError(f"{name}: {error}") from None
     if start.dtype not in DTYPES:
@@ -292,6 +293,7 @@ def _check_path(path):
         raise InputError(f"path must be a tensor (B, n+1, d), n ≥ 1; got {got}.{hint}")
     try:
         check_points(path.flatten(1))
+        check_finite(path.flatten(1))
     except InputError as error:
         raise InputError(f"path: {error}") from None
 

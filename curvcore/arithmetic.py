@@ -57,11 +57,18 @@ def determinant(matrix):
 def condition_number(matrix):
     """Spectral condition number of equilibrated torch matrices (..., d, d) -> (...).
 
-    1 for a diagonal matrix; infinite where ``matrix`` is singular, indefinite or not finite.
+    1 for a diagonal matrix; infinite where ``matrix`` is singular, indefinite or not finite, or so
+    small that it has lost digits, or its inverse leaves the range of the dtype.
     """
-    _, correlation = _equilibrate(matrix.detach())
+    matrix = matrix.detach()
+    _, correlation = _equilibrate(matrix)
     smallest, largest = _extreme_eigenvalues(correlation)
-    return torch.where(smallest > 0, largest / smallest, torch.inf)
+    condition = largest / smallest
+    regular = smallest > 0
+    if matrix.dtype not in _HALF_PRECISION:
+        lengths = torch.diagonal(matrix, dim1=-2, dim2=-1).amin(-1)
+        regular = regular & (lengths > 4 * torch.finfo(matrix.dtype).tiny * condition)
+    return torch.where(regular, condition, torch.inf)
 
 
 def _extreme_eigenvalues(correlation):

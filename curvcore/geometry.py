@@ -172,11 +172,15 @@ class PullbackGeometry:
             raise InputError("A symbolic scalar curvature is exact: it has no rounding error.")
         with torch.no_grad():
             derivatives = self._regular(self._derivatives).map(torch.Tensor.double)
-            frame = Frame(self._frame.basis.double(), self._frame.dual_basis.double())
+            # Lengths of order one, since the estimate has their fourth powers.
+            unit = derivatives.jacobian.abs().amax((1, 2))[:, None, None]
+            frame = Frame(self._frame.basis.double() * unit, self._frame.dual_basis.double() / unit)
+            derivatives = derivatives.map(lambda array: array / unit)
             formulas = Formulas(frame.derivatives(derivatives), self.formula)
             eps = torch.finfo(self.metric.dtype).eps
             error = error_of_scalar(derivatives, frame, formulas, eps)
-            return (error / self.scalar.double().abs()).to(self.metric.dtype)
+            scalar = self.scalar.double() * unit[:, 0, 0] * unit[:, 0, 0]
+            return (error / scalar.abs()).to(self.metric.dtype)
 
     def sectional(self, u, v):
         """Sectional curvature K(u, v) of the plane of tangent vectors u, v: (B, d) or (d,) -> (B,).
@@ -186,8 +190,10 @@ class PullbackGeometry:
         """
         if self.jet.dimension < 2:
             raise InputError("Sectional curvature needs a plane: d ≥ 2; this latent space has d=1.")
-        u = self._frame.vector(self._checked("u", u, 1))
-        v = self._frame.vector(self._checked("v", v, 1))
+        u, v = (
+            _of_order_one(self._frame.vector(self._checked(name, vector, 1)))
+            for name, vector in (("u", u), ("v", v))
+        )
         formulas, plane = self._in_frame, riemann.bivector(u, v)
         numerator = riemann.sectional_numerator(formulas.riemann, plane)
         area_squared = riemann.area_squared(formulas.metric, plane)
@@ -320,6 +326,14 @@ class PullbackGeometry:
                 f"{shape or type(array).__name__}{f' for B = {batch[0]} points' if batch else ''}."
             )
         return array
+
+
+def _of_order_one(vectors):
+    """Vectors (..., d) divided by their greatest entry: of planes they span the same ones."""
+    if not isinstance(vectors, torch.Tensor):
+        return vectors  # exact numbers have no range to leave
+    greatest = vectors.detach().abs().amax(-1, keepdim=True)
+    return vectors / torch.where(greatest > 0, greatest, 1)
 
 
 def _nan_where(mask, array):

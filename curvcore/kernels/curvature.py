@@ -85,7 +85,7 @@ def _geometry(start, vectors, points, N: tl.constexpr, plane, P: tl.constexpr, B
         n22 = h22 - c122 * e1 - c222 * e2
         product += tl.sum(n11 * n22 - n12 * n12, 1, keep_dims=True)
     scalar = 2 * product / determinant
-    return a, b, q, i11, i12, i22, c111, c112, c122, c211, c212, c222, scalar, cosine
+    return a, b, q, i11, i12, i22, c111, c112, c122, c211, c212, c222, scalar, cosine, g11, g22
 
 
 @triton.jit
@@ -94,20 +94,23 @@ def _forward(
 ):
     start = tl.program_id(0).to(tl.int64) * P
     plane = tl.cast(points, tl.int64) * N
-    _, _, _, _, _, _, _, _, _, _, _, _, R, cosine = _geometry(
+    _, _, _, _, _, _, _, _, _, _, _, _, R, cosine, g11, g22 = _geometry(
         start, vectors, points, N, plane, P, BLOCK
     )
     rows = start + tl.arange(0, P)[:, None]
     tl.store(scalar + rows, R, mask=rows < points)
     c = tl.abs(cosine)
-    tl.store(condition + rows, (1 + c) / (1 - c), mask=rows < points)
+    kappa = (1 + c) / (1 - c)
+    # As arithmetic.condition_number: lengths that lost digits, or whose inverse leaves the range.
+    regular = tl.minimum(g11, g22) > 4 * 1.1754943508222875e-38 * kappa
+    tl.store(condition + rows, tl.where(regular, kappa, float("inf")), mask=rows < points)
 
 
 @triton.jit
 def _adjoint(vectors, weights, out, points, N: tl.constexpr, P: tl.constexpr, BLOCK: tl.constexpr):
     start = tl.program_id(0).to(tl.int64) * P
     plane = tl.cast(points, tl.int64) * N
-    a, b, q, i11, i12, i22, c111, c112, c122, c211, c212, c222, R, _ = _geometry(
+    a, b, q, i11, i12, i22, c111, c112, c122, c211, c212, c222, R, _, _, _ = _geometry(
         start, vectors, points, N, plane, P, BLOCK
     )
     rows = start + tl.arange(0, P).to(tl.int64)[:, None]

@@ -1,5 +1,7 @@
 """The public functions: from a decoder and latent points to geometry."""
 
+from typing import Literal
+
 import torch
 
 from curvcore import geometry as geometries
@@ -11,6 +13,7 @@ from curvcore.providers.automatic import automatic_jet
 from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.providers.outputs import ambient_dimension
 from curvcore.providers.symbolic import symbolic_jet
+from curvcore.types import Decoder, Derivatives, Formula, OnDegenerate, Points
 from curvcore.validation import (
     check_choice,
     check_chunk_size,
@@ -22,7 +25,14 @@ from curvcore.validation import (
 DERIVATIVES = ("auto", *PROVIDERS)
 
 
-def jet(decoder, z, order=2, *, derivatives="auto", chunk_size=None):
+def jet(
+    decoder: Decoder,
+    z: Points,
+    order: Literal[1, 2, 3] = 2,
+    *,
+    derivatives: Derivatives = "auto",
+    chunk_size: int | None = None,
+) -> Jet:
     """Value and derivatives of a decoder up to ``order``.
 
     Args:
@@ -75,14 +85,14 @@ def _jet_of_pieces(provider, decoder, z, order, chunk_size):
 
 
 def pullback(
-    decoder,
-    z,
+    decoder: Decoder,
+    z: Points,
     *,
-    derivatives="auto",
-    formula="gauss",
-    chunk_size=None,
-    on_degenerate="raise",
-):
+    derivatives: Derivatives = "auto",
+    formula: Formula = "gauss",
+    chunk_size: int | None = None,
+    on_degenerate: OnDegenerate = "raise",
+) -> PullbackGeometry:
     """The geometry of the pullback metric g = ∇Ψᵀ∇Ψ of a decoder at latent points.
 
     Args:
@@ -108,14 +118,14 @@ def pullback(
 
 
 def scalar_curvature(
-    decoder,
-    z,
+    decoder: Decoder,
+    z: Points,
     *,
-    derivatives="auto",
-    formula="gauss",
-    chunk_size=None,
-    on_degenerate="raise",
-):
+    derivatives: Derivatives = "auto",
+    formula: Formula = "gauss",
+    chunk_size: int | None = None,
+    on_degenerate: OnDegenerate = "raise",
+) -> torch.Tensor:
     """The scalar curvature R (B,) of the pullback metric; arguments as in :func:`pullback`.
 
     With ``chunk_size`` everything but R is dropped after each piece: without gradients, memory
@@ -146,7 +156,13 @@ def _regular_scalar(geometry):
     return geometry.scalar, geometry.is_degenerate, geometry.condition_number
 
 
-def metric(decoder, z, *, derivatives="auto", chunk_size=None):
+def metric(
+    decoder: Decoder,
+    z: Points,
+    *,
+    derivatives: Derivatives = "auto",
+    chunk_size: int | None = None,
+) -> torch.Tensor:
     """The pullback metric g (B, d, d) alone: one derivative; arguments as in :func:`pullback`."""
     return PullbackGeometry(
         jet(decoder, z, 1, derivatives=derivatives, chunk_size=chunk_size)

@@ -1,5 +1,7 @@
 """PullbackGeometry: every curvature quantity of one jet, each computed once, when asked for."""
 
+from typing import Any
+
 import torch
 
 from curvcore import kernels, metrics, riemann
@@ -8,9 +10,10 @@ from curvcore.caching import cached_quantity
 from curvcore.errors import DegenerateMetricError, InputError
 from curvcore.formulas import Formulas, check_order
 from curvcore.frames import CoordinateFrame, Frame
-from curvcore.jets import Derivatives
+from curvcore.jets import Derivatives, Jet
 from curvcore.modes import is_plain_eager
 from curvcore.rounding import error_of_scalar
+from curvcore.types import Formula, OnDegenerate, Points
 from curvcore.validation import check_choice, check_finite
 
 FORMULAS = ("gauss", "intrinsic")
@@ -35,9 +38,10 @@ class PullbackGeometry:
     """The geometry of g = ∇Ψᵀ∇Ψ at the points of a jet of Ψ: R^d → R^D.
 
     Shapes below are for B points; a symbolic geometry has the same tensors without the batch axis,
-    as numpy object arrays, and ``scalar`` is a bare expression. Signs and index orders are those
-    of :mod:`curvcore`. On tensors the formulas run in an almost orthonormal frame at each point
-    (:mod:`curvcore.frames`), so that ill-conditioned coordinates cost as few digits as possible.
+    as numpy object arrays, and ``scalar`` is a bare expression, though type checkers are told of
+    tensors. Signs and index orders are those of :mod:`curvcore`. On tensors the formulas run in an
+    almost orthonormal frame at each point (:mod:`curvcore.frames`), so that ill-conditioned
+    coordinates cost as few digits as possible.
 
     Args:
         jet: derivatives of Ψ, of order 2 at least, of order 3 for ``formula="intrinsic"``; order 1
@@ -54,7 +58,9 @@ class PullbackGeometry:
         InputError: the jet's order is too low, or an option is unknown.
     """
 
-    def __init__(self, jet, *, formula="gauss", on_degenerate="raise"):
+    def __init__(
+        self, jet: Jet, *, formula: Formula = "gauss", on_degenerate: OnDegenerate = "raise"
+    ) -> None:
         check_choice("formula", formula, FORMULAS)
         check_choice("on_degenerate", on_degenerate, ON_DEGENERATE)
         self.formula = formula
@@ -64,29 +70,29 @@ class PullbackGeometry:
         self._points = None
 
     @classmethod
-    def at(cls, points, jet, **options):
+    def at(cls, points: Points, jet: Jet, **options: Any) -> "PullbackGeometry":
         """The geometry of a jet at latent points (B, d), which may turn out not to be finite."""
         geometry = cls(jet, **options)
         geometry._points = None if jet.is_symbolic else points.detach()
         return geometry
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"PullbackGeometry({self.jet!r}, formula={self.formula!r})"
 
     # --- the jet --------------------------------------------------------------------------------
 
     @property
-    def value(self):
+    def value(self) -> torch.Tensor:
         """Ψ(z), flattened: (B, D)."""
         return self.jet.value
 
     @property
-    def jacobian(self):
+    def jacobian(self) -> torch.Tensor:
         """∂_i Ψ^a: (B, D, d)."""
         return self.jet.jacobian
 
     @property
-    def hessian(self):
+    def hessian(self) -> torch.Tensor:
         """∂_i ∂_j Ψ^a: (B, D, d, d)."""
         check_order(self.jet, 2, self.formula)
         return self.jet.hessian
@@ -94,12 +100,12 @@ class PullbackGeometry:
     # --- first order: metric and volume ---------------------------------------------------------
 
     @cached_quantity
-    def metric(self):
+    def metric(self) -> torch.Tensor:
         """The pullback metric g_ij = ⟨∂_iΨ, ∂_jΨ⟩: (B, d, d)."""
         return metrics.metric(self._derivatives.jacobian)
 
     @cached_quantity
-    def condition_number(self):
+    def condition_number(self) -> torch.Tensor:
         """Condition number of g after scaling each coordinate to unit length: (B,).
 
         The quotient of the extreme eigenvalues of C_ij = g_ij / √(g_ii g_jj): it tells the digits
@@ -114,53 +120,53 @@ class PullbackGeometry:
             return condition_number(self.metric)
 
     @cached_quantity
-    def inverse_metric(self):
+    def inverse_metric(self) -> torch.Tensor:
         """g^{ij}: (B, d, d)."""
         return self._frame.contravariant(self._in_frame.inverse_metric, 2)
 
     @cached_quantity
-    def volume_density(self):
+    def volume_density(self) -> torch.Tensor:
         """√det g, the density of the Riemannian volume dμ = √det g dz: (B,)."""
         return self._in_frame.volume_density * self._frame.volume_density
 
     # --- connection and extrinsic curvature -----------------------------------------------------
 
     @cached_quantity
-    def christoffel(self):
+    def christoffel(self) -> torch.Tensor:
         """Γ^k_ij of the Levi-Civita connection, index order k, i, j: (B, d, d, d)."""
         return self._frame.christoffel(self._in_frame.christoffel)
 
     @cached_quantity
-    def second_fundamental_form(self):
+    def second_fundamental_form(self) -> torch.Tensor:
         """II_ij, the normal part of ∂_i∂_jΨ: (B, D, d, d)."""
         return self._frame.covariant(self._extrinsic.second_fundamental_form, 2)
 
     @cached_quantity
-    def mean_curvature(self):
+    def mean_curvature(self) -> torch.Tensor:
         """The mean curvature vector H = g^{ij} II_ij, not divided by d: (B, D)."""
         return self._extrinsic.mean_curvature
 
     # --- intrinsic curvature --------------------------------------------------------------------
 
     @cached_quantity
-    def riemann(self):
+    def riemann(self) -> torch.Tensor:
         """The Riemann tensor R_ijkl = ⟨II_ik, II_jl⟩ − ⟨II_il, II_jk⟩: (B, d, d, d, d)."""
         return self._frame.covariant(self._in_frame.riemann, 4)
 
     @cached_quantity
-    def ricci(self):
+    def ricci(self) -> torch.Tensor:
         """The Ricci tensor Ric_jl = g^{ik} R_ijkl: (B, d, d)."""
         return self._frame.covariant(self._in_frame.ricci, 2)
 
     @cached_quantity
-    def scalar(self):
+    def scalar(self) -> torch.Tensor:
         """The scalar curvature R = g^{jl} Ric_jl, in units of 1/[Ψ]²: (B,). R = 2K if d = 2."""
         if self._has_kernel:
             return self._where_regular(self._by_kernel[0])
         return self._in_frame.scalar
 
     @cached_quantity
-    def scalar_relative_error(self):
+    def scalar_relative_error(self) -> torch.Tensor:
         """An estimate of |scalar − R|/|scalar|, what rounding did to R: (B,), not differentiable.
 
         From the condition of g and the cancellation in R (:mod:`curvcore.rounding`); no bound, but
@@ -182,7 +188,7 @@ class PullbackGeometry:
             scalar = self.scalar.double() * unit[:, 0, 0] * unit[:, 0, 0]
             return (error / scalar.abs()).to(self.metric.dtype)
 
-    def sectional(self, u, v):
+    def sectional(self, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Sectional curvature K(u, v) of the plane of tangent vectors u, v: (B, d) or (d,) -> (B,).
 
         K = R_ijkl u^i v^j u^k v^l / (|u|²|v|² − ⟨u, v⟩²), and NaN where u and v are parallel to
@@ -207,17 +213,17 @@ class PullbackGeometry:
 
     # --- functions on latent space --------------------------------------------------------------
 
-    def gradient_norm_squared(self, df):
+    def gradient_norm_squared(self, df: torch.Tensor) -> torch.Tensor:
         """|∇f|²_g = g^{ij} ∂_i f ∂_j f, from the coordinate derivatives ∂f (B, d): (B,)."""
         df = self._checked("df", df, 1)
         return einsum("...ij,...i,...j->...", self.inverse_metric, df, df)
 
-    def covariant_hessian(self, df, d2f):
+    def covariant_hessian(self, df: torch.Tensor, d2f: torch.Tensor) -> torch.Tensor:
         """∇_i∇_j f = ∂_i∂_j f − Γ^k_ij ∂_k f, from ∂f (B, d) and ∂²f (B, d, d): (B, d, d)."""
         df, d2f = self._checked("df", df, 1), self._checked("d2f", d2f, 2)
         return d2f - einsum("...kij,...k->...ij", self.christoffel, df)
 
-    def laplacian(self, df, d2f):
+    def laplacian(self, df: torch.Tensor, d2f: torch.Tensor) -> torch.Tensor:
         """Δf = g^{ij} ∇_i∇_j f, the Laplace–Beltrami operator, from ∂f and ∂²f: (B,)."""
         return einsum("...ij,...ij->...", self.inverse_metric, self.covariant_hessian(df, d2f))
 
@@ -302,7 +308,7 @@ class PullbackGeometry:
         return self._formulas(Derivatives(first, second)).scalar
 
     @cached_quantity
-    def is_degenerate(self):
+    def is_degenerate(self) -> torch.Tensor:
         """Where the metric is degenerate to working precision, or a derivative not finite: (B,)."""
         ambient_dimension = self._derivatives.ambient_dimension
         smallest = smallest_reciprocal_condition(self.metric.dtype, ambient_dimension)

@@ -14,6 +14,12 @@ traps         where torch's nested derivatives are wrong, live, and other softwa
 Exit code: 0 all pass, 1 a failure, 2 bad usage.
 """
 
+if __name__ == "__main__":  # before what may be missing
+    from verification.extras import require_for_command
+
+    require_for_command("verification.check")
+
+
 import itertools
 import sys
 import time

@@ -57,6 +57,7 @@ ARROWS = {
     "curvcore.riemann": {"arithmetic", "packing"},
     "curvcore.intrinsic": {"arithmetic", "metrics"},
     "curvcore.validation": {"errors"},
+    "curvcore.types": set(),
     "curvcore.providers": {"providers.autodiff", "providers.fused"},
     "curvcore.providers.automatic": {
         "errors",
@@ -171,6 +172,7 @@ ARROWS = {
         "modes",
         "rounding",
         "riemann",
+        "types",
         "validation",
     },
     "curvcore.api": {
@@ -182,9 +184,17 @@ ARROWS = {
         "providers.kinks",
         "providers.outputs",
         "providers.symbolic",
+        "types",
         "validation",
     },
-    "curvcore.plotting": {"api", "errors", "providers.kinks", "providers.outputs", "validation"},
+    "curvcore.plotting": {
+        "api",
+        "errors",
+        "providers.kinks",
+        "providers.outputs",
+        "types",
+        "validation",
+    },
     "curvcore.geodesics": {
         "api",
         "errors",
@@ -193,6 +203,7 @@ ARROWS = {
         "providers.kinks",
         "providers.outputs",
         "providers.primitives",
+        "types",
         "validation",
     },
     "curvcore": {

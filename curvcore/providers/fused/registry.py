@@ -27,7 +27,9 @@ A Python function of your own needs a rule only if it hides what it does (a cust
 that are not tensors, as torch's own functions do, and register it.
 """
 
+from collections.abc import Callable
 from itertools import islice
+from typing import Any, TypeVar
 
 import torch
 
@@ -35,25 +37,31 @@ from curvcore.providers.fused.chain_rule import compose
 from curvcore.providers.fused.jet_tensor import RULES, JetTensor
 from curvcore.providers.fused.layers import Activation, activated, can_be_activated
 
+F = TypeVar("F", bound=Callable[..., Any])
 
-def named(*names):
+
+def named(*names: str) -> tuple[Callable[..., Any], ...]:
     """The torch functions of these names: torch.x, torch.Tensor.x, torch.special.x, F.x, ..."""
     places = (torch, torch.Tensor, torch.special, torch.linalg, torch.nn.functional)
     found = [getattr(place, name) for name in names for place in places if hasattr(place, name)]
     return tuple(dict.fromkeys(found))
 
 
-def composite(*functions):
+def composite(*functions: Callable[..., Any]) -> Callable[[F], F]:
     """Decorator: the decorated function is called on jets in place of each of ``functions``."""
 
-    def register(implementation):
+    def register(implementation: F) -> F:
         RULES.update(dict.fromkeys(functions, implementation))
         return implementation
 
     return register
 
 
-def elementwise(*functions, closed=False, kernel=None):
+def elementwise(
+    *functions: Callable[..., Any],
+    closed: bool = False,
+    kernel: str | Callable[..., Any] | None = None,
+) -> Callable[[F], F]:
     """Decorator of (x, y, *arguments) -> generator of f'(x), f''(x), f'''(x).
 
     A derivative that vanishes identically, as those after it, is left out.
@@ -66,7 +74,7 @@ def elementwise(*functions, closed=False, kernel=None):
             the further arguments.
     """
 
-    def register(derivatives):
+    def register(derivatives: F) -> F:
         for function in functions:
             RULES[function] = _chain_rule(function, derivatives, closed, kernel)
         return derivatives
@@ -74,13 +82,13 @@ def elementwise(*functions, closed=False, kernel=None):
     return register
 
 
-def linear(*functions):
+def linear(*functions: Callable[..., Any]) -> None:
     """Declare functions linear in their first argument, whatever they do to axis 0."""
     for function in functions:
         RULES[function] = linear_rule(function)
 
 
-def rowwise_linear(*functions):
+def rowwise_linear(*functions: Callable[..., Any]) -> None:
     """Declare functions linear in their first argument that treat all rows of axis 0 alike."""
     for function in functions:
         RULES[function] = _rowwise_rule(function)

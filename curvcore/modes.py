@@ -1,5 +1,8 @@
 """What torch is doing with the code at the moment."""
 
+import os
+import threading
+
 import torch
 from torch._C._functorch import peek_interpreter_stack
 from torch.autograd import forward_ad
@@ -19,3 +22,28 @@ def is_transformed():
     if torch.compiler.is_compiling():
         return False
     return peek_interpreter_stack() is not None or forward_ad._current_level >= 0
+
+
+class one_thread_of_forward_mode:  # noqa: N801  (used as a function)
+    """A context in which no other thread of curvcore uses torch's forward mode.
+
+    Its levels belong to the process: two threads at once get errors, or each other's tangents.
+    """
+
+    _lock = threading.RLock()
+
+    def __enter__(self):
+        self._held = self._lock
+        self._held.acquire()
+
+    def __exit__(self, *exception):
+        self._held.release()
+
+    @classmethod
+    def renew(cls):
+        """In a child process, where whoever held the lock does not exist."""
+        cls._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=one_thread_of_forward_mode.renew)

@@ -19,6 +19,7 @@ from curvcore.errors import (
     UnsupportedOperationError,
 )
 from curvcore.jets import Jet
+from curvcore.modes import one_thread_of_forward_mode
 from curvcore.providers.kinks import note_kinks
 from curvcore.providers.outputs import ambient_dimension
 from curvcore.providers.primitives import PrimitiveOperations
@@ -55,7 +56,7 @@ def autodiff_jet(decoder, z, order):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "There is a performance drop")  # known: it is the referee
         try:
-            with operations:
+            with one_thread_of_forward_mode(), operations:
                 jet = Jet(*vmap(_all_derivatives(point_map, order))(z.contiguous()))
             check_jet(decoder, point_map, z, jet)
         except CurvatureError:

@@ -241,7 +241,7 @@ PRIMITIVES = {
 
 def call_plainly(decoder, z):
     """decoder(z), on copies of a module's buffers, which it may write to in train mode."""
-    if not isinstance(decoder, torch.nn.Module):
+    if not isinstance(decoder, torch.nn.Module) or isinstance(decoder, torch.jit.ScriptModule):
         return decoder(z)
     buffers = {name: buffer.clone() for name, buffer in decoder.named_buffers()}
     return torch.func.functional_call(decoder, buffers, (z,))

@@ -13,6 +13,7 @@ from curvcore.errors import (
     RowsNotIndependentError,
     UnsupportedOperationError,
 )
+from curvcore.modes import one_thread_of_forward_mode
 from curvcore.providers.primitives import PrimitiveOperations, call_plainly
 
 
@@ -130,7 +131,8 @@ def _compare_with_reverse_mode(point_map, z, jet, point):
     transform = grad(lambda z: point_map(z) @ weights)
     for _ in range(jet.order - 1):
         transform = jacfwd(transform)
-    with PrimitiveOperations():  # forward over reverse mode is wrong on some operations as well
+    # Forward over reverse mode is wrong on some operations as well.
+    with one_thread_of_forward_mode(), PrimitiveOperations():
         expected = transform(z[point])
     arrays = [array[point] for array in jet.arrays()]
     projected = torch.tensordot(weights, arrays[-1], dims=1)

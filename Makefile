@@ -11,6 +11,7 @@ check: $(INSTALLED)  ## every curvature against closed forms, and on a trained d
 
 test: lint  ## the test suite, on all cores
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n auto tests/kernels
 
 test-slow: $(INSTALLED)  ## what takes longer than a few seconds a test
 	$(BIN)/python -m pytest -n auto -m slow

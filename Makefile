@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: check test test-slow test-oldest test-newest demo demo-swiss_roll demo-gaussians lint format clean
+.PHONY: check test test-slow test-oldest test-newest mutants demo demo-swiss_roll demo-gaussians lint format clean
 
 check: $(INSTALLED)  ## every curvature against closed forms, and on a trained decoder
 	$(BIN)/python -m verification.check
@@ -28,6 +28,9 @@ define install-and-test
 	$(1)/bin/python -m verification.check --quick
 	$(1)/bin/python -m pytest -n auto --dist loadgroup -m "not slow"
 endef
+
+mutants: $(INSTALLED)  ## is every wrong line of curvcore noticed? Long: see README
+	$(BIN)/python -m verification.mutants
 
 demo: $(INSTALLED)  ## a swiss roll and three Gaussian clouds, before and after regularisation, and their report
 	@$(MAKE) --no-print-directory -j2 demo-swiss_roll demo-gaussians DEMO=$(DEMO)

@@ -4,16 +4,33 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: check test test-slow demo demo-swiss_roll demo-gaussians lint format clean
+.PHONY: check test test-slow test-oldest test-newest mutants demo demo-swiss_roll demo-gaussians lint format clean
 
 check: $(INSTALLED)  ## every curvature against closed forms, and on a trained decoder
 	$(BIN)/python -m verification.check
 
 test: lint  ## the test suite, on all cores
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n auto tests/kernels
 
 test-slow: $(INSTALLED)  ## what takes longer than a few seconds a test
 	$(BIN)/python -m pytest -n auto -m slow
+
+test-oldest:  ## check and tests with the lowest versions that pyproject.toml allows, in .venv-oldest
+	$(call install-and-test,.venv-oldest,--constraint constraints-oldest.txt)
+
+test-newest:  ## and with the newest there are, in .venv-newest
+	$(call install-and-test,.venv-newest,--upgrade --upgrade-strategy eager)
+
+define install-and-test
+	$(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet $(2) --editable '.[dev]'
+	$(1)/bin/python -m verification.check --quick
+	$(1)/bin/python -m pytest -n auto --dist loadgroup -m "not slow"
+endef
+
+mutants: $(INSTALLED)  ## is every wrong line of curvcore noticed? Long: see README
+	$(BIN)/python -m verification.mutants
 
 demo: $(INSTALLED)  ## a swiss roll and three Gaussian clouds, before and after regularisation, and their report
 	@$(MAKE) --no-print-directory -j2 demo-swiss_roll demo-gaussians DEMO=$(DEMO)
@@ -40,7 +57,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest .venv-newest build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "curvcore needs Python 3.11 or newer: make PYTHON=python3.11")'

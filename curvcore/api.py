@@ -1,5 +1,7 @@
 """The public functions: from a decoder and latent points to geometry."""
 
+from typing import Literal
+
 import torch
 
 from curvcore import geometry as geometries
@@ -11,17 +13,26 @@ from curvcore.providers.automatic import automatic_jet
 from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.providers.outputs import ambient_dimension
 from curvcore.providers.symbolic import symbolic_jet
+from curvcore.types import Decoder, Derivatives, Formula, OnDegenerate, Points
 from curvcore.validation import (
     check_choice,
     check_chunk_size,
     check_decoder,
+    check_finite,
     check_points,
 )
 
 DERIVATIVES = ("auto", *PROVIDERS)
 
 
-def jet(decoder, z, order=2, *, derivatives="auto", chunk_size=None):
+def jet(
+    decoder: Decoder,
+    z: Points,
+    order: Literal[1, 2, 3] = 2,
+    *,
+    derivatives: Derivatives = "auto",
+    chunk_size: int | None = None,
+) -> Jet:
     """Value and derivatives of a decoder up to ``order``.
 
     Args:
@@ -39,6 +50,9 @@ def jet(decoder, z, order=2, *, derivatives="auto", chunk_size=None):
     Raises:
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError.
     """
+    if not _is_symbolic(decoder, z):
+        check_points(z)
+        check_finite(z)
     return _derive(decoder, z, order, derivatives, chunk_size)
 
 
@@ -55,7 +69,7 @@ def _derive(decoder, z, order, derivatives, chunk_size):
     # Curvature needs every digit of z's dtype.
     with torch.autocast(z.device.type, enabled=False):
         if torch.compiler.is_compiling():  # compilers of torch 2.6 break at contexts of one's own
-            return provider(decoder, z, order)
+            return _jet_of_pieces(provider, decoder, z, order, chunk_size)
         with one_warning_of_kinks():
             return _jet_of_pieces(provider, decoder, z, order, chunk_size)
 
@@ -71,14 +85,14 @@ def _jet_of_pieces(provider, decoder, z, order, chunk_size):
 
 
 def pullback(
-    decoder,
-    z,
+    decoder: Decoder,
+    z: Points,
     *,
-    derivatives="auto",
-    formula="gauss",
-    chunk_size=None,
-    on_degenerate="raise",
-):
+    derivatives: Derivatives = "auto",
+    formula: Formula = "gauss",
+    chunk_size: int | None = None,
+    on_degenerate: OnDegenerate = "raise",
+) -> PullbackGeometry:
     """The geometry of the pullback metric g = ∇Ψᵀ∇Ψ of a decoder at latent points.
 
     Args:
@@ -100,18 +114,18 @@ def pullback(
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     order = _order_for(formula)
     derived = _derive(decoder, z, order, derivatives, chunk_size)
-    return PullbackGeometry(derived, formula=formula, on_degenerate=on_degenerate)
+    return PullbackGeometry.at(z, derived, formula=formula, on_degenerate=on_degenerate)
 
 
 def scalar_curvature(
-    decoder,
-    z,
+    decoder: Decoder,
+    z: Points,
     *,
-    derivatives="auto",
-    formula="gauss",
-    chunk_size=None,
-    on_degenerate="raise",
-):
+    derivatives: Derivatives = "auto",
+    formula: Formula = "gauss",
+    chunk_size: int | None = None,
+    on_degenerate: OnDegenerate = "raise",
+) -> torch.Tensor:
     """The scalar curvature R (B,) of the pullback metric; arguments as in :func:`pullback`.
 
     With ``chunk_size`` everything but R is dropped after each piece: without gradients, memory
@@ -121,30 +135,38 @@ def scalar_curvature(
     check_chunk_size(chunk_size)
     order = _order_for(formula)
 
-    def scalar(points):
+    def geometry(points, on_degenerate):
         derived = _derive(decoder, points, order, derivatives, None)
-        return PullbackGeometry(derived, formula=formula, on_degenerate=on_degenerate).scalar
+        return PullbackGeometry.at(points, derived, formula=formula, on_degenerate=on_degenerate)
 
     if chunk_size is None or _is_symbolic(decoder, z):
-        return scalar(z)
+        return geometry(z, on_degenerate).scalar
     check_points(z)
-    pieces, degenerate, start = [], [], 0
     with one_warning_of_kinks():
-        for piece in _chunks(z, chunk_size):
-            try:
-                pieces.append(scalar(piece))
-            except DegenerateMetricError as error:
-                degenerate.append((error.points + start, error.condition))
-            start += len(piece)
-    if degenerate:
-        raise DegenerateMetricError.at(*map(torch.cat, zip(*degenerate, strict=True)))
-    return torch.cat(pieces)
+        pieces = [_regular_scalar(geometry(p, "nan")) for p in _chunks(z, chunk_size)]
+    scalar, is_degenerate, condition = map(torch.cat, zip(*pieces, strict=True))
+    if on_degenerate == "raise" and is_degenerate.any():
+        check_finite(z)
+        raise DegenerateMetricError.at(is_degenerate.nonzero()[:, 0], condition[is_degenerate])
+    return scalar
 
 
-def metric(decoder, z, *, derivatives="auto", chunk_size=None):
+def _regular_scalar(geometry):
+    """R, where the metric is degenerate, and its condition number: all that is kept of a piece."""
+    return geometry.scalar, geometry.is_degenerate, geometry.condition_number
+
+
+def metric(
+    decoder: Decoder,
+    z: Points,
+    *,
+    derivatives: Derivatives = "auto",
+    chunk_size: int | None = None,
+) -> torch.Tensor:
     """The pullback metric g (B, d, d) alone: one derivative; arguments as in :func:`pullback`."""
-    derived = _derive(decoder, z, 1, derivatives, chunk_size)
-    return PullbackGeometry(derived).metric
+    return PullbackGeometry(
+        jet(decoder, z, 1, derivatives=derivatives, chunk_size=chunk_size)
+    ).metric
 
 
 def _order_for(formula):

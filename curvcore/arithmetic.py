@@ -14,6 +14,8 @@ import sys
 import numpy as np
 import torch
 
+from curvcore.constants import identity
+
 # Closed forms beat batched LAPACK up to this size, and differentiate safely to any order.
 _LARGEST_CLOSED_FORM = 2
 _HALF_PRECISION = (torch.float16, torch.bfloat16)
@@ -55,11 +57,18 @@ def determinant(matrix):
 def condition_number(matrix):
     """Spectral condition number of equilibrated torch matrices (..., d, d) -> (...).
 
-    1 for a diagonal matrix; infinite where ``matrix`` is singular, indefinite or not finite.
+    1 for a diagonal matrix; infinite where ``matrix`` is singular, indefinite or not finite, or so
+    small that it has lost digits, or its inverse leaves the range of the dtype.
     """
-    _, correlation = _equilibrate(matrix.detach())
+    matrix = matrix.detach()
+    _, correlation = _equilibrate(matrix)
     smallest, largest = _extreme_eigenvalues(correlation)
-    return torch.where(smallest > 0, largest / smallest, torch.inf)
+    condition = largest / smallest
+    regular = smallest > 0
+    if matrix.dtype not in _HALF_PRECISION:
+        lengths = torch.diagonal(matrix, dim1=-2, dim2=-1).amin(-1)
+        regular = regular & (lengths > 4 * torch.finfo(matrix.dtype).tiny * condition)
+    return torch.where(regular, condition, torch.inf)
 
 
 def _extreme_eigenvalues(correlation):
@@ -72,8 +81,8 @@ def _extreme_eigenvalues(correlation):
     if correlation.dtype in _HALF_PRECISION:
         correlation = correlation.float()
     finite = torch.isfinite(correlation).flatten(-2).all(-1)
-    identity = torch.eye(d, dtype=correlation.dtype, device=correlation.device)
-    eigenvalues = torch.linalg.eigvalsh(torch.where(finite[..., None, None], correlation, identity))
+    regular = identity(d, correlation.dtype, correlation.device)
+    eigenvalues = torch.linalg.eigvalsh(torch.where(finite[..., None, None], correlation, regular))
     return torch.where(finite, eigenvalues[..., 0], torch.nan), eigenvalues[..., -1]
 
 
@@ -94,8 +103,8 @@ def _triangular_factor_and_inverse(correlation):
     if correlation.shape[-1] <= _LARGEST_CLOSED_FORM:
         return _closed_triangular_factor_and_inverse(correlation)
     factor = torch.linalg.cholesky_ex(correlation).L
-    identity = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
-    return factor, torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
+    one = identity(factor.shape[-1], factor.dtype, factor.device).expand_as(factor)
+    return factor, torch.linalg.solve_triangular(factor, one, upper=False)
 
 
 def _closed_triangular_factor_and_inverse(correlation):
@@ -145,10 +154,10 @@ def _adjugate_and_determinant(matrix):
     adj A = (−1)^{d−1} M_d and det A = (−1)^{d−1} tr(A M_d)/d. No division but by integers.
     """
     d = matrix.shape[-1]
-    identity = _identity_like(matrix)
-    term, product = identity, matrix
+    one = _identity_like(matrix)
+    term, product = one, matrix
     for k in range(1, d):
-        term = product - _times_identity(einsum("...ii->...", product) / k, identity)
+        term = product - _times_identity(einsum("...ii->...", product) / k, one)
         product = einsum("...ij,...jk->...ik", matrix, term)
     sign = (-1) ** (d - 1)
     return sign * term, sign * einsum("...ii->...", product) / d
@@ -157,14 +166,14 @@ def _adjugate_and_determinant(matrix):
 def _identity_like(matrix):
     d = matrix.shape[-1]
     if isinstance(matrix, torch.Tensor):
-        return torch.eye(d, dtype=matrix.dtype, device=matrix.device).expand_as(matrix)
+        return identity(d, matrix.dtype, matrix.device).expand_as(matrix)
     return np.array([[int(i == j) for j in range(d)] for i in range(d)], dtype=object)
 
 
-def _times_identity(number, identity):
+def _times_identity(number, one):
     if isinstance(number, torch.Tensor):
-        return number[..., None, None] * identity
-    return identity * np.asarray(number, dtype=object)[..., None, None]
+        return number[..., None, None] * one
+    return one * np.asarray(number, dtype=object)[..., None, None]
 
 
 def _elementary(name, number):

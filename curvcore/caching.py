@@ -1,23 +1,33 @@
 """Attributes computed once."""
 
+from collections.abc import Callable
 from functools import wraps
+from typing import Any, Generic, TypeVar, overload
 
 import torch
 
+T = TypeVar("T")
 
-class cached_quantity:  # noqa: N801  (a decorator)
+
+class cached_quantity(Generic[T]):  # noqa: N801  (a decorator)
     """Like ``functools.cached_property``, but a result without gradient is not reused with it.
 
     What was computed under ``no_grad`` is computed anew once gradients are on: otherwise they would
     silently miss a part. Autocast is switched off while computing.
     """
 
-    def __init__(self, compute):
+    def __init__(self, compute: Callable[[Any], T]) -> None:
         wraps(compute)(self)
         self._compute = compute
         self._name = compute.__name__
 
-    def __get__(self, instance, owner=None):
+    @overload
+    def __get__(self, instance: None, owner: Any = None) -> "cached_quantity[T]": ...
+
+    @overload
+    def __get__(self, instance: object, owner: Any = None) -> T: ...
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
             return self
         if not hasattr(instance, "_cache"):  # compilers of torch up to 2.11 trace no setdefault

@@ -3,6 +3,8 @@
 Every message says what was wrong, what was got, and what to do about it.
 """
 
+import torch
+
 
 class CurvatureError(Exception):
     """Base class of every error that curvcore raises on purpose."""
@@ -32,11 +34,13 @@ class DegenerateMetricError(CurvatureError, ArithmeticError):
         condition: their condition numbers, in the same order.
     """
 
-    points = None
-    condition = None
+    points: torch.Tensor | None = None
+    condition: torch.Tensor | None = None
 
     @classmethod
-    def at(cls, points, condition, most=8):
+    def at(
+        cls, points: torch.Tensor, condition: torch.Tensor, most: int = 8
+    ) -> "DegenerateMetricError":
         """The error for these points of a batch, of which the message lists the first ones."""
         listed = ", ".join(
             f"{int(point)} (condition number {float(number):.1e})"

@@ -33,7 +33,8 @@ from curvcore.packing import count, unpack
 from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.providers.outputs import ambient_dimension
 from curvcore.providers.primitives import call_plainly
-from curvcore.validation import check_decoder, check_points, list_points
+from curvcore.types import Decoder
+from curvcore.validation import check_decoder, check_finite, check_points, list_points
 
 ITERATIONS = 100  # at most
 FIRST_DAMPING, MOST_DAMPING = 0.1, 1e8  # once a step has failed; where a curve is given up
@@ -58,7 +59,14 @@ class Geodesic:
 
 
 @torch.no_grad()
-def geodesic(decoder, start, end, *, path=None, segments=32):
+def geodesic(
+    decoder: Decoder,
+    start: torch.Tensor,
+    end: torch.Tensor,
+    *,
+    path: torch.Tensor | None = None,
+    segments: int = 32,
+) -> Geodesic:
     """Geodesics of g = ∇Ψᵀ∇Ψ from ``start`` to ``end``: minima of E = n Σ |Ψ(z_{k+1}) − Ψ(z_k)|².
 
     The length of the polyline is that of the geodesic up to O(n⁻²). The search is local: which
@@ -91,7 +99,7 @@ def geodesic(decoder, start, end, *, path=None, segments=32):
     return Geodesic(path, path_length(decoder, path), converged)
 
 
-def path_length(decoder, path):
+def path_length(decoder: Decoder, path: torch.Tensor) -> torch.Tensor:
     """Length Σ |Ψ(z_{k+1}) − Ψ(z_k)| of the decoded polyline, (B, n+1, d) -> (B,).
 
     Only values of Ψ are needed. Differentiable in the path and in the decoder's parameters.
@@ -274,6 +282,7 @@ def _check_ends(start, end):
     for name, points in (("start", start), ("end", end)):
         try:
             check_points(points)
+            check_finite(points)
         except InputError as error:
             raise InputError(f"{name}: {error}") from None
     if start.dtype not in DTYPES:
@@ -292,6 +301,7 @@ def _check_path(path):
         raise InputError(f"path must be a tensor (B, n+1, d), n ≥ 1; got {got}.{hint}")
     try:
         check_points(path.flatten(1))
+        check_finite(path.flatten(1))
     except InputError as error:
         raise InputError(f"path: {error}") from None
 

@@ -1,15 +1,20 @@
 """PullbackGeometry: every curvature quantity of one jet, each computed once, when asked for."""
 
+from typing import Any
+
 import torch
 
-from curvcore import metrics, riemann
+from curvcore import kernels, metrics, riemann
 from curvcore.arithmetic import condition_number, determinant, einsum
 from curvcore.caching import cached_quantity
 from curvcore.errors import DegenerateMetricError, InputError
 from curvcore.formulas import Formulas, check_order
 from curvcore.frames import CoordinateFrame, Frame
+from curvcore.jets import Derivatives, Jet
+from curvcore.modes import is_plain_eager
 from curvcore.rounding import error_of_scalar
-from curvcore.validation import check_choice
+from curvcore.types import Formula, OnDegenerate, Points
+from curvcore.validation import check_choice, check_finite
 
 FORMULAS = ("gauss", "intrinsic")
 ON_DEGENERATE = ("raise", "nan")
@@ -33,9 +38,10 @@ class PullbackGeometry:
     """The geometry of g = ∇Ψᵀ∇Ψ at the points of a jet of Ψ: R^d → R^D.
 
     Shapes below are for B points; a symbolic geometry has the same tensors without the batch axis,
-    as numpy object arrays, and ``scalar`` is a bare expression. Signs and index orders are those
-    of :mod:`curvcore`. On tensors the formulas run in an almost orthonormal frame at each point
-    (:mod:`curvcore.frames`), so that ill-conditioned coordinates cost as few digits as possible.
+    as numpy object arrays, and ``scalar`` is a bare expression, though type checkers are told of
+    tensors. Signs and index orders are those of :mod:`curvcore`. On tensors the formulas run in an
+    almost orthonormal frame at each point (:mod:`curvcore.frames`), so that ill-conditioned
+    coordinates cost as few digits as possible.
 
     Args:
         jet: derivatives of Ψ, of order 2 at least, of order 3 for ``formula="intrinsic"``; order 1
@@ -52,31 +58,41 @@ class PullbackGeometry:
         InputError: the jet's order is too low, or an option is unknown.
     """
 
-    def __init__(self, jet, *, formula="gauss", on_degenerate="raise"):
+    def __init__(
+        self, jet: Jet, *, formula: Formula = "gauss", on_degenerate: OnDegenerate = "raise"
+    ) -> None:
         check_choice("formula", formula, FORMULAS)
         check_choice("on_degenerate", on_degenerate, ON_DEGENERATE)
         self.formula = formula
         self.device_type = jet.device_type
         self._on_degenerate = on_degenerate
         self.jet = jet
+        self._points = None
 
-    def __repr__(self):
+    @classmethod
+    def at(cls, points: Points, jet: Jet, **options: Any) -> "PullbackGeometry":
+        """The geometry of a jet at latent points (B, d), which may turn out not to be finite."""
+        geometry = cls(jet, **options)
+        geometry._points = None if jet.is_symbolic else points.detach()
+        return geometry
+
+    def __repr__(self) -> str:
         return f"PullbackGeometry({self.jet!r}, formula={self.formula!r})"
 
     # --- the jet --------------------------------------------------------------------------------
 
     @property
-    def value(self):
+    def value(self) -> torch.Tensor:
         """Ψ(z), flattened: (B, D)."""
         return self.jet.value
 
     @property
-    def jacobian(self):
+    def jacobian(self) -> torch.Tensor:
         """∂_i Ψ^a: (B, D, d)."""
         return self.jet.jacobian
 
     @property
-    def hessian(self):
+    def hessian(self) -> torch.Tensor:
         """∂_i ∂_j Ψ^a: (B, D, d, d)."""
         check_order(self.jet, 2, self.formula)
         return self.jet.hessian
@@ -84,12 +100,12 @@ class PullbackGeometry:
     # --- first order: metric and volume ---------------------------------------------------------
 
     @cached_quantity
-    def metric(self):
+    def metric(self) -> torch.Tensor:
         """The pullback metric g_ij = ⟨∂_iΨ, ∂_jΨ⟩: (B, d, d)."""
         return metrics.metric(self._derivatives.jacobian)
 
     @cached_quantity
-    def condition_number(self):
+    def condition_number(self) -> torch.Tensor:
         """Condition number of g after scaling each coordinate to unit length: (B,).
 
         The quotient of the extreme eigenvalues of C_ij = g_ij / √(g_ii g_jj): it tells the digits
@@ -98,55 +114,59 @@ class PullbackGeometry:
         """
         if self.jet.is_symbolic:
             raise InputError("A symbolic metric has no condition number; substitute numbers first.")
+        if self._has_kernel:
+            return self._by_kernel[1]
         with torch.no_grad():
             return condition_number(self.metric)
 
     @cached_quantity
-    def inverse_metric(self):
+    def inverse_metric(self) -> torch.Tensor:
         """g^{ij}: (B, d, d)."""
         return self._frame.contravariant(self._in_frame.inverse_metric, 2)
 
     @cached_quantity
-    def volume_density(self):
+    def volume_density(self) -> torch.Tensor:
         """√det g, the density of the Riemannian volume dμ = √det g dz: (B,)."""
         return self._in_frame.volume_density * self._frame.volume_density
 
     # --- connection and extrinsic curvature -----------------------------------------------------
 
     @cached_quantity
-    def christoffel(self):
+    def christoffel(self) -> torch.Tensor:
         """Γ^k_ij of the Levi-Civita connection, index order k, i, j: (B, d, d, d)."""
         return self._frame.christoffel(self._in_frame.christoffel)
 
     @cached_quantity
-    def second_fundamental_form(self):
+    def second_fundamental_form(self) -> torch.Tensor:
         """II_ij, the normal part of ∂_i∂_jΨ: (B, D, d, d)."""
         return self._frame.covariant(self._extrinsic.second_fundamental_form, 2)
 
     @cached_quantity
-    def mean_curvature(self):
+    def mean_curvature(self) -> torch.Tensor:
         """The mean curvature vector H = g^{ij} II_ij, not divided by d: (B, D)."""
         return self._extrinsic.mean_curvature
 
     # --- intrinsic curvature --------------------------------------------------------------------
 
     @cached_quantity
-    def riemann(self):
+    def riemann(self) -> torch.Tensor:
         """The Riemann tensor R_ijkl = ⟨II_ik, II_jl⟩ − ⟨II_il, II_jk⟩: (B, d, d, d, d)."""
         return self._frame.covariant(self._in_frame.riemann, 4)
 
     @cached_quantity
-    def ricci(self):
+    def ricci(self) -> torch.Tensor:
         """The Ricci tensor Ric_jl = g^{ik} R_ijkl: (B, d, d)."""
         return self._frame.covariant(self._in_frame.ricci, 2)
 
     @cached_quantity
-    def scalar(self):
+    def scalar(self) -> torch.Tensor:
         """The scalar curvature R = g^{jl} Ric_jl, in units of 1/[Ψ]²: (B,). R = 2K if d = 2."""
+        if self._has_kernel:
+            return self._where_regular(self._by_kernel[0])
         return self._in_frame.scalar
 
     @cached_quantity
-    def scalar_relative_error(self):
+    def scalar_relative_error(self) -> torch.Tensor:
         """An estimate of |scalar − R|/|scalar|, what rounding did to R: (B,), not differentiable.
 
         From the condition of g and the cancellation in R (:mod:`curvcore.rounding`); no bound, but
@@ -158,13 +178,17 @@ class PullbackGeometry:
             raise InputError("A symbolic scalar curvature is exact: it has no rounding error.")
         with torch.no_grad():
             derivatives = self._regular(self._derivatives).map(torch.Tensor.double)
-            frame = Frame(self._frame.basis.double(), self._frame.dual_basis.double())
+            # Lengths of order one, since the estimate has their fourth powers.
+            unit = derivatives.jacobian.abs().amax((1, 2))[:, None, None]
+            frame = Frame(self._frame.basis.double() * unit, self._frame.dual_basis.double() / unit)
+            derivatives = derivatives.map(lambda array: array / unit)
             formulas = Formulas(frame.derivatives(derivatives), self.formula)
             eps = torch.finfo(self.metric.dtype).eps
             error = error_of_scalar(derivatives, frame, formulas, eps)
-            return (error / self.scalar.double().abs()).to(self.metric.dtype)
+            scalar = self.scalar.double() * unit[:, 0, 0] * unit[:, 0, 0]
+            return (error / scalar.abs()).to(self.metric.dtype)
 
-    def sectional(self, u, v):
+    def sectional(self, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Sectional curvature K(u, v) of the plane of tangent vectors u, v: (B, d) or (d,) -> (B,).
 
         K = R_ijkl u^i v^j u^k v^l / (|u|²|v|² − ⟨u, v⟩²), and NaN where u and v are parallel to
@@ -172,8 +196,10 @@ class PullbackGeometry:
         """
         if self.jet.dimension < 2:
             raise InputError("Sectional curvature needs a plane: d ≥ 2; this latent space has d=1.")
-        u = self._frame.vector(self._checked("u", u, 1))
-        v = self._frame.vector(self._checked("v", v, 1))
+        u, v = (
+            _of_order_one(self._frame.vector(self._checked(name, vector, 1)))
+            for name, vector in (("u", u), ("v", v))
+        )
         formulas, plane = self._in_frame, riemann.bivector(u, v)
         numerator = riemann.sectional_numerator(formulas.riemann, plane)
         area_squared = riemann.area_squared(formulas.metric, plane)
@@ -187,17 +213,17 @@ class PullbackGeometry:
 
     # --- functions on latent space --------------------------------------------------------------
 
-    def gradient_norm_squared(self, df):
+    def gradient_norm_squared(self, df: torch.Tensor) -> torch.Tensor:
         """|∇f|²_g = g^{ij} ∂_i f ∂_j f, from the coordinate derivatives ∂f (B, d): (B,)."""
         df = self._checked("df", df, 1)
         return einsum("...ij,...i,...j->...", self.inverse_metric, df, df)
 
-    def covariant_hessian(self, df, d2f):
+    def covariant_hessian(self, df: torch.Tensor, d2f: torch.Tensor) -> torch.Tensor:
         """∇_i∇_j f = ∂_i∂_j f − Γ^k_ij ∂_k f, from ∂f (B, d) and ∂²f (B, d, d): (B, d, d)."""
         df, d2f = self._checked("df", df, 1), self._checked("d2f", d2f, 2)
         return d2f - einsum("...kij,...k->...ij", self.christoffel, df)
 
-    def laplacian(self, df, d2f):
+    def laplacian(self, df: torch.Tensor, d2f: torch.Tensor) -> torch.Tensor:
         """Δf = g^{ij} ∇_i∇_j f, the Laplace–Beltrami operator, from ∂f and ∂²f: (B,)."""
         return einsum("...ij,...ij->...", self.inverse_metric, self.covariant_hessian(df, d2f))
 
@@ -232,18 +258,58 @@ class PullbackGeometry:
         if self.jet.is_symbolic:
             self._refuse_symbolic_degeneracy()
             return derivatives
+        return derivatives.map(self._where_regular)
+
+    def _where_regular(self, array):
+        """An array (B, ...) where the metric is regular; elsewhere likewise."""
         if self._on_degenerate == "nan":
-            return derivatives.map(lambda array: _nan_where(self._is_degenerate, array))
+            return _nan_where(self.is_degenerate, array)
+        self._refuse_degeneracy()
+        return array
+
+    def _refuse_degeneracy(self):
+        """Raise at degenerate points: the one place where the host waits for the device."""
         if torch.compiler.is_compiling():
-            torch._assert_async(~self._is_degenerate.any(), _DEGENERATE_IN_COMPILED)
-            return derivatives
-        if self._is_degenerate.any():
-            points = self._is_degenerate.nonzero()[:, 0]
+            torch._assert_async(~self.is_degenerate.any(), _DEGENERATE_IN_COMPILED)
+        elif not self._is_known_regular:
+            if self._points is not None:
+                check_finite(self._points)
+            points = self.is_degenerate.nonzero()[:, 0]
             raise DegenerateMetricError.at(points, self.condition_number[points])
-        return derivatives
 
     @cached_quantity
-    def _is_degenerate(self):
+    def _is_known_regular(self):
+        return not self.is_degenerate.any()
+
+    # --- by kernel ------------------------------------------------------------------------------
+
+    @property
+    def _has_kernel(self):
+        """Whether R comes from one kernel: of surfaces, by the Gauss equation."""
+        if self.formula != "gauss" or self.jet.is_symbolic or self.jet.dimension != 2:
+            return False
+        derivatives = self._derivatives
+        return derivatives.order == 2 and is_plain_eager() and kernels.serve(derivatives.jacobian)
+
+    @cached_quantity
+    def _by_kernel(self):
+        """R, degenerate points included, and the condition number of g."""
+        from curvcore.kernels import curvature  # Triton, where there is any
+
+        derivatives = self._derivatives
+        channels = derivatives.channels
+        if channels is None:
+            channels = torch.cat([x.movedim(-1, 0) for x in derivatives.levels()])
+        return curvature.ScalarOfSurface.apply(channels, self._scalar_of_channels)
+
+    def _scalar_of_channels(self, channels):
+        """R from channels (5, B, N), by the formulas."""
+        first, second = channels.permute(1, 2, 0).split([2, 3], -1)
+        return self._formulas(Derivatives(first, second)).scalar
+
+    @cached_quantity
+    def is_degenerate(self) -> torch.Tensor:
+        """Where the metric is degenerate to working precision, or a derivative not finite: (B,)."""
         ambient_dimension = self._derivatives.ambient_dimension
         smallest = smallest_reciprocal_condition(self.metric.dtype, ambient_dimension)
         return ~(self.jet.is_finite() & (self.condition_number < 1 / smallest))
@@ -266,6 +332,14 @@ class PullbackGeometry:
                 f"{shape or type(array).__name__}{f' for B = {batch[0]} points' if batch else ''}."
             )
         return array
+
+
+def _of_order_one(vectors):
+    """Vectors (..., d) divided by their greatest entry: of planes they span the same ones."""
+    if not isinstance(vectors, torch.Tensor):
+        return vectors  # exact numbers have no range to leave
+    greatest = vectors.detach().abs().amax(-1, keepdim=True)
+    return vectors / torch.where(greatest > 0, greatest, 1)
 
 
 def _nan_where(mask, array):

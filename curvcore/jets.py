@@ -15,22 +15,22 @@ class _HasJacobian:
     """What the Jacobian (..., D, d) tells of whatever holds one."""
 
     @property
-    def dimension(self):
+    def dimension(self) -> int:
         """Latent dimension d."""
         return self.jacobian.shape[-1]
 
     @property
-    def ambient_dimension(self):
+    def ambient_dimension(self) -> int:
         """Dimension D of the space that derivatives are vectors in."""
         return self.jacobian.shape[-2]
 
     @property
-    def is_symbolic(self):
+    def is_symbolic(self) -> bool:
         """Whether the entries are exact numbers in object arrays rather than torch tensors."""
         return not isinstance(self.jacobian, torch.Tensor)
 
     @property
-    def device_type(self):
+    def device_type(self) -> str:
         """``"cpu"``, ``"cuda"``, ..."""
         return "cpu" if self.is_symbolic else self.jacobian.device.type
 
@@ -55,7 +55,7 @@ class Jet(_HasJacobian):
         InputError: the shapes do not belong to one jet.
     """
 
-    def __init__(self, value, jacobian, hessian=None, third=None):
+    def __init__(self, value: Any, jacobian: Any, hessian: Any = None, third: Any = None) -> None:
         order = 3 if third is not None else 2 if hessian is not None else 1
         self._arrays = (value, jacobian, hessian, third)[: order + 1]
         self._check_shapes()
@@ -72,36 +72,51 @@ class Jet(_HasJacobian):
                 raise InputError(f"Jet.{name} must have shape {expected}; got {got}.")
 
     @classmethod
-    def joined(cls, jets):
+    def joined(cls, jets: "list[Jet]") -> "Jet":
         """The jet at the points of all ``jets``, after one another."""
         arrays = zip(*(jet.arrays() for jet in jets), strict=True)
         return Jet(*map(torch.cat, arrays))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         batch = "symbolic" if self.is_symbolic else f"points={len(self)}"
         return f"Jet({batch}, order={self.order}, d={self.dimension}, D={self.ambient_dimension})"
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.jacobian)
 
-    value = property(lambda self: self._array(0))
-    jacobian = property(lambda self: self._array(1))
-    hessian = property(lambda self: self._array(2))
-    third = property(lambda self: self._array(3))
+    @property
+    def value(self) -> torch.Tensor:
+        """Ψ^a."""
+        return self._array(0)
 
-    def _array(self, rank):
+    @property
+    def jacobian(self) -> torch.Tensor:
+        """∂_i Ψ^a."""
+        return self._array(1)
+
+    @property
+    def hessian(self) -> torch.Tensor:
+        """∂_i ∂_j Ψ^a; None below order 2."""
+        return self._array(2)
+
+    @property
+    def third(self) -> torch.Tensor:
+        """∂_i ∂_j ∂_k Ψ^a; None below order 3."""
+        return self._array(3)
+
+    def _array(self, rank: int) -> Any:
         return self.arrays()[rank] if rank <= self.order else None
 
-    def arrays(self):
+    def arrays(self) -> tuple[Any, ...]:
         """The arrays held, lowest order first."""
         return self._arrays
 
     @property
-    def order(self):
+    def order(self) -> int:
         """Order of the highest derivative held."""
         return len(self._arrays) - 1
 
-    def is_finite(self):
+    def is_finite(self) -> torch.Tensor:
         """At which points value and derivatives are finite: (B,)."""
         return all_finite(self.arrays())
 
@@ -122,12 +137,14 @@ class Jet(_HasJacobian):
 class Derivatives(_HasJacobian):
     """∇Ψ, ∇²Ψ, ∇³Ψ, packed: (..., D, d), (..., D, d(d+1)/2), (..., D, d(d+1)(d+2)/6).
 
-    The entries stand in the order of :mod:`curvcore.packing`.
+    The entries stand in the order of :mod:`curvcore.packing`. ``channels`` are the same numbers as
+    one tensor (K, B, D), where they are held so.
     """
 
     jacobian: Any
     second: Any = None
     third: Any = None
+    channels: Any = None
 
     @property
     def order(self):
@@ -149,16 +166,14 @@ class Derivatives(_HasJacobian):
 
 def all_finite(arrays):
     """Where, along axis 0, all entries of all ``arrays`` (B, ...) are finite: (B,)."""
-    totals = [
-        array.detach().sum(tuple(range(1, array.ndim)), dtype=_wide(array.dtype))
-        for array in arrays
-    ]
-    return torch.isfinite(torch.stack(totals)).all(0)
+    return torch.isfinite(torch.stack([total(array, 1) for array in arrays])).all(0)
 
 
-def _wide(dtype):
-    """A dtype in which sums of finite numbers stay finite."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+def total(array, axis):
+    """The sum over all axes from ``axis`` on: not finite where an entry is not; no gradient."""
+    half = array.dtype in (torch.float16, torch.bfloat16)  # whose sums need not stay finite
+    axes = tuple(range(axis, array.ndim))
+    return array.detach().sum(axes, dtype=torch.float32 if half else array.dtype)
 
 
 class JetProvider(Protocol):

@@ -10,6 +10,8 @@ from math import comb
 import numpy as np
 import torch
 
+from curvcore.constants import identity, indices, numbers
+
 # Up to so many entries, taking them one by one is faster than indexing by a list.
 _FEW = 16
 
@@ -28,8 +30,8 @@ def pack(tensor, rank):
 
 def unpack(packed, d, rank):
     """The full tensor (..., d, ..., d) of packed entries (..., count)."""
-    place = {indices: n for n, indices in enumerate(_sorted_indices(d, rank))}
-    row_major = [place[tuple(sorted(indices))] for indices in _all_indices(d, rank)]
+    place = {entry: n for n, entry in enumerate(_sorted_indices(d, rank))}
+    row_major = [place[tuple(sorted(entry))] for entry in _all_indices(d, rank)]
     return _take(packed, row_major).reshape(*packed.shape[:-1], *(d,) * rank)
 
 
@@ -48,16 +50,14 @@ def multiplicities(matrix):
     """How often each distinct entry of a symmetric d×d matrix stands in it, 1 or 2: (count,)."""
     counts = [2 - (i == j) for i, j in _sorted_indices(matrix.shape[-1], 2)]
     if isinstance(matrix, torch.Tensor):
-        return torch.tensor(counts, dtype=matrix.dtype, device=matrix.device)
+        return numbers(tuple(counts), matrix.dtype, matrix.device)
     return np.array(counts, dtype=object)
 
 
-def _entries(tensor, *indices):
-    """The entries at ``indices``, a sequence for each of the last axes: (..., how many)."""
-    d, rank = tensor.shape[-1], len(indices)
-    positions = [
-        sum(i * d**k for k, i in enumerate(reversed(n))) for n in zip(*indices, strict=True)
-    ]
+def _entries(tensor, *axes):
+    """The entries at positions given by a sequence for each of the last axes: (..., how many)."""
+    d, rank = tensor.shape[-1], len(axes)
+    positions = [sum(i * d**k for k, i in enumerate(reversed(n))) for n in zip(*axes, strict=True)]
     return _take(tensor.reshape(*tensor.shape[:-rank], d**rank), positions)
 
 
@@ -68,10 +68,9 @@ def _take(array, positions):
     if len(positions) <= _FEW:
         return torch.stack([array[..., position] for position in positions], -1)
     if not torch.compiler.is_compiling():
-        return array[..., list(positions)]
+        return array[..., indices(tuple(positions), array.device)]
     # What torch 2.13's compiler writes for the gradient of an index list corrupts memory.
-    identity = torch.eye(array.shape[-1], dtype=array.dtype, device=array.device)
-    return array @ identity[:, list(positions)]
+    return array @ identity(array.shape[-1], array.dtype, array.device)[:, list(positions)]
 
 
 def _all_indices(d, rank):

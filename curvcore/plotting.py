@@ -5,8 +5,10 @@ arrays, :func:`draw_curvature` draws one, :func:`plot_curvature` does both. Draw
 matplotlib, which is imported by these functions only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from curvcore.api import pullback
 from curvcore.errors import CurvatureError, DecoderError, InputError
 from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.providers.outputs import ambient_dimension
+from curvcore.types import Decoder
 from curvcore.validation import check_decoder
 
 COLOURS = "RdBu_r"  # for R: diverging, told apart by the colour-blind, red where R > 0
@@ -55,7 +58,7 @@ class CurvatureMap:
     cell: tuple[float, float]
 
     @property
-    def limit(self):
+    def limit(self) -> float:
         """Where the colours end: the 98th percentile of |R|, and more than 0 if R is constant.
 
         No less than 10⁻³/L², L the diagonal of the decoded box, and ten times what rounding did to
@@ -67,7 +70,7 @@ class CurvatureMap:
         return max(_percentile(np.abs(self.scalar)), 10 * _percentile(self.error), flat) or 1.0
 
     @property
-    def radius(self):
+    def radius(self) -> float:
         """r of the ellipses {v : g(v, v) = r²}, one for all, in the decoder's unit of length.
 
         An ellipse reaches r √g^{ii} along coordinate i. So r is the largest for which each stays in
@@ -79,7 +82,7 @@ class CurvatureMap:
         return LARGEST * max(self._fitting.min(), LEAST * np.median(self._fitting))
 
     @property
-    def ellipses(self):
+    def ellipses(self) -> np.ndarray:
         """Rows (centre, semi-axes, angle in degrees of the first): (k, 5), those that fit.
 
         With g = Σ λ_i e_i e_iᵀ the semi-axes of {v : g(v, v) = r²} are r/√λ_i, along e_i.
@@ -96,7 +99,7 @@ class CurvatureMap:
         reach = np.sqrt(np.linalg.inv(self.metric).diagonal(axis1=1, axis2=2))
         return (np.array(self.cell) / 2 / reach).min(axis=1)
 
-    def levels(self, count):
+    def levels(self, count: int) -> np.ndarray:
         """At most ``count`` levels of √det g in geometric progression, none if it is constant."""
         density = self.volume_density[np.isfinite(self.volume_density)]
         if count == 0 or density.size == 0:
@@ -116,7 +119,9 @@ def _percentile(values):
 # --- computing ------------------------------------------------------------------------------------
 
 
-def curvature_map(decoder, box, resolution=100, ellipses=8):
+def curvature_map(
+    decoder: Decoder, box: Any, resolution: int = 100, ellipses: int = 8
+) -> CurvatureMap:
     """The :class:`CurvatureMap` of a decoder (B, 2) -> (B, ...) over a box of latent points.
 
     Args:
@@ -235,7 +240,15 @@ def _check_takes_planes(decoder, z):
 # --- drawing --------------------------------------------------------------------------------------
 
 
-def plot_curvature(decoder, box, *, resolution=100, ax=None, ellipses=8, contours=5):
+def plot_curvature(
+    decoder: Decoder,
+    box: Any,
+    *,
+    resolution: int = 100,
+    ax: Any = None,
+    ellipses: int = 8,
+    contours: int | Sequence[float] = 5,
+) -> Any:
     """Draw R, √det g and Tissot's ellipses of the pullback metric over a box of latent points.
 
     A heat map of R, its colours symmetric about 0 and ending at the 98th percentile of |R|;
@@ -256,7 +269,14 @@ def plot_curvature(decoder, box, *, resolution=100, ax=None, ellipses=8, contour
     return draw_curvature(drawn, _new_axes() if ax is None else ax, contours=contours)
 
 
-def draw_curvature(drawn, ax, *, contours=5, limit=None, colour_bar=True):
+def draw_curvature(
+    drawn: CurvatureMap,
+    ax: Any,
+    *,
+    contours: int | Sequence[float] = 5,
+    limit: float | None = None,
+    colour_bar: bool = True,
+) -> Any:
     """Draw a :class:`CurvatureMap` on axes, as :func:`plot_curvature` does; returns the axes.
 
     Args:

@@ -29,7 +29,7 @@ def check_chunk_size(chunk_size):
 
 
 def check_points(z):
-    """Raise InputError unless z is a finite floating tensor (B, d) with d ≥ 1."""
+    """Raise InputError unless z is a real floating tensor (B, d) with d ≥ 1."""
     if not isinstance(z, torch.Tensor):
         raise InputError(
             f"z must be a torch tensor (B, d); got {type(z).__name__}. Write torch.as_tensor(z), "
@@ -43,8 +43,15 @@ def check_points(z):
     if not z.is_floating_point():
         hint = "z.real" if z.is_complex() else "z.double()"
         raise InputError(f"z must be real floating point; got {z.dtype}. Write {hint}.")
+
+
+def check_finite(z):
+    """Raise InputError if z is NaN or Inf anywhere; not in a compiler, which cannot branch on it.
+
+    On a GPU the host waits for the answer: geometry asks where it has found degenerate points.
+    """
     if torch.compiler.is_compiling():
-        return  # a branch on values; points that are not finite are found degenerate
+        return
     finite = torch.isfinite(z.detach()).all(1)
     if not finite.all():
         raise InputError(f"z is NaN or Inf at {list_points(~finite)}.")

@@ -8,6 +8,23 @@ import warnings
 
 from training.errors import TrainingError
 
+# Module -> the package that it is in, and the extra that brings it.
+EXTRAS = {
+    "jsonargparse": ("jsonargparse", "training"),
+    "lightning": ("lightning", "training"),
+    "rich": ("rich", "training"),
+    "sklearn": ("scikit-learn", "training"),
+    "scipy": ("scipy", "training"),
+    "tensorboard": ("tensorboard", "training"),
+    "yaml": ("jsonargparse", "training"),
+    "mlxtend": ("mlxtend", "data"),
+    "pandas": ("pandas", "data"),
+    "pyarrow": ("pyarrow", "data"),
+    "jinja2": ("jinja2", "plots"),
+    "matplotlib": ("matplotlib", "plots"),
+    "plotly": ("plotly", "plots"),
+}
+
 
 def main(arguments=None):
     """Run a command; the exit code."""
@@ -19,10 +36,17 @@ def main(arguments=None):
 
 def _run(arguments):
     from curvcore import CurvatureError  # heavy imports after the filter
-    from training import cli
 
     try:
+        from training import cli
+
         cli.run(arguments)
+    except ModuleNotFoundError as error:
+        if error.name.partition(".")[0] not in EXTRAS:
+            raise
+        name, extra = EXTRAS[error.name.partition(".")[0]]
+        print(f"Error: this needs {name}: pip install 'curvcore[{extra}]'", file=sys.stderr)
+        return 2
     except (TrainingError, CurvatureError) as error:
         print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

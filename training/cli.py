@@ -257,10 +257,8 @@ def _plot(arguments):
     parser.add_argument("--format", default="png", choices=("png", "pdf"))
     _add_checkpoint(parser)
     options = _parsed(parser, arguments)
-    try:
-        from training import pictures  # needs matplotlib, which only this command does
-    except ImportError as error:
-        raise TrainingError("plot needs matplotlib: pip install matplotlib") from error
+    from training import pictures  # needs matplotlib, which only this command does
+
     out = Path(options.out)
     pictures.check_new(out)
     views = pictures.views_of(options.runs, options.checkpoint, options.trust)
@@ -278,10 +276,8 @@ def _report(arguments):
     parser.add_argument("--out", default="report.html", help="a new .html file")
     _add_checkpoint(parser)
     options = _parsed(parser, arguments)
-    try:
-        from training import report  # needs plotly and matplotlib, which no other command does
-    except ImportError as error:
-        raise TrainingError(f"report needs {error.name}: pip install '.[plots]'") from error
+    from training import report  # needs plotly and matplotlib, which no other command does
+
     report.check_new(options.out)
     chapters = report.chapters_of(options.runs, options.checkpoint, options.trust)
     report.write(chapters, options.out)

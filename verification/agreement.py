@@ -58,10 +58,10 @@ class Agreement:
             self.jet = curvcore.jet(decoder, z, order=3, derivatives="autodiff")
             geometry = curvcore.PullbackGeometry(self.jet, on_degenerate="nan")
             self.scalar, self._inverse = geometry.scalar, geometry.inverse_metric
-            self._condition = geometry.condition_number
+            self.condition = geometry.condition_number
             normal = self._length_squared(geometry.second_fundamental_form)
-        self._unit = torch.maximum(self.scalar.abs(), normal)
-        self._unit = torch.where(self._unit == 0, 1, self._unit)
+        self.unit = torch.maximum(self.scalar.abs(), normal)
+        self.unit = torch.where(self.unit == 0, 1, self.unit)
 
     def route(self, derivatives, formula, dtype):
         """The Result of one provider, formula and dtype."""
@@ -69,7 +69,7 @@ class Agreement:
         with torch.no_grad():
             jet = curvcore.jet(decoder, z, order=3, derivatives=derivatives)
             geometry = curvcore.PullbackGeometry(jet, formula=formula, on_degenerate="nan")
-            allowed = JET_EPS * torch.finfo(dtype).eps * self._amplification()[formula]
+            allowed = JET_EPS * torch.finfo(dtype).eps * self.amplification()[formula]
             regular = geometry.inverse_metric.isfinite().flatten(1).all(1)
             return self._result(geometry.scalar, allowed, derivatives, formula, dtype, regular)
 
@@ -78,7 +78,7 @@ class Agreement:
         decoder, z = self.subject.at(torch.float64, self.device)
         with torch.no_grad(), PrimitiveOperations():
             scalar = plain_scalar_curvature(decoder, z)
-        amplification = self._condition * self._amplification()["intrinsic"]
+        amplification = self.condition * self.amplification()["intrinsic"]
         allowed = JET_EPS * torch.finfo(z.dtype).eps * amplification
         return self._result(scalar, allowed, "nested jacfwd", "textbook", z.dtype)
 
@@ -94,15 +94,15 @@ class Agreement:
         inverse_length = self._inverse.diagonal(dim1=1, dim2=2).sum(1)
         eps = torch.finfo(z.dtype).eps
         rounding = eps * self.jet.value.norm(dim=1) * inverse_length / (step / 2) ** 2
-        allowed = 4 * (coarse - fine).abs() / self._unit + 8 * rounding / self._unit.sqrt()
+        allowed = 4 * (coarse - fine).abs() / self.unit + 8 * rounding / self.unit.sqrt()
         return self._result(fine, allowed, "differences", "gauss", z.dtype)
 
-    def _amplification(self):
-        second = self._length_squared(self.jet.hessian) / self._unit
-        third = self._length_squared(self.jet.third).sqrt() / self._unit
+    def amplification(self):
+        second = self._length_squared(self.jet.hessian) / self.unit
+        third = self._length_squared(self.jet.third).sqrt() / self.unit
         return {
-            "gauss": self._condition * (1 + second.sqrt()),
-            "intrinsic": self._condition * (1 + second + third),
+            "gauss": self.condition * (1 + second.sqrt()),
+            "intrinsic": self.condition * (1 + second + third),
         }
 
     def _length_squared(self, tensor):
@@ -114,7 +114,7 @@ class Agreement:
         return (raised * tensor).flatten(1).sum(1)
 
     def _result(self, scalar, allowed, derivatives, formula, dtype, regular=True):
-        error = (scalar.double() - self.scalar).abs() / self._unit
+        error = (scalar.double() - self.scalar).abs() / self.unit
         compared = torch.isfinite(self.scalar) & (allowed < USELESS) & regular
         error, allowed = error[compared], allowed[compared]
         worst = (error / allowed).nan_to_num(torch.inf).argmax() if len(error) else None

@@ -6,6 +6,7 @@ section       what it does
 proofs        the shipped formulas and jet rules, symbolically: zero exactly
 manifolds     the catalogue's closed forms, proved, then computed along every route
 decoder       on a decoder trained on handwritten digits, or the user's own, all routes agree
+gradients     ∂/∂z and ∂/∂θ along every route: against closed forms, the textbook, differences
 certificates  how many digits are right, by ball arithmetic; random decoders: nothing wrong
 identities    Gauss–Bonnet, Perelman, Ricci flow, geodesic discs: error against mesh size
 traps         where torch's nested derivatives are wrong, live, and other software
@@ -14,10 +15,17 @@ traps         where torch's nested derivatives are wrong, live, and other softwa
 Exit code: 0 all pass, 1 a failure, 2 bad usage.
 """
 
+if __name__ == "__main__":  # before what may be missing
+    from verification.extras import require_for_command
+
+    require_for_command("verification.check")
+
+
 import itertools
 import sys
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, partial
@@ -31,13 +39,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 import curvcore
 from curvcore.providers import PROVIDERS
-from verification import agreement, closed_forms, decoders, report, sections
+from verification import agreement, closed_forms, decoders, gradients, report, sections
 from verification.manifolds import catalogue
 from verification.results import EXACT
 
 AMBIENT = 784
-DECODER, MANIFOLDS = "decoder", "manifolds"
-SECTIONS = ("proofs", MANIFOLDS, DECODER, *sections.LATER)
+CATALOGUE = "Catalogue: worst relative error against the textbook"
+DECODER, GRADIENTS, MANIFOLDS = "decoder", "gradients", "manifolds"
+SECTIONS = ("proofs", MANIFOLDS, DECODER, GRADIENTS, *sections.LATER)
 
 
 class Dtype(StrEnum):
@@ -62,6 +71,7 @@ class Settings:
     seed: int
     points: int
     ambients: tuple
+    quick: bool
     full: bool
 
 
@@ -121,7 +131,7 @@ def _settings(quick, full, dtype, device, seed):
     decoders.check_device(device)
     ambients = (None,) if quick else (None, AMBIENT)
     points = 16 if quick else 32
-    return Settings(dtype.torch(), device, seed, 64 if full else points, ambients, full)
+    return Settings(dtype.torch(), device, seed, 64 if full else points, ambients, quick, full)
 
 
 def _check_writable(path):
@@ -146,8 +156,8 @@ def _select(only, decoder, points, settings):
     names = list(only or ())
     if decoder is not None:
         subject = cache(partial(decoders.user_decoder, decoder, points))
-        names = names or [DECODER, "certificates"]
-        names += [] if "certificates" in names else [DECODER]
+        names = names or [DECODER, GRADIENTS, "certificates"]
+        names += [] if {GRADIENTS, "certificates"} & set(names) else [DECODER]
     else:
         subject = cache(partial(decoders.digits_decoder, settings.points, settings.seed))
         names = names or SECTIONS
@@ -178,6 +188,8 @@ def _check(section, chosen, settings, console):
         return _check_catalogue(chosen.manifolds, settings, console)
     if section == DECODER:
         return _check_decoder(chosen.subject(), settings, console)
+    if section == GRADIENTS:
+        return _check_gradients(chosen.subject(), settings, console)
     started, findings = time.perf_counter(), []
     try:
         with _progress(console) as progress:
@@ -215,7 +227,7 @@ def _check_catalogue(manifolds, settings, console):
                     seed=settings.seed,
                 )
             progress.advance(task)
-    console.print(report.manifold_table(results))
+    console.print(report.manifold_table(results, CATALOGUE))
     return results
 
 
@@ -227,8 +239,40 @@ def _routes(settings):
 
 
 def _check_decoder(subject, settings, console):
-    try:
+    with _in_the_users_words(subject, settings):
         results = list(agreement.compare(subject, settings.device, settings.dtypes))
+    title = f"{_named(subject)}: every route against gauss in float64"
+    console.print(report.decoder_table(results, title))
+    return results
+
+
+def _check_gradients(subject, settings, console):
+    results, started = [], time.perf_counter()
+    with _in_the_users_words(subject, settings):
+        by_subject = {
+            _named(one): list(gradients.of_decoder(one, settings.device, settings.dtypes))
+            for one in gradients.subjects(subject, settings)
+        }
+    if not subject.is_users:
+        results += gradients.of_catalogue(settings)
+        console.print(report.manifold_table(results, "Catalogue: gradients in z, worst error"))
+    for name, found in by_subject.items():
+        title = f"{name}: gradients of every route against those of the textbook"
+        console.print(report.gradient_table(found, title))
+        results += found
+    console.print(f"gradients, {time.perf_counter() - started:.1f} s")
+    return results
+
+
+def _named(subject):
+    return f"{subject.name} ({subject.note})" if subject.note else subject.name
+
+
+@contextmanager
+def _in_the_users_words(subject, settings):
+    """Tell of the user's own mistakes in a line."""
+    try:
+        yield
     except curvcore.CurvatureError as error:
         raise decoders.UsageError(f"{subject.name}: {error}") from error
     except Exception as error:
@@ -239,10 +283,6 @@ def _check_decoder(subject, settings, console):
         raise decoders.UsageError(
             f"{subject.name} failed on points of {settings.dtypes}, on {settings.device}: {reason}"
         ) from error
-    note = f" ({subject.note})" if subject.note else ""
-    title = f"{subject.name}{note}: every route against gauss in float64"
-    console.print(report.decoder_table(results, title))
-    return results
 
 
 def _progress(console):

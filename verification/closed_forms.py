@@ -58,7 +58,7 @@ def errors(manifold, *, ambient, derivatives, dtype, device, points, seed):
     for formula in FORMULAS:
         geometry = curvcore.PullbackGeometry(jet, formula=formula, on_degenerate="nan")
         for quantity in reference.expected:
-            computed = _computed(quantity, geometry).to("cpu", torch.float64)
+            found = computed(quantity, geometry).to("cpu", torch.float64)
             yield Result(
                 section="manifolds",
                 subject=manifold.name,
@@ -69,7 +69,7 @@ def errors(manifold, *, ambient, derivatives, dtype, device, points, seed):
                 formula=formula,
                 dtype=str(dtype).removeprefix("torch."),
                 points=points,
-                error=reference.error(quantity, computed),
+                error=reference.error(quantity, found),
                 tolerance=TOLERANCES[formula, dtype],
             )
 
@@ -85,7 +85,7 @@ class Reference:
         }
         scalar, mean_squared = self.expected["scalar"], self.expected["mean_curvature_squared"]
         size = torch.maximum(scalar.abs(), mean_squared - scalar)
-        self._curvature_unit = torch.where(size > 0, size, 1)
+        self.curvature_unit = torch.where(size > 0, size, 1)
         factor = torch.linalg.cholesky(self.expected["metric"])
         self._frame = torch.linalg.inv(factor)
 
@@ -95,13 +95,16 @@ class Reference:
         if difference.ndim == 3:
             in_frame = self._frame @ difference @ self._frame.mT
             difference = in_frame.flatten(1).norm(dim=1)
-        unit = 1 if quantity == "metric" else self._curvature_unit
+        unit = 1 if quantity == "metric" else self.curvature_unit
         return (difference.abs() / unit).max().item()
 
 
-def _computed(quantity, geometry):
+def computed(quantity, geometry):
+    """A closed form's counterpart in a PullbackGeometry."""
     if quantity == "gaussian":
         return geometry.scalar / 2
+    if quantity == "volume_density_squared":
+        return geometry.volume_density.square()
     if quantity == "mean_curvature_squared":
         return geometry.mean_curvature.square().sum(-1)
     return getattr(geometry, quantity)

@@ -5,6 +5,12 @@ error of R in units of eps, and how it compares with ``scalar_relative_error``. 
 percentiles over decoders, points and activations.
 """
 
+if __name__ == "__main__":  # before what may be missing
+    from verification.extras import require_for_command
+
+    require_for_command("verification.numerics")
+
+
 import itertools
 from dataclasses import replace
 from typing import Annotated

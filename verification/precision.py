@@ -29,6 +29,12 @@ differences of terms that g⁻¹ has inflated already: κ² eps.
 Exit code: 0 all that holds, 1 it does not, 2 bad usage.
 """
 
+if __name__ == "__main__":  # before what may be missing
+    from verification.extras import require_for_command
+
+    require_for_command("verification.precision")
+
+
 import copy
 import math
 import time

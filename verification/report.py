@@ -1,6 +1,7 @@
 """Tables of results for people, JSON for machines."""
 
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -16,9 +17,9 @@ ROUTES = tuple(
 )
 
 
-def manifold_table(results):
+def manifold_table(results, title):
     """One row per manifold, ambient dimension and provider; the worst error over quantities."""
-    table = empty_table("Catalogue: worst relative error against the textbook")
+    table = empty_table(title)
     table.add_column("manifold", no_wrap=True)
     table.add_column("d→D", justify="right", no_wrap=True)
     table.add_column("jets", no_wrap=True)
@@ -48,6 +49,35 @@ def decoder_table(results, title):
             f"{result.error:.1e}",
             f"{result.tolerance:.1e}",
             _verdict([result]),
+        )
+    return table
+
+
+def gradient_table(results, title):
+    """One row per route: the worst errors in z and in θ, and what their analysis allows."""
+    table = empty_table(title)
+    for column in ("jets", "formula", "dtype", "batch"):
+        table.add_column(column, no_wrap=True)
+    for column in ("points", "∂/∂z", "∂/∂θ", "allowed"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    failed = sorted({result.quantity for result in results if not result.passed})
+    table.caption = Text(f"failed: {', '.join(failed)}", "bold red") if failed else None
+    routes = {}
+    for result in results:
+        route = (result.derivatives, result.formula, result.dtype, result.batch)
+        routes.setdefault(route, []).append(result)
+    for route, group in routes.items():
+        worst = [
+            max((r.error for r in group if r.quantity.endswith(of)), default=None, key=_failing)
+            for of in ("z", "θ")
+        ]
+        table.add_row(
+            *route,
+            str(group[0].points),
+            *("" if error is None else f"{error:.1e}" for error in worst),
+            f"{max(r.tolerance for r in group):.1e}",
+            _pass_or_fail(group),
         )
     return table
 
@@ -97,6 +127,11 @@ def _grouped(results):
     return groups
 
 
+def _failing(error):
+    """A key that puts NaN above every number."""
+    return (math.isnan(error), error)
+
+
 def _worst(group, formula, dtype):
     chosen = [r for r in group if r.formula == formula and r.dtype in (dtype, EXACT)]
     if not chosen or (chosen[0].dtype == EXACT and dtype != "float64"):
@@ -109,8 +144,13 @@ def _worst(group, formula, dtype):
     return Text(text, style="" if worst.passed else "bold red")
 
 
+def _pass_or_fail(group):
+    passed = all(result.passed for result in group)
+    return Text("PASS", "green") if passed else Text("FAIL", "bold red")
+
+
 def _verdict(group):
     if all(result.passed for result in group):
-        return Text("PASS", style="green")
+        return _pass_or_fail(group)
     failed = sorted({result.quantity for result in group if not result.passed})
     return Text("FAIL " + ", ".join(failed), style="bold red")

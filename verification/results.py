@@ -11,7 +11,7 @@ class Result:
     """A quantity computed along one route, against a reference.
 
     Attributes:
-        section: ``"manifolds"`` or ``"decoder"``.
+        section: ``"manifolds"``, ``"decoder"`` or ``"gradients"``.
         subject: the manifold or decoder.
         dimension, ambient: d and D.
         quantity: name of the geometric quantity.
@@ -21,6 +21,7 @@ class Result:
         points: number of points compared.
         error: worst relative error; for a proof 0 or infinity.
         tolerance: the largest error that passes (at the same point, where it varies).
+        batch: ``"whole"``, or in which other way the points were gone through.
     """
 
     section: str
@@ -34,6 +35,7 @@ class Result:
     points: int
     error: float
     tolerance: float
+    batch: str = "whole"
 
     @property
     def passed(self):

@@ -19,6 +19,7 @@ from curvcore.errors import (
     UnsupportedOperationError,
 )
 from curvcore.jets import Jet
+from curvcore.modes import one_thread_of_forward_mode
 from curvcore.providers.kinks import kinks_of, note_kinks
 from curvcore.providers.outputs import ambient_dimension
 from curvcore.providers.primitives import PrimitiveOperations
@@ -51,7 +52,7 @@ def autodiff_jet(decoder, z, order):
         return decoder(point[None].clone())[0].reshape(-1)
 
     def derive(points, order=1):
-        with PrimitiveOperations():
+        with one_thread_of_forward_mode(), PrimitiveOperations():
             return Jet(*vmap(_all_derivatives(point_map, order))(points.contiguous()))
 
     ambient_dimension(decoder, z)  # a decoder that cannot be called should fail in its own words
@@ -59,7 +60,7 @@ def autodiff_jet(decoder, z, order):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "There is a performance drop")  # known: it is the referee
         try:
-            with operations:
+            with one_thread_of_forward_mode(), operations:
                 jet = Jet(*vmap(_all_derivatives(point_map, order))(z.contiguous()))
             check_jet(decoder, point_map, z, jet)
             kinks = kinks_of(decoder, z, jet, derive)

@@ -114,7 +114,7 @@ _ELEMENTWISE = {
     "glu": (F.glu, False),
     "logit": (lambda h: torch.logit(h.sigmoid() / 2 + 0.25), True),
     "logit_clamped": (lambda h: torch.logit(h.sigmoid() / 2 + 0.25, eps=1e-6), True),
-    "distances": (lambda h: torch.cdist(h[:, None], 4 * torch.eye(3, 8, dtype=h.dtype)), False),
+    "distances": (lambda h: torch.cdist(h[:, None], 4 * torch.eye(3, 8).to(h)), False),
     "fourier": (lambda h: torch.fft.irfft(torch.fft.rfft(h, n=8) ** 2, n=8), True),
 }
 

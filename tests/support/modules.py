@@ -47,7 +47,7 @@ class OfMatrix(nn.Module):
 
     def forward(self, h):
         factor = h[:, :6].reshape(-1, 2, 3)
-        matrix = torch.eye(3, dtype=h.dtype) + factor.mT @ factor / 2
+        matrix = torch.eye(3, dtype=h.dtype, device=h.device) + factor.mT @ factor / 2
         return self.function(matrix).reshape(len(h), -1)
 
 

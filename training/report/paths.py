@@ -213,7 +213,9 @@ def neighbour_graph(decode, latents, periodic):
     decoded = values(decode, latents)
     length = np.linalg.norm(decoded[to] - decoded[here], axis=1)
     length = np.maximum(length, 1e-12 * length.max() + np.finfo(float).tiny)  # 0 means no edge
-    return csr_array((length, (here, to)), shape=(n, n))
+    # Indices of 32 bits: all that the shortest paths of scipy up to 1.14 take.
+    edges = here.astype(np.int32), to.astype(np.int32)
+    return csr_array((length, edges), shape=(n, n))
 
 
 def chain(before, node):

@@ -25,7 +25,7 @@ from curvcore.jets import Jet
 from curvcore.packing import count, unpack
 from curvcore.providers.fused.jet_tensor import JetTensor
 from curvcore.providers.witness import check_rows_independent
-from curvcore.validation import check_decoder, check_points
+from curvcore.validation import check_decoder, check_finite, check_points
 from verification.exact import functions  # noqa: F401  (what torch functions do to exact tensors)
 from verification.exact.tensors import Balls, ExactTensor, UndecidedError
 
@@ -94,6 +94,7 @@ def certify(decoder, z, *, relative=1e-20, formula="gauss"):
             z, or the enclosure stays wide at 4096 bits: the metric is singular at a point.
     """
     check_points(z)
+    check_finite(z)
     check_decoder(decoder, z)
     if not len(z):
         raise CertificationError("There are no points: z must be (n, d) with n ≥ 1.")

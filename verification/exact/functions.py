@@ -65,7 +65,9 @@ def _written(tensor, array):
 
 
 implements(*named("add_"))(lambda x, summand: _written(x, (x + summand).array))
-implements(*named("addcmul_"))(lambda x, a, b: _written(x, torch.addcmul(x, a, b).array))
+implements(*named("addcmul_"))(
+    lambda x, a, b, *, value=1: _written(x, torch.addcmul(x, a, b, value=value).array)
+)
 
 
 @implements(*named("pow", "__pow__"))

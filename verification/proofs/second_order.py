@@ -1,7 +1,8 @@
 """The hand-written chain rule at order two: its values, its tangent map and its adjoint.
 
 ``chain_rule._SecondOrder`` is what eager float tensors run: y_i = f' x_i, y_ij = f' x_ij + f'' x_i
-x_j, written in place, with derivatives by hand. Here its parts are run on free symbols.
+x_j, written in place, with derivatives by hand; behind a linear layer, ``layers._adjoint`` goes
+back to x itself. Here their parts are run on free symbols.
 """
 
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import sympy as sp
 import torch
 
 from curvcore.packing import count
-from curvcore.providers.fused import chain_rule
+from curvcore.providers.fused import chain_rule, layers
 from curvcore.providers.fused.product_rules import split_levels
 from verification.proofs.smooth import constants, expanded
 from verification.proofs.verdicts import proved, stacked
@@ -27,6 +28,7 @@ def findings():
         "its values are those of the plain form": _of_values,
         "its tangent map is the derivative of its values": _of_tangents,
         "its backward pass is the adjoint of that derivative": _of_adjoint,
+        "behind a linear layer it goes back to x, by f, f', f'' and f'''": _of_layer,
     }.items():
         residuals = (residual(*case) for case in _cases())
         yield proved(SUBJECT, f"{statement}, d = 1, 2, 3", stacked(*residuals))
@@ -42,7 +44,7 @@ def _cases():
 
 
 def _of_values(channels, f1, f2, d):
-    plain = torch.cat(chain_rule._levels((f1, f2), split_levels(channels, d), 2))
+    plain = torch.cat(chain_rule.compose_levels((f1, f2), split_levels(channels, d), 2))
     return expanded(_values(channels, f1, f2, d) - plain.array)
 
 
@@ -75,6 +77,24 @@ def _of_adjoint(channels, f1, f2, d):
         for gradient, x in zip(pulled, inputs, strict=False)
     ]
     return expanded(stacked(*differences))
+
+
+def _of_layer(channels, f1, f2, d):
+    """layers._adjoint − ∂/∂x ⟨w, y⟩, y the value and channels of f∘x, f⁽ᵏ⁾ a symbol each."""
+    f, f3 = constants("e", POINTS), constants("k", POINTS)
+    values = np.concatenate([f.array[None], _values(channels, f1, f2, d)])
+    weights = constants("w", *values.shape)
+    pulled = layers._adjoint(channels, (f1, f2, f3), weights, d).array
+    products = (values * weights.array).sum(0)  # point by point
+    to_value = sum(
+        np.frompyfunc(sp.diff, 2, 1)(products, lower.array) * higher.array
+        for lower, higher in ((f, f1), (f1, f2), (f2, f3))
+    )
+    at_points = np.broadcast_to(channels.array, (len(channels.array), POINTS))
+    to_channels = np.frompyfunc(sp.diff, 2, 1)(products, at_points)
+    if len(channels.array) > d:
+        return expanded(pulled - np.concatenate([to_value[None], to_channels]))
+    return expanded(pulled - np.concatenate([to_value[None], to_channels[:d]]))
 
 
 def _values(channels, f1, f2, d):

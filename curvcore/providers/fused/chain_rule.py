@@ -5,18 +5,18 @@ y_ijk = f' x_ijk + f'' (x_ij x_k + …) + f''' x_i x_j x_k.
 """
 
 import torch
-from torch._C._functorch import peek_interpreter_stack
 from torch.autograd import Function
 
+from curvcore.modes import is_plain_eager
 from curvcore.packing import count
 from curvcore.providers.fused.product_rules import cross, cross_second, cube, square
 
 
 def compose(factors, x):
     """The channels of f∘x from the derivatives f', f'', ... at x.value, zeros left out."""
-    if x.order == 2 and len(factors) == 2 and _is_real(x.channels) and _is_plain_eager():
+    if x.order == 2 and len(factors) == 2 and _is_real(x.channels) and is_plain_eager():
         return _SecondOrder.apply(x.channels, *factors, x.d)
-    return torch.cat(_levels(factors, x.levels, x.order))
+    return torch.cat(compose_levels(factors, x.levels, x.order))
 
 
 def _is_real(channels):
@@ -24,15 +24,8 @@ def _is_real(channels):
     return isinstance(channels, torch.Tensor) and not channels.is_complex()
 
 
-def _is_plain_eager():
-    """Whether no compiler is at work, which fuses the plain form as well, and no transform.
-
-    torch.func takes the jvp of a custom function for constant when it differentiates that again.
-    """
-    return not torch.compiler.is_compiling() and peek_interpreter_stack() is None
-
-
-def _levels(factors, levels, order):
+def compose_levels(factors, levels, order):
+    """The levels of f∘x, zeros left out, from f', f'', ... and the levels of x; plain torch."""
     f1, f2, f3 = (*factors, *(None,) * (3 - len(factors)))
     first, second, third = (*levels, *(None,) * (3 - len(levels)))
     composed = [f1 * first]
@@ -55,20 +48,25 @@ def _sum_of_products(*products):
     return total
 
 
+def compose_into(out, channels, f1, f2, d):
+    """``compose_levels`` at order two, written into ``out`` without temporaries."""
+    first, second = channels[:d], channels[d:]
+    torch.mul(first, f1, out=out[:d])
+    curved, done = f2 * first, d
+    for i in range(d):
+        torch.mul(curved[i], first[i:], out=out[done : done + d - i])
+        done += d - i
+    if len(second):
+        out[d:].addcmul_(second, f1)
+
+
 class _SecondOrder(Function):
-    """``_levels`` at order two, written into one tensor without temporaries, and its adjoint."""
+    """``compose_into`` a new tensor, and its adjoint."""
 
     @staticmethod
     def forward(channels, f1, f2, d):
         composed = f1.new_empty((d + count(d, 2), *f1.shape))
-        first, second = channels[:d], channels[d:]
-        torch.mul(first, f1, out=composed[:d])
-        curved, done = f2 * first, d
-        for i in range(d):
-            torch.mul(curved[i], first[i:], out=composed[done : done + d - i])
-            done += d - i
-        if len(second):
-            composed[d:].addcmul_(second, f1)
+        compose_into(composed, channels, f1, f2, d)
         return composed
 
     @staticmethod
@@ -82,10 +80,10 @@ class _SecondOrder(Function):
         (channels, f1, f2), d = ctx.saved_tensors, ctx.d
         first, second = channels[:d], channels[d:]
         of_first, of_second = gradient[:d], gradient[d:]
-        slopes = _slopes(of_second, first)
-        to_channels = torch.addcmul(of_first * f1, slopes, f2)
+        s = slopes(of_second, first)
+        to_channels = torch.addcmul(of_first * f1, s, f2)
         to_f1 = (of_first * first).sum(0)
-        to_f2 = (slopes * first).sum(0) / 2
+        to_f2 = (s * first).sum(0) / 2
         if len(second):
             to_channels = torch.cat([to_channels, of_second * f1])
             to_f1 = to_f1 + (of_second * second).sum(0)
@@ -101,8 +99,8 @@ class _SecondOrder(Function):
         return torch.cat([f1_t * first + f1 * first_t, second_t])
 
 
-def _slopes(pairs, x):
-    """The derivative of Σ_{i≤j} g_ij x_i x_j in x_k, from g = ``pairs``."""
+def slopes(pairs, x):
+    """s_k = Σ_j (1 + δ_kj) g_kj x_j, the derivative of Σ_{i≤j} g_ij x_i x_j; g = ``pairs``."""
     d = len(x)
     slopes, start = pairs[:d] * x[:1], 0
     for i in range(d):

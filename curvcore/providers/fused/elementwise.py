@@ -17,7 +17,7 @@ def _roots(x):
     return _ROOTS if isinstance(x, torch.Tensor) else x.roots()
 
 
-@elementwise(*named("tanh"))
+@elementwise(*named("tanh"), closed=True, kernel="tanh")
 def _tanh(x, y):
     first = 4 * torch.sigmoid(2 * x) * torch.sigmoid(-2 * x)  # 1 − y² keeps no digits where y ≈ 1
     yield first
@@ -25,7 +25,7 @@ def _tanh(x, y):
     yield first * (6 * y * y - 2)
 
 
-@elementwise(*named("sigmoid", "expit"))
+@elementwise(*named("sigmoid", "expit"), closed=True, kernel="sigmoid")
 def _sigmoid(x, y):
     first = y * torch.sigmoid(-x)  # 1 − y keeps no digits where y ≈ 1
     yield first
@@ -33,7 +33,7 @@ def _sigmoid(x, y):
     yield first * (1 - 6 * first)
 
 
-@elementwise(*named("sin"))
+@elementwise(*named("sin"), closed=True, kernel="sin")
 def _sin(x, y):
     first = torch.cos(x)
     yield first
@@ -41,7 +41,7 @@ def _sin(x, y):
     yield -first
 
 
-@elementwise(*named("cos"))
+@elementwise(*named("cos"), closed=True)
 def _cos(x, y):
     first = -torch.sin(x)
     yield first
@@ -165,13 +165,13 @@ def _times_x(x, h, first, second, third):
     yield 3 * second + x * third
 
 
-@elementwise(F.silu)
+@elementwise(F.silu, closed=True, kernel="silu")
 def _silu(x, y, inplace=False):
     h = torch.sigmoid(x)
     return _times_x(x, h, *_sigmoid(x, h))
 
 
-@elementwise(F.gelu)
+@elementwise(F.gelu, closed=True, kernel=lambda approximate="none": f"gelu_{approximate}")
 def _gelu(x, y, approximate="none"):
     root_two, root_pi = _roots(x)
     if approximate == "none":
@@ -186,7 +186,7 @@ def _gelu(x, y, approximate="none"):
     return _times_x(x, torch.sigmoid(2 * u), *outer)
 
 
-@elementwise(F.mish)
+@elementwise(F.mish, closed=True)
 def _mish(x, y, inplace=False):
     u = F.softplus(x)
     t = torch.tanh(u)
@@ -202,7 +202,7 @@ def _scalar_chain(outer, inner):
 # --- the other smooth activations ---------------------------------------------------------------
 
 
-@elementwise(F.softplus)
+@elementwise(F.softplus, closed=True)
 def _softplus(x, y, beta=1, threshold=20):
     straight = beta * x > threshold  # there torch takes x for softplus x
     logistic = torch.sigmoid(beta * x)
@@ -212,7 +212,7 @@ def _softplus(x, y, beta=1, threshold=20):
     yield beta * (beta * curved) * (1 - 2 * logistic)
 
 
-@elementwise(F.logsigmoid)
+@elementwise(F.logsigmoid, closed=True)
 def _logsigmoid(x, y):
     logistic, mirrored = torch.sigmoid(x), torch.sigmoid(-x)
     yield mirrored
@@ -220,7 +220,7 @@ def _logsigmoid(x, y):
     yield -logistic * mirrored * (mirrored - logistic)
 
 
-@elementwise(F.softsign)
+@elementwise(F.softsign, closed=True)
 def _softsign(x, y):
     reciprocal = 1 / (1 + x.abs())
     yield reciprocal**2
@@ -245,17 +245,17 @@ def _exponential_unit(x, slope, length, right=1.0):
     yield torch.where(positive, 0, slope / length / length)
 
 
-@elementwise(F.elu)
+@elementwise(F.elu, closed=True)
 def _elu(x, y, alpha=1.0, inplace=False):
     return _exponential_unit(x, alpha * torch.exp(x.clamp_max(0)), 1)
 
 
-@elementwise(*named("celu"))
+@elementwise(*named("celu"), closed=True)
 def _celu(x, y, alpha=1.0, inplace=False):
     return _exponential_unit(x, torch.exp(x.clamp_max(0) / alpha), alpha)
 
 
-@elementwise(*named("selu"))
+@elementwise(*named("selu"), closed=True)
 def _selu(x, y, inplace=False):
     slope = _SELU_SCALE * (_SELU_ALPHA * torch.exp(x.clamp_max(0)))
     return _exponential_unit(x, slope, 1, right=_SELU_SCALE)

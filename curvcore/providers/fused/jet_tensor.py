@@ -7,6 +7,7 @@ table (:mod:`curvcore.providers.fused.registry`) by ``__torch_function__``.
 import torch
 from torch.overrides import resolve_name
 
+from curvcore.constants import identity
 from curvcore.errors import UnsupportedOperationError
 from curvcore.providers.fused.product_rules import level_sizes, split_levels
 
@@ -44,21 +45,29 @@ class JetTensor:
         d: latent dimension.
         order: the order that is propagated.
         pending: the source and the affine map that this is the image of, if it was not looked at.
+        stack: value and all channels as one tensor (1 + K, B, ...), where they are held so.
     """
 
-    __slots__ = ("_computed", "_shape", "_with_gradient", "d", "order", "pending")
+    __slots__ = ("_computed", "_shape", "_with_gradient", "d", "order", "pending", "stack")
 
     def __init__(self, value, channels, d, order, *, shape=None):
         self._computed = None if value is None else (value, channels)
         self._shape = value.shape if shape is None else torch.Size(shape)
-        self.d, self.order, self.pending = d, order, None
+        self.d, self.order = d, order
+        self.pending = self.stack = None
 
     @classmethod
     def coordinates(cls, z, order):
         """The latent points themselves: first derivatives are the identity, others vanish."""
         d = z.shape[1]
-        identity = torch.eye(d, dtype=z.dtype, device=z.device)
-        return cls(z, identity[:, None, :], d, order)
+        return cls(z, identity(d, z.dtype, z.device)[:, None, :], d, order)
+
+    @classmethod
+    def of_stack(cls, stack, d, order):
+        """The JetTensor of value and channels (1 + K, B, ...)."""
+        jet = cls(stack[0], stack[1:], d, order)
+        jet.stack = stack
+        return jet
 
     def like(self, value, channels):
         """A JetTensor of the same order in the same latent points."""

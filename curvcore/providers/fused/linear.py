@@ -195,7 +195,7 @@ def _where(condition, a, b):
     if isinstance(condition, torch.Tensor) and condition.dtype == torch.bool:
         like = (a if is_jet(a) else b).value
         pair = [
-            t if is_jet(t) else torch.as_tensor(t, dtype=like.dtype, device=like.device)
+            t if is_jet(t) else t.to(like) if isinstance(t, torch.Tensor) else like.new_full((), t)
             for t in (a, b)
         ]
         return _jointly_linear(lambda ab: torch.where(condition, *ab))(pair)

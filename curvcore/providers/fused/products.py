@@ -129,7 +129,9 @@ _elementwise_power = RULES[torch.pow]
 
 
 def _like(number, tensor):
-    return torch.as_tensor(number, dtype=tensor.dtype, device=tensor.device)
+    if isinstance(number, torch.Tensor):
+        return number.to(tensor)
+    return torch.full((), number, dtype=tensor.dtype, device=tensor.device)
 
 
 @composite(*named("pow", "__pow__", "float_power"))

@@ -1,14 +1,24 @@
 """The Gram short cut: curvature behind a last linear layer, without its D outputs.
 
-For Ψ = W φ + b every inner product of derivatives is ⟨Wx, Wy⟩ = xᵀ(WᵀW)y. With the Cholesky factor
-WᵀW = LLᵀ, x ↦ Lᵀx is an isometric substitute for W with h outputs instead of D: metric, Christoffel
-symbols, Riemann and R are the same, at a cost per point that does not depend on D.
+For Ψ = W φ + b every inner product of derivatives is ⟨Wx, Wy⟩ = xᵀ(WᵀW)y. With W = Q Lᵀ, QᵀQ = I,
+x ↦ Lᵀx is an isometric substitute for W with h outputs instead of D: metric, Christoffel symbols,
+Riemann and R are the same, at a cost per point that does not depend on D.
+
+L is the Cholesky factor of WᵀW in float64, or for W in float64 the R of its QR decomposition. What
+comes of y = Lᵀx is the same for every rotation of y, so that the gradient of W is that of y turned
+into R^D: with ȳ the gradient of y, W̄ = Q Σ ȳ xᵀ.
 """
 
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from torch.autograd import Function
+
+from curvcore.errors import UnsupportedOperationError
+
+# A kernel or two of a GPU cost less than a factorisation, which takes as long as so many products.
+_FACTORISATION = {"cuda": 5 * 10**9}
 
 
 @dataclass(frozen=True)
@@ -38,28 +48,71 @@ class AffineMap:
         return F.linear(channels, self.weight)
 
     def pays(self, rows):
-        """Whether factorising WᵀW and ``rows`` products with it cost less than those with W.
+        """Whether factorising W and ``rows`` products with L cost less than those with W.
 
         In multiplications; those of WᵀW and of its factorisation are in float64 and count twice.
         """
         outputs, inputs = self.weight.shape
         short = 2 * outputs * inputs**2 + 2 * inputs**3 + rows * inputs**2
+        short += _FACTORISATION.get(self.weight.device.type, 0)
         return short < rows * inputs * outputs
 
-    def isometric_factor(self):
-        """L (h, h) with LLᵀ = WᵀW; None where it would cost digits, for W that is nearly singular.
+    def isometric_image(self, channels):
+        """Lᵀx in the place of W x, for channels (K, B, h); the gradient is that of W x."""
+        return _IsometricImage.apply(channels, self.weight)
 
-        By Cholesky factorisation in float64, with the columns of W scaled to length one. Its
-        pivots δ show how nearly they depend on each other: the relative error of ⟨Wx, Wy⟩ is about
-        h eps/δ², eps that of float64, which must not be seen in W's own dtype.
-        """
-        weight = self.weight.double()
-        lengths = weight.detach().norm(dim=0)
-        scaled = weight / lengths
-        factor, failed = torch.linalg.cholesky_ex(scaled.mT @ scaled)
-        least = 0.1 if self.weight.dtype == torch.float64 else 0.01
-        sound = (failed == 0) & (factor.detach().diagonal() > least).all()
-        factor = (lengths[:, None] * factor).to(self.weight.dtype)
-        if torch.compiler.is_compiling():
-            return torch.where(sound, factor, torch.nan)
-        return factor if sound else None
+
+class _IsometricImage(Function):
+    @staticmethod
+    def forward(ctx, channels, weight):
+        factor, isometry = _factorised(weight, ctx.needs_input_grad[1])
+        ctx.save_for_backward(channels, weight, factor, isometry)
+        return channels @ factor
+
+    @staticmethod
+    def backward(ctx, gradient):
+        channels, weight, factor, isometry = ctx.saved_tensors
+        if (
+            torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        ):  # to be differentiated once more
+            factor, isometry = _factorised(weight, True)
+            _check_independent(factor)
+        to_channels = to_weight = None
+        if ctx.needs_input_grad[0]:
+            to_channels = gradient @ factor.mT
+        if ctx.needs_input_grad[1]:
+            to_weight = isometry @ (gradient.flatten(0, -2).mT @ channels.flatten(0, -2))
+        return to_channels, to_weight
+
+
+def _factorised(weight, with_isometry):
+    """L (h, h) and, if asked for, Q (D, h) with W = Q Lᵀ.
+
+    WᵀW is factorised in float64, with the columns of W scaled to length one, and 4 h eps of float64
+    added to its diagonal, so that columns that depend on each other are no exception. That adds
+    4 h eps |x|² to |Wx|², in directions of its own: nothing beside what W x in float32 loses.
+    """
+    if weight.dtype == torch.float64:
+        isometry, factor = torch.linalg.qr(weight)
+        return factor.mT, isometry
+    weight, dtype = weight.double(), weight.dtype
+    lengths = weight.detach().norm(dim=0)
+    scaled = weight / torch.where(lengths > 0, lengths, 1)
+    gram = scaled.mT @ scaled
+    shift = 4 * len(gram) * torch.finfo(gram.dtype).eps
+    factor = torch.linalg.cholesky_ex(gram + torch.full_like(lengths, shift).diag()).L
+    isometry = None
+    if with_isometry:
+        isometry = torch.linalg.solve_triangular(factor, scaled.mT, upper=False).mT.to(dtype)
+    return (lengths[:, None] * factor).to(dtype), isometry
+
+
+def _check_independent(factor):
+    """Raise where the derivative of Q and L in W has no digits: this reads the device."""
+    pivots = factor.detach().diagonal().abs() / factor.detach().norm(dim=1)
+    if not (pivots > 0.01).all():
+        raise UnsupportedOperationError(
+            "Second derivatives of curvature in the weights of a last layer whose columns nearly "
+            "depend on each other have no digits. Write derivatives='autodiff', or do not "
+            "differentiate in these weights."
+        )

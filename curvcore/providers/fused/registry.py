@@ -27,61 +27,84 @@ A Python function of your own needs a rule only if it hides what it does (a cust
 that are not tensors, as torch's own functions do, and register it.
 """
 
+from collections.abc import Callable
 from itertools import islice
+from typing import Any, TypeVar
 
 import torch
 
 from curvcore.providers.fused.chain_rule import compose
 from curvcore.providers.fused.jet_tensor import RULES, JetTensor
+from curvcore.providers.fused.layers import Activation, activated, can_be_activated
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def named(*names):
+def named(*names: str) -> tuple[Callable[..., Any], ...]:
     """The torch functions of these names: torch.x, torch.Tensor.x, torch.special.x, F.x, ..."""
     places = (torch, torch.Tensor, torch.special, torch.linalg, torch.nn.functional)
     found = [getattr(place, name) for name in names for place in places if hasattr(place, name)]
     return tuple(dict.fromkeys(found))
 
 
-def composite(*functions):
+def composite(*functions: Callable[..., Any]) -> Callable[[F], F]:
     """Decorator: the decorated function is called on jets in place of each of ``functions``."""
 
-    def register(implementation):
+    def register(implementation: F) -> F:
         RULES.update(dict.fromkeys(functions, implementation))
         return implementation
 
     return register
 
 
-def elementwise(*functions):
+def elementwise(
+    *functions: Callable[..., Any],
+    closed: bool = False,
+    kernel: str | Callable[..., Any] | None = None,
+) -> Callable[[F], F]:
     """Decorator of (x, y, *arguments) -> generator of f'(x), f''(x), f'''(x).
 
     A derivative that vanishes identically, as those after it, is left out.
+
+    Args:
+        functions: of torch, entry by entry.
+        closed: all three are given, and depend on no tensor but x and y. Then a linear layer
+            before is fused with the function, its gradient by hand.
+        kernel: the function's name in :mod:`curvcore.kernels.activations`, or what gives it from
+            the further arguments.
     """
 
-    def register(derivatives):
+    def register(derivatives: F) -> F:
         for function in functions:
-            RULES[function] = _chain_rule(function, derivatives)
+            RULES[function] = _chain_rule(function, derivatives, closed, kernel)
         return derivatives
 
     return register
 
 
-def linear(*functions):
+def linear(*functions: Callable[..., Any]) -> None:
     """Declare functions linear in their first argument, whatever they do to axis 0."""
     for function in functions:
         RULES[function] = linear_rule(function)
 
 
-def rowwise_linear(*functions):
+def rowwise_linear(*functions: Callable[..., Any]) -> None:
     """Declare functions linear in their first argument that treat all rows of axis 0 alike."""
     for function in functions:
         RULES[function] = _rowwise_rule(function)
 
 
-def _chain_rule(function, derivatives):
+def _chain_rule(function, derivatives, closed=False, kernel=None):
     def rule(x, *args, **kwargs):
         # A function that works in place gets a copy: its derivatives need what was there.
         in_place = kwargs.get("inplace") or any(argument is True for argument in args)
+        if closed and x.is_pending and not in_place and can_be_activated(x.pending[0]):
+            activation = Activation(
+                lambda t: function(t, *args, **kwargs),
+                lambda t, y: derivatives(t, y, *args, **kwargs),
+                kernel(*args, **kwargs) if callable(kernel) else kernel,
+            )
+            return JetTensor.of_stack(activated(*x.pending, activation), x.d, x.order)
         value = applied(function, x.value.clone() if in_place else x.value, *args, **kwargs)
         factors = islice(derivatives(x.value, value, *args, **kwargs), x.order)
         return x.like(value, compose([_filled(factor, value) for factor in factors], x))
@@ -100,7 +123,9 @@ def _filled(factor, value):
     """A derivative, which may have been given as a number, at every entry of the value."""
     if getattr(factor, "shape", None) == value.shape:
         return factor
-    return torch.as_tensor(factor, dtype=value.dtype, device=value.device).expand_as(value)
+    if not isinstance(factor, torch.Tensor):
+        return torch.full_like(value, factor)
+    return factor.to(value).expand_as(value)
 
 
 def over_channels(function):

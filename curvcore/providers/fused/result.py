@@ -3,7 +3,8 @@
 import torch
 
 from curvcore.caching import cached_quantity
-from curvcore.jets import Derivatives, Jet, all_finite
+from curvcore.jets import Derivatives, Jet, total
+from curvcore.modes import is_transformed
 from curvcore.packing import unpack
 from curvcore.providers.fused.jet_tensor import JetTensor
 from curvcore.providers.fused.product_rules import split_levels
@@ -48,10 +49,11 @@ class FusedJet(Jet):
 
     def is_finite(self):
         """At which points value and derivatives are finite: (B,)."""
-        finite = all_finite([self._source.value, *self.isometric_derivatives().levels()])
-        if self._last_layer is None or self._last_layer.bias is None:
-            return finite
-        return finite & torch.isfinite(self._last_layer.bias.detach().sum())
+        value, channels = self._source.value, self.isometric_derivatives().channels
+        sums = total(value, 1) + total(channels.movedim(0, 1), 1)
+        if self._last_layer is not None and self._last_layer.bias is not None:
+            sums = sums + total(self._last_layer.bias, 0)
+        return torch.isfinite(sums)
 
     def arrays(self):
         """The arrays held, lowest order first."""
@@ -93,11 +95,12 @@ class FusedJet(Jet):
     @cached_quantity
     def _isometric_derivatives(self):
         channels, last_layer = self._source.all_channels(), self._last_layer
-        if last_layer is None or not last_layer.pays(rows=channels[..., 0].numel()):
+        if last_layer is None or is_transformed():
+            return self._derivatives
+        if not last_layer.pays(rows=channels[..., 0].numel()):
             return self._derivatives
         with self._gradients():
-            factor = last_layer.isometric_factor()
-            return self._derivatives if factor is None else self._packed(channels @ factor)
+            return self._packed(last_layer.isometric_image(channels))
 
     def _gradients(self):
         """No gradient of the last layer alone, where the others have none."""
@@ -105,5 +108,6 @@ class FusedJet(Jet):
 
     def _packed(self, channels):
         """Derivatives (B, D, K) of channels (K, B, ...)."""
-        levels = split_levels(channels.flatten(2), self.dimension)
-        return Derivatives(*(level.permute(1, 2, 0) for level in levels))
+        channels = channels.flatten(2)
+        levels = split_levels(channels, self.dimension)
+        return Derivatives(*(level.permute(1, 2, 0) for level in levels), channels=channels)

@@ -1,0 +1,167 @@
+"""A linear layer and the activation behind it, as one operation on 2-jets.
+
+Value and derivatives stand in one stack (1 + d + d(d+1)/2, B, h), the value first, so that the
+layer is one matrix product, and what follows one pass over memory::
+
+    x = W u + b,  x_p = W u_p;   y = f(x),  y_i = f' x_i,  y_ij = f' x_ij + f'' x_i x_j.
+
+Backward goes by hand, from what the products left: with ȳ the gradient of y and s_i =
+Σ_j (1 + δ_ij) ȳ_ij x_j,
+
+    x̄_ij = f' ȳ_ij,  x̄_i = f' ȳ_i + f'' s_i,
+    x̄ = f' ȳ + f'' (Σ_i ȳ_i x_i + Σ_{i≤j} ȳ_ij x_ij) + ½ f''' Σ_i s_i x_i.
+
+On CUDA both are kernels (:mod:`curvcore.kernels.chain_rule`). In the first layers, x_i are the same
+at every point and x_ij vanish: they are rows (d, h), not channels (d, B, h).
+"""
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torch.autograd import Function
+
+from curvcore import kernels
+from curvcore.modes import is_plain_eager
+from curvcore.packing import count
+from curvcore.providers.fused.chain_rule import compose_into, compose_levels, slopes
+from curvcore.providers.fused.product_rules import split_levels
+
+
+@dataclass(frozen=True)
+class Activation:
+    """f; (x, f(x)) -> iterable of f'(x), f''(x) and f''' (x); the name of its kernel, if any."""
+
+    function: Any
+    derivatives: Any
+    kernel: Any
+
+    def factors(self, x, y, order):
+        """The derivatives up to this order."""
+        return list(islice(self.derivatives(x, y), order))
+
+    def has_kernel(self, x):
+        """Whether its chain rule at x is a kernel."""
+        return self.kernel is not None and kernels.serve(x)
+
+
+def can_be_activated(source):
+    """Whether ``source``, a JetTensor, has one of the two forms that :func:`activated` takes."""
+    return (
+        source.order == 2
+        and source.ndim == 2
+        and isinstance(source.value, torch.Tensor)
+        and (source.stack is not None or source.channels.shape[:2] == (source.d, 1))
+        and source.dtype.is_floating_point
+        and is_plain_eager()
+    )
+
+
+def activated(source, affine_map, activation):
+    """The stack (1 + d + d(d+1)/2, B, h) of f(W u + b), from u = ``source``."""
+    stack, rows = source.stack, None
+    if stack is None:
+        stack, rows = source.value[None], source.channels[:, 0]
+    return _ActivatedLayer.apply(
+        stack, rows, affine_map.weight, affine_map.bias, activation, source.d
+    )
+
+
+class _ActivatedLayer(Function):
+    """(stack, rows or None, W, b or None, f, d) -> stack; beside rows stands the value alone."""
+
+    @staticmethod
+    def forward(ctx, stack, rows, weight, bias, activation, d):
+        ctx.activation, ctx.d = activation, d
+        x = _times(stack, weight)
+        x_rows = None if rows is None else rows @ weight.mT
+        if activation.has_kernel(x):
+            ctx.save_for_backward(stack, rows, weight, bias, x, x_rows)
+            return _chain_rule().forward(x, x_rows, bias, d, activation.kernel)
+        if bias is not None:
+            x[0] += bias
+        y = activation.function(x[0])
+        factors = activation.factors(x[0], y, 3 if any(ctx.needs_input_grad) else 2)
+        ctx.save_for_backward(stack, rows, weight, bias, x, x_rows, *factors)
+        out = y.new_empty((1 + d + count(d, 2), *y.shape))
+        out[0] = y
+        compose_into(out[1:], x[1:] if rows is None else x_rows[:, None], *factors[:2], d)
+        return out
+
+    @staticmethod
+    def backward(ctx, gradient):
+        stack, rows, weight, bias, x, x_rows, *factors = ctx.saved_tensors
+        inputs = stack, rows, weight, bias
+        if torch.is_grad_enabled():  # to be differentiated once more
+            return *_differentiable(ctx, inputs, gradient), None, None
+        if factors:
+            to_x = _adjoint(x[1:] if rows is None else x_rows[:, None], factors, gradient, ctx.d)
+        else:
+            arguments = x, x_rows, bias, gradient.contiguous(), ctx.d, ctx.activation.kernel
+            to_x = _chain_rule().adjoint(*arguments)
+        return *_pulled_back(ctx.needs_input_grad, inputs, to_x), None, None
+
+
+def _times(stack, weight):
+    """W u for every channel u of a stack (C, B, n), in one product."""
+    return (stack.reshape(-1, stack.shape[-1]) @ weight.mT).unflatten(0, stack.shape[:2])
+
+
+def _chain_rule():
+    from curvcore.kernels import chain_rule  # Triton, where there is any
+
+    return chain_rule
+
+
+def _adjoint(channels, factors, gradient, d):
+    """x̄ (1 + d + d(d+1)/2, B, h); without x̄_ij where x_ij vanish."""
+    f1, f2, f3 = factors
+    first, second = channels[:d], channels[d:]
+    of_first, of_second = gradient[1 : d + 1], gradient[d + 1 :]
+    s = slopes(of_second, first)
+    to_x = gradient.new_empty((1 + d + len(second), *gradient.shape[1:]))
+    linear = (of_first * first).sum(0)
+    if len(second):
+        linear += (of_second * second).sum(0)
+        torch.mul(of_second, f1, out=to_x[d + 1 :])
+    torch.mul(of_first, f1, out=to_x[1 : d + 1]).addcmul_(s, f2)
+    torch.mul(gradient[0], f1, out=to_x[0]).addcmul_(f2, linear)
+    to_x[0].addcmul_(f3, (s * first).sum(0), value=0.5)
+    return to_x
+
+
+def _pulled_back(needed, inputs, to_x):
+    """Gradients of stack, rows, W and b from that of x."""
+    stack, rows, weight, bias = inputs
+    of_stack, of_rows = to_x, None
+    if rows is not None:
+        of_stack, of_rows = to_x[:1], to_x[1:].sum(1)
+    flat = of_stack.reshape(-1, of_stack.shape[-1])
+    to_stack = to_rows = to_weight = to_bias = None
+    if needed[0]:
+        to_stack = (flat @ weight).unflatten(0, of_stack.shape[:2])
+    if rows is not None and needed[1]:
+        to_rows = of_rows @ weight
+    if needed[2]:
+        to_weight = flat.mT @ stack.reshape(-1, stack.shape[-1])
+        if rows is not None:
+            to_weight = torch.addmm(to_weight, of_rows.mT, rows)
+    if bias is not None and needed[3]:
+        to_bias = of_stack[0].sum(0)
+    return to_stack, to_rows, to_weight, to_bias
+
+
+def _differentiable(ctx, inputs, gradient):
+    """The same gradients, by torch's own from the plain form."""
+    stack, rows, weight, bias = inputs
+    d, activation = ctx.d, ctx.activation
+    x = _times(stack, weight)
+    channels = x[1:] if rows is None else (rows @ weight.mT)[:, None]
+    value = x[0] if bias is None else x[0] + bias
+    y = activation.function(value)
+    levels = compose_levels(activation.factors(value, y, 2), split_levels(channels, d), 2)
+    wanted = [t for t, needed in zip(inputs, ctx.needs_input_grad, strict=False) if needed]
+    composed = torch.cat([y[None], *levels])
+    found = iter(torch.autograd.grad(composed, wanted, gradient, create_graph=True))
+    return [next(found) if needed else None for needed in ctx.needs_input_grad[:4]]

@@ -1,0 +1,25 @@
+"""Kernels run on CUDA, or anywhere by Triton's interpreter: ``TRITON_INTERPRET=1``."""
+
+import pytest
+import torch
+
+from curvcore import kernels
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def pytest_collection_modifyitems(items):
+    """Skip them where nothing runs them."""
+    here = [item for item in items if "kernels" in item.path.parts]
+    if kernels.serve(torch.empty(0, device=DEVICE)):
+        # The interpreter computes what is masked as well, by numpy.
+        mark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+    else:
+        mark = pytest.mark.skip(reason="kernels need CUDA, or Triton and TRITON_INTERPRET=1")
+    for item in here:
+        item.add_marker(mark)
+
+
+@pytest.fixture
+def device():
+    return DEVICE

@@ -1,0 +1,1 @@
+"""``python -m verification.mutants``: would a wrong line of curvcore be noticed?"""

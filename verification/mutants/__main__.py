@@ -1,0 +1,5 @@
+"""``python -m verification.mutants``."""
+
+from verification.mutants.command import app
+
+app()

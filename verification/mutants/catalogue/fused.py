@@ -1,0 +1,573 @@
+"""Mutations of the jets by operator overloading: rules, chain rule, the Gram short cut."""
+
+from verification.mutants.mutation import mutations
+
+T = "tests/curvcore"
+RULES = f"{T}/test_fused.py::test_rules_of_functions"
+LAYERS = f"{T}/test_fused.py::test_every_layer_to_third_order"
+
+CHAIN_RULE = mutations(
+    "providers/fused/chain_rule.py",
+    f"{T}/test_packing.py",
+    (
+        "torch.mul(curved[i], first[i:],",
+        "torch.mul(curved[i], first[:d - i],",
+        "x_i x_j has the wrong partners j from d = 2 on",
+    ),
+    (
+        "curved, done = f2 * first, d",
+        "curved, done = f1 * first, d",
+        "f'' x_i x_j is formed with f'",
+    ),
+    (
+        "to_f2 = (s * first).sum(0) / 2",
+        "to_f2 = (s * first).sum(0)",
+        "f'' gets twice its gradient",
+        "check gradients",
+    ),
+    (
+        "to_channels = torch.addcmul(of_first * f1, s, f2)",
+        "to_channels = torch.addcmul(of_first * f1, s, f2, value=2)",
+        "x_i gets twice its gradient from x_ij",
+        "check gradients",
+    ),
+    (
+        "to_f1 = to_f1 + (of_second * second).sum(0)",
+        "to_f1 = to_f1 - (of_second * second).sum(0)",
+        "f' gets the gradient of f' x_ij with the wrong sign",
+        "check gradients",
+    ),
+    (
+        "slopes[i].add_((row * x[i:]).sum(0))",
+        "slopes[i].add_((row[1:] * x[i + 1:]).sum(0))",
+        "the derivative of x_i² is x_i",
+        "check gradients",
+    ),
+    (
+        "slopes[i:].add_(row * x[i])",
+        "slopes[i:].sub_(row * x[i])",
+        "the gradient of x_i x_j in x_j has the wrong sign from i = 2 on",
+        "check gradients",
+    ),
+    (
+        "second_t = f2_t * square(first) + f2 * cross(first, first_t)",
+        "second_t = f2_t * square(first) + f2 * cross(first, first_t) / 2",
+        "the tangent of x_i x_j is halved, in forward mode over jets",
+    ),
+    (
+        "second_t = second_t + f1_t * channels[d:] + f1 * channels_t[d:]",
+        "second_t = second_t + f1 * channels_t[d:]",
+        "the tangent of f' x_ij leaves out that of f'",
+    ),
+    (
+        "return torch.cat([f1_t * first + f1 * first_t, second_t])",
+        "return torch.cat([f1 * first_t, second_t])",
+        "the tangent of f' x_i leaves out that of f'",
+    ),
+    (
+        "composed.append(_sum_of_products((f1, third), (f2, mixed), (f3, triples)))",
+        "composed.append(_sum_of_products((f1, third), (f2, triples), (f3, mixed)))",
+        "f'' and f''' change places in the third derivative",
+        LAYERS,
+    ),
+    (
+        "composed.append(_sum_of_products((f1, second), (f2, pairs)))",
+        "composed.append(_sum_of_products((f1, second), (f1, pairs)))",
+        "f'' is taken for f', in the plain form of the chain rule",
+        LAYERS,
+    ),
+)
+
+PRODUCT_RULES = mutations(
+    "providers/fused/product_rules.py",
+    LAYERS,
+    (
+        "return second[second.shape[0] - count(d - i, 2) :]",
+        "return second[: count(d - i, 2)]",
+        "pairs (j, k) with i ≤ j are taken from the front",
+    ),
+    (
+        "return pairs_from(second, d, i)[: d - i]",
+        "return pairs_from(second, d, i)[-(d - i) :]",
+        "x_ij with j ≥ i are taken from the end",
+    ),
+    (
+        "[multiply(a[i : i + 1], b[i:]) + multiply(a[i:], b[i : i + 1]) for i in range(d)]",
+        "[multiply(a[i : i + 1], b[i:]) - multiply(a[i:], b[i : i + 1]) for i in range(d)]",
+        "a_i b_j − a_j b_i in the product rule",
+    ),
+    (
+        "+ cross(row(second, d, i), first[i:], multiply)",
+        "+ cross(first[i:], row(second, d, i), multiply)",
+        "the factors of a product that does not commute change places",
+        RULES,
+    ),
+    (
+        "return torch.cat([first[i : i + 1] * pairs_from(pairs, d, i) for i in range(d)])",
+        "return torch.cat([first[i : i + 1] * pairs_from(pairs, d, i) for i in range(d)][::-1])",
+        "x_i x_j x_k stand in another order",
+    ),
+    (
+        "return torch.cat([first[i : i + 1] * first[i:] for i in range(first.shape[0])])",
+        "return torch.cat([first[i : i + 1] * first[i:] for i in range(first.shape[0])][::-1])",
+        "x_i x_j stand in another order",
+    ),
+)
+
+ELEMENTWISE = mutations(
+    "providers/fused/elementwise.py",
+    LAYERS,
+    (
+        "first = 4 * torch.sigmoid(2 * x) * torch.sigmoid(-2 * x)",
+        "first = 1 - y * y",
+        "tanh' keeps no digits where tanh is nearly 1",
+        "tests/verification/test_rounding.py::test_saturated_units_keep_their_digits",
+    ),
+    ("yield first * (6 * y * y - 2)", "yield first * (6 * y * y + 2)", "tanh'''"),
+    (
+        "first = y * torch.sigmoid(-x)",
+        "first = y * (1 - y)",
+        "sigmoid' keeps no digits where sigmoid is nearly 1",
+        "tests/verification/test_rounding.py::test_saturated_units_keep_their_digits",
+    ),
+    ("yield first * (1 - 6 * first)", "yield first * (1 - 3 * first)", "sigmoid'''"),
+    ("yield first * (2 + 6 * y * y)", "yield first * (2 + 4 * y * y)", "tan'''", RULES),
+    ("first = -torch.sin(x)", "first = torch.sin(x)", "cos'", RULES),
+    ("yield -(reciprocal**2)", "yield reciprocal**2", "log''", RULES),
+    ("yield 3 / (8 * x * x * y)", "yield 3 / (4 * x * x * y)", "√'''", RULES),
+    ("yield 3 * y / (4 * x * x)", "yield 3 * y / (2 * x * x)", "(1/√)'', of every normalisation"),
+    ("yield -15 * y / (8 * x * x * x)", "yield 15 * y / (8 * x * x * x)", "(1/√)'''"),
+    ("yield 2 * square * y", "yield -2 * square * y", "(1/x)''", RULES),
+    ("yield (4 * x * x - 2) * first", "yield (4 * x * x - 1) * first", "erf'''", RULES),
+    ("yield (6 * x * x - 2) * first**3", "yield (6 * x * x - 2) * first**2", "arctan'''", RULES),
+    ("yield (2 * x * x - 1) * first**5", "yield (2 * x * x + 1) * first**5", "arsinh'''", RULES),
+    ("yield 2 * first + x * second", "yield first + x * second", "(x h)'': SiLU, GELU, Mish"),
+    ("yield 3 * second + x * third", "yield 2 * second + x * third", "(x h)'''"),
+    (
+        "-x * density, (x * x - 1) * density)",
+        "-x * density, (x * x + 1) * density)",
+        "the third derivative of the normal distribution, in GELU",
+    ),
+    (
+        "scale, cubic = root_two / root_pi, 0.044715",
+        "scale, cubic = root_two / root_pi, 0.0447",
+        "the coefficient of the tanh form of GELU, in the fourth digit",
+    ),
+    (
+        "f3 * u1**3 + 3 * f2 * u1 * u2 + f1 * u3",
+        "f3 * u1**3 + f2 * u1 * u2 + f1 * u3",
+        "f(u)''' counts u' u'' once, not three times",
+    ),
+    (
+        "straight = beta * x > threshold",
+        "straight = x > threshold",
+        "softplus is taken for straight too late where β ≠ 1",
+        RULES,
+    ),
+    (
+        "yield beta * (beta * curved) * (1 - 2 * logistic)",
+        "yield beta * curved * (1 - 2 * logistic)",
+        "softplus''' has β for β²",
+        RULES,
+    ),
+    (
+        "yield -logistic * mirrored * (mirrored - logistic)",
+        "yield logistic * mirrored * (mirrored - logistic)",
+        "logsigmoid'''",
+        RULES,
+    ),
+    (
+        "yield -2 * x.sign() * reciprocal**3",
+        "yield -2 * reciprocal**3",
+        "softsign'' for x < 0",
+        RULES,
+    ),
+    (
+        "yield torch.where(positive, 0, slope / length)",
+        "yield torch.where(positive, 0, slope)",
+        "celu'' for α ≠ 1",
+        RULES,
+    ),
+    (
+        "yield torch.where(x > 0, torch.ones_like(x), negative_slope)",
+        "yield torch.where(x > 0, torch.ones_like(x), 0)",
+        "leaky_relu' for x < 0",
+        f"{T}/test_fused.py",
+    ),
+    (
+        'note_kinks({"clamp"})',
+        "note_kinks(set())",
+        "clamp has kinks and does not say so",
+        f"{T}/test_decoder_errors.py::test_piecewise_decoders_warn_once",
+    ),
+)
+
+PRODUCTS = mutations(
+    "providers/fused/products.py",
+    RULES,
+    (
+        "return a * torch.reciprocal(b)",
+        "return a * torch.reciprocal(b.value)",
+        "a quotient takes its denominator for constant",
+    ),
+    (
+        "return b * torch.reciprocal(a)",
+        "return b * torch.reciprocal(a.value) * a * torch.reciprocal(a)",
+        "constant / x loses a derivative",
+    ),
+    (
+        "coefficient, exponent = coefficient * exponent, exponent - 1",
+        "coefficient, exponent = coefficient * (exponent - 1), exponent - 1",
+        "(x^p)' has the factor p − 1",
+    ),
+    (
+        "return torch.exp(exponent * logarithm)",
+        "return torch.exp(exponent.value * logarithm)",
+        "x^y takes y for constant",
+    ),
+    (
+        "third = cross_second(levels_a[1], levels_b[0], multiply)",
+        "third = cross_second(levels_a[1], levels_b[0], _flip(multiply))",
+        "a_ij b_k is multiplied from the wrong side",
+    ),
+    (
+        "other = cross_second(levels_b[1], levels_a[0], _flip(multiply))",
+        "other = cross_second(levels_b[1], levels_a[0], multiply)",
+        "a_i b_jk is multiplied from the wrong side",
+    ),
+    (
+        "third = other if third is None else third + other",
+        "third = other",
+        "a_ij b_k is left out of the product rule",
+    ),
+    (
+        "mixed = [None, cross(levels_a[0], levels_b[0], multiply)]",
+        "mixed = [None, cross(levels_b[0], levels_a[0], multiply)]",
+        "a_i b_j is multiplied from the wrong side",
+    ),
+    (
+        "b = b.to(torch.result_type(a.value, b))",
+        "b = b.to(torch.get_default_dtype())",
+        "dividing by integers rounds to float32",
+        f"{T}/test_fused.py::test_constants_keep_the_precision_of_the_decoder",
+    ),
+    (
+        "return bilinear(torch.matmul, b, a)",
+        "return bilinear(torch.matmul, a, b.mT)",
+        "W @ x becomes x @ Wᵀ",
+    ),
+)
+
+LINEAR = mutations(
+    "providers/fused/linear.py",
+    f"{T}/test_fused.py",
+    (
+        "rowwise(function, x.channels, weight, None, *args, **kwargs)",
+        "rowwise(function, x.channels, weight, bias, *args, **kwargs)",
+        "derivatives of a convolution see its bias",
+    ),
+    (
+        "rowwise(F.pad, x.channels, pad, mode, 0 if value is not None else None)",
+        "rowwise(F.pad, x.channels, pad, mode, value)",
+        "derivatives are padded with the value",
+        RULES,
+    ),
+    (
+        "short, long = sorted((a.channels, alpha * b.channels), key=len)",
+        "short, long = sorted((a.channels, b.channels), key=len)",
+        "a + αb has the derivatives of a + b",
+        RULES,
+    ),
+    (
+        "head = short + long[: len(short)]",
+        "head = long[: len(short)]",
+        "a sum forgets the summand with fewer derivatives",
+        RULES,
+    ),
+    (
+        "return _add(b, a, alpha=-alpha)",
+        "return _add(b, a, alpha=alpha)",
+        "rsub adds",
+        RULES,
+    ),
+    (
+        "missing = count - len(channels)",
+        "missing = 0 * len(channels)",
+        "cat of jets of different length is not padded",
+        RULES,
+    ),
+    (
+        "plain = [a.value.detach() if isinstance(a, JetTensor) else a for a in args]",
+        "plain = [a.value if isinstance(a, JetTensor) else a for a in args]",
+        "constants made from a jet keep its gradient",
+        "",
+        "what these functions return does not depend on the numbers they are given, or is boolean",
+    ),
+)
+
+COMPOSITES = mutations(
+    "providers/fused/composites.py",
+    LAYERS,
+    (
+        "shift = -mean * scale if bias is None else bias - mean * scale",
+        "shift = -mean * scale if bias is None else bias + mean * scale",
+        "batch_norm adds the mean",
+    ),
+    (
+        "normalised = primitives.standardise(grouped, (-1,), eps).reshape(x.shape)",
+        "normalised = primitives.standardise(grouped, (1, 2), eps).reshape(x.shape)",
+        "group_norm takes all groups for one",
+    ),
+    (
+        "eps = torch.finfo(x.dtype).eps if eps is None else eps",
+        "eps = 1e-5 if eps is None else eps",
+        "rms_norm has another default eps than torch",
+    ),
+    (
+        "keepdim=keepdim) / (count - correction)",
+        "keepdim=keepdim) / count",
+        "var has no Bessel correction",
+        RULES,
+    ),
+    (
+        "return exponential * torch.reciprocal(exponential.sum(dim, keepdim=True))",
+        "return exponential * torch.reciprocal(exponential.value.sum(dim, keepdim=True))",
+        "softmax takes its denominator for constant",
+        RULES,
+    ),
+    (
+        "result = torch.log(exponential.sum(dim, keepdim=True)) + largest",
+        "result = torch.log(exponential.sum(dim, keepdim=True))",
+        "logsumexp forgets what it subtracted",
+        RULES,
+    ),
+    (
+        "scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale",
+        "scale = 1 / query.shape[-1] if scale is None else scale",
+        "attention is scaled by 1/E",
+        RULES,
+    ),
+    (
+        "attn_mask = torch.ones(size, dtype=torch.bool, device=scores.device).tril()",
+        "attn_mask = torch.ones(size, dtype=torch.bool, device=scores.device).triu()",
+        "causal attention looks ahead",
+        RULES,
+    ),
+    (
+        "mask = ~attn_mask if attn_mask.dtype == torch.bool else attn_mask",
+        "mask = attn_mask",
+        "a boolean mask hides what it shows",
+        RULES,
+    ),
+    (
+        "return start + weight * (end - start)",
+        "return end + weight * (start - end)",
+        "lerp runs backwards",
+        RULES,
+    ),
+    (
+        "else -_cross(b, a, dim)",
+        "else _cross(b, a, dim)",
+        "constant × x has the wrong sign",
+        RULES,
+    ),
+    (
+        "return beta * summand + alpha * torch.matmul(a, b)",
+        "return summand + alpha * torch.matmul(a, b)",
+        "addmm forgets β",
+        RULES,
+    ),
+    (
+        "scores = (q * (1 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1)",
+        "scores = (q * (1 / math.sqrt(embed_dim))) @ k.transpose(-2, -1)",
+        "attention of several heads is scaled by all of them",
+    ),
+    (
+        "return output, probabilities.mean(-3) if average_attn_weights else probabilities",
+        "return output, probabilities.sum(-3) if average_attn_weights else probabilities",
+        "attention weights are summed over heads",
+        RULES,
+    ),
+)
+
+READOUT = mutations(
+    "providers/fused/readout.py",
+    f"{T}/test_short_cut.py",
+    (
+        "to_weight = isometry @ (gradient.flatten(0, -2).mT @ channels.flatten(0, -2))",
+        "pass",
+        "the last layer gets no gradient by the Gram short cut",
+        "check gradients",
+    ),
+    (
+        "weight, dtype = weight.double(), weight.dtype",
+        "dtype = weight.dtype",
+        "WᵀW is factorised in float32",
+    ),
+    (
+        "lengths = weight.detach().norm(dim=0)",
+        "lengths = torch.ones_like(weight[0])",
+        "columns of W are not scaled: those of other lengths look dependent",
+    ),
+    (
+        "return (lengths[:, None] * factor).to(dtype), isometry",
+        "return (lengths * factor).to(dtype), isometry",
+        "the scale of W's columns comes back on the wrong side of L",
+    ),
+    (
+        "shift = 4 * len(gram) * torch.finfo(gram.dtype).eps",
+        "shift = 0.0",
+        "columns of W that depend on each other have no factor",
+    ),
+    (
+        "return F.linear(channels, self.weight)",
+        "return F.linear(channels, self.weight, self.bias)",
+        "derivatives see the offset",
+    ),
+    (
+        "return AffineMap(self.weight.clone(), None if self.bias is None else self.bias.clone())",
+        "return self",
+        "what is computed late belongs to later parameters",
+    ),
+    (
+        "return short < rows * inputs * outputs",
+        "return short > rows * inputs * outputs",
+        "the short cut is taken where it is the longer way: slower, equally right",
+    ),
+)
+
+RESULT = mutations(
+    "providers/fused/result.py",
+    f"{T}/test_short_cut.py",
+    (
+        "return cls(source, last_layer.snapshot(), ambient_dimension)",
+        "return cls(source, last_layer, ambient_dimension)",
+        "what is computed late belongs to later parameters",
+    ),
+    (
+        "sums = sums + total(self._last_layer.bias, 0)",
+        "pass",
+        "an infinite bias of the last layer is not seen",
+    ),
+    (
+        "return torch.set_grad_enabled(self._with_gradient and torch.is_grad_enabled())",
+        "return torch.set_grad_enabled(torch.is_grad_enabled())",
+        "a jet made without gradients gets those of the last layer alone",
+    ),
+    (
+        "return self._packed(last_layer.isometric_image(channels))",
+        "return self._packed(last_layer.isometric_image(channels.flip(-1)))",
+        "channels meet the columns of L in another order",
+    ),
+    (
+        "return Derivatives(*(level.permute(1, 2, 0) for level in levels), channels=channels)",
+        "return Derivatives(*(x.permute(1, 2, 0).detach() for x in levels), channels=channels)",
+        "jets have no gradient",
+        "check gradients",
+    ),
+)
+
+JET_TENSOR = mutations(
+    "providers/fused/jet_tensor.py",
+    f"{T}/test_short_cut.py",
+    (
+        "with torch.set_grad_enabled(self._with_gradient):",
+        "with torch.no_grad():",
+        "a layer that is looked at late loses its gradient",
+        "check gradients",
+    ),
+    (
+        "return cls(z, identity(d, z.dtype, z.device)[:, None, :], d, order)",
+        "return cls(z.detach(), identity(d, z.dtype, z.device)[:, None, :], d, order)",
+        "jets have no gradient in z",
+        "check gradients",
+    ),
+    (
+        "channels = affine_map.of_channels(source.channels)",
+        "channels = affine_map.of_channels(source.channels.detach())",
+        "derivatives have no gradient but in the layer that is looked at late",
+        "check gradients",
+    ),
+    (
+        "missing = sum(level_sizes(self.d, self.order)) - self.channels.shape[0]",
+        "missing = 0 * self.channels.shape[0]",
+        "derivatives that are structurally zero are missing",
+        f"{T}/test_jets.py",
+    ),
+)
+
+REGISTRY = mutations(
+    "providers/fused/registry.py",
+    f"{T}/test_fused.py",
+    (
+        "value = applied(function, x.value.clone() if in_place else x.value, *args, **kwargs)",
+        "value = applied(function, x.value, *args, **kwargs)",
+        "activations that work in place destroy what their derivatives need",
+        f"{T}/test_fused.py::test_activations_in_place",
+    ),
+    (
+        "factors = islice(derivatives(x.value, value, *args, **kwargs), x.order)",
+        "factors = islice(derivatives(x.value.detach(), value, *args, **kwargs), x.order)",
+        "f', f'', f''' lose their gradient in x",
+        "check gradients",
+    ),
+    (
+        "return factor.to(value).expand_as(value)",
+        "return factor.expand_as(value)",
+        "derivatives given as numbers are float32",
+        f"{T}/test_fused.py::test_rules_may_give_numbers",
+    ),
+    (
+        "return rows.unflatten(0, channels.shape[:2])",
+        "return rows.detach().unflatten(0, channels.shape[:2])",
+        "derivatives of convolutions lose their gradient",
+        f"{T}/test_gradients.py",
+    ),
+)
+
+LAYERS = mutations(
+    "providers/fused/layers.py",
+    "check gradients",
+    (
+        "torch.mul(of_second, f1, out=to_x[d + 1 :])",
+        "torch.mul(of_second, f2, out=to_x[d + 1 :])",
+        "x̄_ij = f'' ȳ_ij",
+    ),
+    (
+        "torch.mul(of_first, f1, out=to_x[1 : d + 1]).addcmul_(s, f2)",
+        "torch.mul(of_first, f1, out=to_x[1 : d + 1]).addcmul_(s, f1)",
+        "x̄_i has f' s_i for f'' s_i",
+    ),
+    (
+        "to_x[0].addcmul_(f3, (s * first).sum(0), value=0.5)",
+        "to_x[0].addcmul_(f3, (s * first).sum(0), value=1.0)",
+        "the third derivative counts twice",
+    ),
+    (
+        "linear += (of_second * second).sum(0)",
+        "linear -= (of_second * second).sum(0)",
+        "the value hears of second derivatives with the wrong sign",
+    ),
+    (
+        "to_bias = of_stack[0].sum(0)",
+        "to_bias = of_stack.sum((0, 1))",
+        "derivatives pull at the bias",
+    ),
+    (
+        "to_weight = torch.addmm(to_weight, of_rows.mT, rows)",
+        "pass",
+        "the first layer's weights get no gradient from derivatives",
+    ),
+    (
+        "if torch.is_grad_enabled():  # to be differentiated once more",
+        "if False:",
+        "second derivatives of gradients take factors for constant",
+        f"{T}/test_gradients.py",
+    ),
+)
+
+MUTATIONS = [
+    *LAYERS,
+    *CHAIN_RULE, *PRODUCT_RULES, *ELEMENTWISE, *PRODUCTS, *LINEAR, *COMPOSITES, *READOUT, *RESULT,
+    *JET_TENSOR, *REGISTRY,
+]  # fmt: skip

@@ -1,0 +1,260 @@
+"""Mutations of what users hold: the public functions, PullbackGeometry, caches, geodesics."""
+
+from verification.mutants.mutation import mutations
+
+T = "tests/curvcore"
+DEGENERATE = f"{T}/test_degenerate.py"
+GEODESICS = f"{T}/test_geodesics.py"
+
+CACHING = mutations(
+    "caching.py",
+    f"{T}/test_never_silently_wrong.py::test_looking_without_gradient_does_not_change_the_gradient",
+    (
+        "for with_gradient in (True, torch.is_grad_enabled()):",
+        "for with_gradient in (True, False):",
+        "what was computed under no_grad is used with gradients",
+        "check gradients",
+    ),
+    (
+        "cache[self._name, torch.is_grad_enabled()] = result",
+        "cache[self._name, True] = result",
+        "what was computed under no_grad is kept as if with gradients",
+    ),
+    (
+        "with torch.autocast(instance.device_type, enabled=False):",
+        "with torch.autocast(instance.device_type, enabled=True):",
+        "quantities asked for later are computed in half precision",
+        f"{T}/test_precision.py::test_quantities_asked_for_later_under_autocast",
+    ),
+)
+
+JETS = mutations(
+    "jets.py",
+    DEGENERATE,
+    (
+        "return torch.isfinite(torch.stack([total(array, 1) for array in arrays])).all(0)",
+        "return torch.isfinite(torch.stack([total(array, 1) for array in arrays])).any(0)",
+        "points are finite where one of their derivatives is",
+    ),
+    (
+        "dtype=torch.float32 if half else array.dtype)",
+        "dtype=array.dtype)",
+        "sums of finite half-precision numbers overflow: regular points become degenerate",
+        f"{T}/test_precision.py",
+    ),
+    (
+        "arrays = zip(*(jet.arrays() for jet in jets), strict=True)",
+        "arrays = zip(*(jet.arrays() for jet in reversed(jets)), strict=True)",
+        "chunks are joined in the reverse order",
+        f"{T}/test_batching.py",
+    ),
+)
+
+API = mutations(
+    "api.py",
+    f"{T}/test_batching.py",
+    (
+        'if on_degenerate == "raise" and is_degenerate.any():',
+        'if on_degenerate == "raise" and is_degenerate.all():',
+        "degenerate points are counted within their chunk",
+        f"{DEGENERATE}::test_indices_count_through_the_chunks",
+    ),
+    (
+        'pieces = [_regular_scalar(geometry(p, "nan")) for p in _chunks(z, chunk_size)]',
+        'pieces = [_regular_scalar(geometry(p.detach(), "nan")) for p in _chunks(z, chunk_size)]',
+        "R in chunks has no gradient",
+        "check gradients",
+    ),
+    (
+        'return 3 if formula == "intrinsic" else 2',
+        "return 3",
+        "the Gauss formula asks for third derivatives: slower, equally right",
+    ),
+    (
+        "z.split(int(chunk_size))",
+        "z.detach().split(int(chunk_size))",
+        "chunks have no gradient in z",
+        "check gradients",
+    ),
+    (
+        "with torch.autocast(z.device.type, enabled=False):",
+        "with torch.autocast(z.device.type, enabled=True):",
+        "derivatives are taken in half precision",
+        f"{T}/test_precision.py::test_ambient_autocast_changes_nothing",
+    ),
+)
+
+GEOMETRY = mutations(
+    "geometry.py",
+    DEGENERATE,
+    (
+        "return min(max(100, ambient_dimension**0.5) * torch.finfo(dtype).eps, 1 / 8)",
+        "return min(max(1e-4, ambient_dimension**0.5) * torch.finfo(dtype).eps, 1 / 8)",
+        "metrics of which no digit is left count as regular",
+    ),
+    (
+        "return min(max(100, ambient_dimension**0.5) * torch.finfo(dtype).eps, 1 / 8)",
+        "return min(max(100, ambient_dimension**0.5) * torch.finfo(dtype).eps, 1)",
+        "half precision has no regular points",
+        f"{T}/test_precision.py",
+    ),
+    (
+        "return min(max(100, ambient_dimension**0.5) * torch.finfo(dtype).eps, 1 / 8)",
+        "return min(max(100, ambient_dimension) * torch.finfo(dtype).eps, 1 / 8)",
+        "decoders of many outputs have no regular points",
+    ),
+    (
+        "return ~(self.jet.is_finite() & (self.condition_number < 1 / smallest))",
+        "return ~(self.condition_number < 1 / smallest)",
+        "points whose Hessian or value is not finite are regular",
+    ),
+    (
+        "return ~(self.jet.is_finite() & (self.condition_number < 1 / smallest))",
+        "return self.condition_number > 1 / smallest",
+        "points of κ = NaN are regular",
+    ),
+    (
+        "array.ndim - 1)), torch.nan, array)",
+        "array.ndim - 1)), torch.nan * array, array)",
+        "NaN of masked points reaches the gradient",
+    ),
+    (
+        "array.ndim - 1)), torch.nan, array)",
+        "array.ndim - 1)), 0.0, array)",
+        "degenerate points get zeros",
+    ),
+    (
+        "quotient = numerator / torch.where(parallel, 1, area_squared)",
+        "quotient = numerator / area_squared",
+        "a plane without direction spoils the gradient of others",
+        f"{T}/test_never_silently_wrong.py",
+    ),
+    (
+        "parallel = ~(area_squared > torch.finfo(u.dtype).eps ** 2 * 100 * lengths)",
+        "parallel = ~(area_squared > 0 * lengths)",
+        "parallel vectors span a plane, by rounding",
+        f"{T}/test_geometry.py::test_parallel_vectors_span_no_plane",
+    ),
+    (
+        "return self._in_frame.volume_density * self._frame.volume_density",
+        "return self._in_frame.volume_density.detach() * self._frame.volume_density",
+        "√det g has no gradient",
+        "check gradients",
+    ),
+    (
+        "return self._frame.contravariant(self._in_frame.inverse_metric, 2)",
+        "return self._frame.covariant(self._in_frame.inverse_metric, 2)",
+        "g^ij is g_ij",
+        f"{T}/test_closed_forms.py",
+    ),
+    (
+        "return self._frame.christoffel(self._in_frame.christoffel)",
+        "return self._frame.christoffel(self._in_frame.christoffel.detach())",
+        "Γ has no gradient",
+        "check gradients",
+    ),
+    (
+        "return self._extrinsic.mean_curvature",
+        "return self._extrinsic.mean_curvature.detach()",
+        "H has no gradient",
+        "check gradients",
+    ),
+    (
+        "return self._frame.covariant(self._in_frame.riemann, 4)",
+        "return self._frame.covariant(self._in_frame.riemann, 3)",
+        "R_ijkl has an index in the frame",
+        f"{T}/test_closed_forms.py",
+    ),
+    (
+        "return self._frame.covariant(self._in_frame.ricci, 2)",
+        "return self._frame.covariant(self._in_frame.ricci.detach(), 2)",
+        "Ric has no gradient",
+        "check gradients",
+    ),
+    (
+        'return d2f - einsum("...kij,...k->...ij", self.christoffel, df)',
+        'return d2f + einsum("...kij,...k->...ij", self.christoffel, df)',
+        "∇∇f adds Γ ∂f",
+        f"{T}/test_closed_forms.py",
+    ),
+    (
+        'return einsum("...ij,...i,...j->...", self.inverse_metric, df, df)',
+        'return einsum("...ij,...i,...j->...", self.metric, df, df)',
+        "|∇f|² is taken with g_ij",
+        f"{T}/test_closed_forms.py",
+    ),
+    (
+        "return self._formulas(self.jet.derivatives())",
+        "return self._formulas(self.jet.derivatives().map(torch.Tensor.detach))",
+        "II and H have no gradient behind a last linear layer",
+        "check gradients",
+    ),
+    (
+        "derivatives = self._regular(self._derivatives).map(torch.Tensor.double)",
+        "derivatives = self._derivatives.map(torch.Tensor.double)",
+        "degenerate points have an estimate of their error",
+        "tests/verification/test_rounding.py",
+    ),
+)
+
+GEODESIC = mutations(
+    "geodesics.py",
+    GEODESICS,
+    (
+        "bend = -steps.diff(dim=1)",
+        "bend = steps.diff(dim=1)",
+        "∂f/∂z has the wrong sign",
+    ),
+    (
+        'coupling=torch.einsum("bkai,bkaj->bkij", first[:, :-1], first[:, 1:])',
+        'coupling=torch.einsum("bkai,bkaj->bkij", first[:, :-1], first[:, :-1])',
+        "neighbours of the Hessian are coupled as if equal: slower convergence",
+        f"{T}/test_geodesics_convergence.py::test_convergence_is_quadratic",
+    ),
+    (
+        "diagonal = 2 * (1 + mu) * model.metric + mu * ridge + model.bending",
+        "diagonal = 2 * (1 + mu) * model.metric + mu * ridge",
+        "the Hessian is that of Gauss and Newton: slower convergence",
+        f"{T}/test_geodesics_convergence.py::test_convergence_is_quadratic",
+    ),
+    (
+        "energy=lengths.square().sum(1) / 2",
+        "energy=lengths.sum(1) / 2",
+        "length is minimised where energy is due",
+    ),
+    (
+        "done = promised <= model.rounding",
+        "done = promised <= 1e6 * model.rounding",
+        "curves count as converged too early",
+    ),
+    (
+        "errors = ROUNDINGS * torch.finfo(path.dtype).eps * (sizes[:, 1:] + sizes[:, :-1])",
+        "errors = 0 * torch.finfo(path.dtype).eps * (sizes[:, 1:] + sizes[:, :-1])",
+        "no curve ever converges",
+    ),
+    (
+        "accepted = (trial.energy < limit) & trial.is_finite()",
+        "accepted = trial.is_finite()",
+        "steps uphill are taken",
+        f"{T}/test_geodesics_convergence.py",
+    ),
+    (
+        "lower, y = columns[..., :-1].mT, columns[..., -1:]",
+        "lower, y = columns[..., :-1], columns[..., -1:]",
+        "the block Cholesky factor is not transposed",
+    ),
+    (
+        "return F.threshold(damping / 10, FIRST_DAMPING / 1000, 0)",
+        "return damping / 10",
+        "damping never ends: the last steps are not Newton's",
+        f"{T}/test_geodesics_convergence.py",
+    ),
+    (
+        "tolerance = 16 * torch.finfo(path.dtype).eps * straight[:, ends].abs().amax((1, 2))",
+        "tolerance = 1e6 * torch.finfo(path.dtype).eps * straight[:, ends].abs().amax((1, 2))",
+        "a path may begin away from its start",
+        f"{T}/test_geodesics_input.py",
+    ),
+)
+
+MUTATIONS = [*CACHING, *JETS, *API, *GEOMETRY, *GEODESIC]

@@ -1,0 +1,165 @@
+"""Mutations of automatic differentiation, of its swaps and its witnesses."""
+
+from verification.mutants.mutation import mutations
+
+T = "tests/curvcore"
+ERRORS = f"{T}/test_decoder_errors.py"
+
+AUTODIFF = mutations(
+    "providers/autodiff.py",
+    f"{T}/test_jets.py",
+    (
+        "return derivative, (*lower, derivative)",
+        "return derivative, (*lower, derivative.detach())",
+        "derivatives have no gradient",
+        "check gradients",
+    ),
+    (
+        "return decoder(point[None].clone())[0].reshape(-1)",
+        "return decoder(point[None])[0].reshape(-1)",
+        "a decoder that works in place writes to z",
+        f"{T}/test_side_effects.py",
+    ),
+    (
+        "note_kinks(operations.kinks, jet)",
+        "note_kinks(set(), None)",
+        "piecewise functions are not told of",
+        f"{ERRORS}::test_piecewise_decoders_warn_once",
+    ),
+)
+
+PRIMITIVES = mutations(
+    "providers/primitives.py",
+    f"{T}/test_primitives.py::test_the_value_is_that_of_torch",
+    (
+        "return centred * (centred.square().mean(dims, keepdim=True) + eps).rsqrt()",
+        "return centred * centred.square().mean(dims, keepdim=True).rsqrt()",
+        "normalisations forget eps",
+    ),
+    (
+        "normalised = normalised if weight is None else normalised * weight",
+        "normalised = normalised if weight is None else normalised * weight.detach()",
+        "layer_norm's weight gets no gradient",
+        f"{T}/test_gradients.py::test_gradient_in_each_parameter_and_point",
+    ),
+    (
+        "return x * torch.sigmoid(x)  # forward mode",
+        "return x * torch.sigmoid(x.detach())  # forward mode",
+        "SiLU loses a derivative",
+        "check decoder",
+    ),
+    (
+        "return x * torch.tanh(F.softplus(x))",
+        "return x * torch.tanh(F.softplus(x, threshold=10))",
+        "Mish has another threshold",
+    ),
+    (
+        "return torch.log(x) - torch.log1p(-x)",
+        "return torch.log(x) - torch.log1p(x)",
+        "logit",
+    ),
+    (
+        "return sign * torch.diagonal(upper, dim1=-2, dim2=-1).prod(-1)",
+        "return torch.diagonal(upper, dim1=-2, dim2=-1).prod(-1)",
+        "det forgets the sign of the permutation",
+    ),
+    (
+        "return torch.where(sign > 0, logarithm, torch.where(sign == 0, -torch.inf, torch.nan))",
+        "return logarithm",
+        "logdet of a negative determinant is a number",
+        f"{T}/test_primitives.py",
+    ),
+    (
+        "return inverse @ B if left else B @ inverse",
+        "return inverse @ B",
+        "solve from the right solves from the left",
+    ),
+    (
+        "return x.abs().pow(ord).sum(dim, keepdim=keepdim).pow(1 / ord)",
+        "return x.abs().pow(ord).sum(dim, keepdim=keepdim)",
+        "the p-norm is its p-th power",
+    ),
+    (
+        "return _vector_norm(x - y + eps, p, -1, keepdim)",
+        "return _vector_norm(x - y, p, -1, keepdim)",
+        "pairwise_distance forgets eps",
+    ),
+    (
+        "return (x * y).sum(dim) / (lengths[0] * lengths[1])",
+        "return (x * y).sum(dim) / (lengths[0] * lengths[0])",
+        "the cosine is divided by |x|²",
+    ),
+    (
+        "if training and p > 0:",
+        "if training and p > 1:",
+        "active dropout is let through",
+        f"{ERRORS}::test_rows_that_are_not_independent",
+    ),
+)
+
+WITNESS = mutations(
+    "providers/witness.py",
+    f"{T}/test_never_silently_wrong.py",
+    (
+        "differs = ((expected - fine).abs() > doubt + size / 100).any(1)",
+        "differs = ((expected - fine).abs() > doubt + size * 100).any(1)",
+        "a first derivative may be wrong by a hundred times itself",
+    ),
+    (
+        "doubt = 4 * (coarse - fine).abs().amax(1, keepdim=True) + rounding",
+        "doubt = 0 * (coarse - fine).abs().amax(1, keepdim=True)",
+        "differences are believed whatever rounding does to them",
+    ),
+    (
+        "allowed = eps**0.5 * sizes[-1] + 1000 * eps * max(size.max() for size in sizes)",
+        "allowed = 10 * sizes[-1]",
+        "the highest derivative may be wrong by ten times itself",
+        f"{ERRORS}",
+    ),
+    (
+        "different |= together.reshape(alone.shape).isfinite() != alone.isfinite()",
+        "different |= False",
+        "rows that are NaN only together are let through",
+        f"{ERRORS}",
+    ),
+    (
+        "transform = jacfwd(transform)",
+        "transform = jacfwd(lambda z, f=transform: f(z).detach())",
+        "the second opinion is zero",
+        f"{T}/test_jets.py",
+    ),
+)
+
+KINKS = mutations(
+    "providers/kinks.py",
+    f"{ERRORS}",
+    (
+        "return bool((jacobian != jacobian[:1]).any())",
+        "return False",
+        "a piecewise linear decoder whose functions are hidden is not told of",
+    ),
+    (
+        "if jet.order < 2 or len(jet.value) < 2 or jet.hessian.detach().any():",
+        "if jet.order < 2 or len(jet.value) < 2:",
+        "every decoder is taken for piecewise linear",
+    ),
+)
+
+SYMBOLIC = mutations(
+    "providers/symbolic.py",
+    f"{T}/test_numbers.py",
+    (
+        "return np.stack(columns, axis=-1)",
+        "return np.stack(columns, axis=1)",
+        "the index of the last derivative comes second",
+        "",
+        "derivatives commute: the indices behind the first may stand in any order",
+    ),
+    (
+        "lambda e, s=s: e.diff(s)",
+        "lambda e: e.diff(coordinates[0])",
+        "every derivative is that in the first coordinate",
+    ),
+)
+
+MUTATIONS = [*AUTODIFF, *PRIMITIVES, *WITNESS, *KINKS, *SYMBOLIC]

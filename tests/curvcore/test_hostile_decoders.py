@@ -190,11 +190,13 @@ def test_right_or_refused(name, derivatives):
 
 
 def test_a_compiled_module():
-    """Compiled code is left aside: the rules see what it was compiled from."""
+    """The rules are traced into the graph, or left out of it: the numbers are the same."""
+    torch.compiler.reset()  # of what other tests compiled
     z = torch.randn(4, 2, dtype=torch.float64)
     decoder = network()
     found = curvcore.scalar_curvature(torch.compile(decoder, backend="eager"), z)
-    assert torch.equal(found, curvcore.scalar_curvature(decoder, z))
+    expected = curvcore.scalar_curvature(decoder, z)
+    assert_close(found, expected, scale=1e4 * (1 + expected.detach().abs().max()))
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()], ids=repr)

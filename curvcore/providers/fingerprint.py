@@ -89,7 +89,9 @@ class _Survey:
 
     def _look_into_module(self, module):
         held, kind, marks = module.__dict__, type(module), self.marks
-        forward = held.get("forward") or kind.forward
+        forward = held.get("forward") or getattr(
+            kind, "forward", None
+        )  # TorchScript has none there
         self.training.append(module.training)
         marks += (id(kind), id(forward))
         for hooks in (held.get("_forward_hooks"), held.get("_forward_pre_hooks")):

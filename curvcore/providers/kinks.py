@@ -122,7 +122,7 @@ def _beyond(z):
 def _scattered(count, z):
     """Numbers between 0 and 1, (count, d): not random, since torch.vmap would refuse them."""
     numbers = torch.arange(1, 1 + count * z.shape[1], dtype=torch.float64, device="cpu")
-    return ((numbers * 12.9898).sin() * 43758.5453 % 1).reshape(count, -1).to(z)
+    return ((numbers * 12.9898).sin() * 43758.5453 % 1).reshape(count, z.shape[1]).to(z)
 
 
 def _is_piecewise_linear(jet):

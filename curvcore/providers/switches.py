@@ -65,7 +65,7 @@ class Switches(TorchDispatchMode):
         if not (self._is_followed or self._follow):
             return function(*args, **kwargs)
         before = args
-        if False:
+        if function._schema.is_mutable:  # in place: what was there is gone afterwards
             before = tuple(x.clone() if isinstance(x, torch.Tensor) else x for x in args)
         output = function(*args, **kwargs)
         made = list(_tensors(output))
@@ -177,7 +177,7 @@ def _distance(output, a, b, p, *args):
 
 
 _SWITCHING = {
-    **dict.fromkeys(("clamp", "clamp_min", "clamp_max", "nan_to_num"), _changed),
+    **dict.fromkeys(("clamp", "clip", "clamp_min", "clamp_max", "nan_to_num"), _changed),
     **dict.fromkeys(("maximum", "minimum", "fmax", "fmin"), _of_both),
     **dict.fromkeys(("abs", "sign", "sgn", "heaviside"), _of_both_signs),
     **dict.fromkeys(

@@ -194,12 +194,6 @@ ELEMENTWISE = mutations(
         "leaky_relu' for x < 0",
         f"{T}/test_fused.py",
     ),
-    (
-        'note_kinks({"clamp"})',
-        "note_kinks(set())",
-        "clamp has kinks and does not say so",
-        f"{T}/test_decoder_errors.py::test_piecewise_decoders_warn_once",
-    ),
 )
 
 PRODUCTS = mutations(

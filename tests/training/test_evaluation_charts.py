@@ -91,6 +91,7 @@ def test_tear_score_of_a_line():
     agree(tear_score(uneven, uneven, 1), 2 / 1.5)  # each edge counts once: 0–1 and 1–3
 
 
+@pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")  # the tear
 def test_a_torn_latent_space_scores_high():
     chart = random_points(17, 2, batch=300)
     torn = chart + 30 * (chart[:, :1] > 0)

@@ -80,6 +80,7 @@ def test_a_wrong_rule_leaves_the_truth_outside(monkeypatch):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+@pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")  # SELU has two slopes
 def test_float_results_of_every_activation_lie_near_the_enclosure(activation):
     decoder, z = decoder_with(activation), torch.randn(3, 2)
     gauss, intrinsic = (certify(decoder, z, formula=f) for f in ("gauss", "intrinsic"))

@@ -54,6 +54,8 @@ class _Survey:
             self.marks.append(thing)
         elif isinstance(thing, torch.Tensor):
             self.marks.append((id(thing), None if thing.is_inference() else thing._version))
+        elif kind is MethodType:  # a new object at every look
+            self._visit_all((thing.__func__, thing.__self__))
         else:
             self.marks.append(id(thing))
             if id(thing) not in self.seen:
@@ -69,8 +71,6 @@ class _Survey:
             self._look_into_module(thing)
         elif isinstance(thing, FunctionType):
             self._look_into_function(thing)
-        elif isinstance(thing, MethodType):
-            self._visit_all((thing.__func__, thing.__self__))
         elif isinstance(thing, partial):
             self._visit_all((thing.func, *thing.args, *thing.keywords.values()))
         elif isinstance(thing, (staticmethod, classmethod)):
@@ -89,9 +89,8 @@ class _Survey:
 
     def _look_into_module(self, module):
         held, kind, marks = module.__dict__, type(module), self.marks
-        forward = held.get("forward") or getattr(
-            kind, "forward", None
-        )  # TorchScript has none there
+        # TorchScript has none in its class.
+        forward = held.get("forward") or getattr(kind, "forward", None)
         self.training.append(module.training)
         marks += (id(kind), id(forward))
         for hooks in (held.get("_forward_hooks"), held.get("_forward_pre_hooks")):

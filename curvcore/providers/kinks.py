@@ -19,6 +19,7 @@ lie elsewhere, jumps below 1e-4 of the derivative along the line, and kinks insi
 
 import sys
 import warnings
+from contextlib import suppress
 from contextvars import ContextVar
 
 import torch
@@ -61,16 +62,19 @@ def kinks_of(decoder, z, jet, derive):
         jet: the Jet at z.
         derive: points (N, d) -> Jet of first order there.
     """
-    try:
-        z = _enough(z.detach()[:_POINTS])
-        switches = operations_of(decoder, z)
-        if switches.kinked:
-            return switches.kinked
-        if switches.switching and _has_jumps(derive, z):
-            return switches.switching
-        return {_NAMELESS} if _is_piecewise_linear(jet) else set()
-    except Exception:  # under torch.vmap one cannot look, and a decoder may refuse other points
-        return set()
+    names = set()
+    with suppress(Exception):  # a decoder may refuse other points
+        names = _named_kinks(decoder, _enough(z.detach()[:_POINTS]), derive)
+    with suppress(Exception):  # torch.vmap refuses to look at numbers
+        return names or ({_NAMELESS} if _is_piecewise_linear(jet) else set())
+    return names
+
+
+def _named_kinks(decoder, z, derive):
+    switches = operations_of(decoder, z)
+    if switches.kinked or not switches.switching:
+        return switches.kinked
+    return switches.switching if _has_jumps(derive, z) else set()
 
 
 def note_kinks(names):

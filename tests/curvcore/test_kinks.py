@@ -9,6 +9,7 @@ from torch import nn
 import curvcore
 from curvcore import PiecewiseLinearWarning
 from curvcore.providers.jumps import has_jumps
+from curvcore.providers.kinks import kinks_of
 from tests.support.kinks import KINKS, SMOOTH
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -18,10 +19,11 @@ Z = torch.randn(4, 2, generator=GENERATOR, dtype=torch.float64)
 
 
 def graph(function):
-    """z ↦ (z, f(W z + b))."""
+    """z ↦ (z, |z|²/4, f(W z + b)): no Hessian vanishes everywhere."""
 
     def decoder(z):
-        return torch.cat([z, function(z @ WEIGHT.to(z).T + BIAS.to(z))], 1)
+        square = z.square().sum(1, keepdim=True) / 4
+        return torch.cat([z, square, function(z @ WEIGHT.to(z).T + BIAS.to(z))], 1)
 
     return decoder
 
@@ -119,13 +121,16 @@ def test_kinks_are_noticed_under_transforms():
         torch.func.grad(scalar)(Z)
 
 
-def test_points_that_a_decoder_refuses_are_no_obstacle():
-    def picky(z):
-        if not isinstance(z, torch.Tensor) or z.abs().max() <= Z.abs().max():
-            return torch.cat([z, torch.where(z > 9, z, z.sin())], 1)
-        raise ValueError("out of range")
+@pytest.mark.parametrize(("function", "linear"), [(torch.sin, False), (torch.relu, True)])
+def test_where_one_cannot_look_the_numbers_tell(function, linear):
+    """A decoder may refuse other points than these."""
 
-    assert not warned(picky, derivatives="fused")
+    def refusing(z):
+        raise ValueError("unknown points")
+
+    with pytest.warns() if linear else warnings.catch_warnings():
+        jet = curvcore.jet(lambda z: torch.cat([z, function(z)], 1), Z)
+    assert len(kinks_of(refusing, Z, jet, refusing)) == linear
 
 
 # --- jumps, measured ------------------------------------------------------------------------------

@@ -67,6 +67,7 @@ ARROWS = {
     },
     "curvcore.providers.fused": {
         "errors",
+        "modes",
         "providers.fused.composites",
         "providers.fused.elementwise",
         "providers.fused.result",

@@ -1,9 +1,14 @@
 """``python -m training fit | evaluate | encode | plot | report | study``: see README.
 
-Exit code: 0 done, 2 bad input (one line says what), 1 anything unforeseen.
+Exit code: 0 done, 2 bad input or a file that cannot be written (one line says what), 130 and 143
+stopped by Ctrl-C and SIGTERM, 1 anything unforeseen.
 """
 
+import contextlib
+import errno
+import signal
 import sys
+import threading
 import warnings
 
 from training.errors import TrainingError
@@ -26,12 +31,23 @@ EXTRAS = {
 }
 
 
+# A disk that is full or read-only, a folder of others: no fault of the program.
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
 def main(arguments=None):
     """Run a command; the exit code."""
-    with warnings.catch_warnings():
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # what it has no letters for
+    with warnings.catch_warnings(), _sigterm_exits(), _disk_is_told_of_once():
         warnings.filterwarnings("ignore", module="lightning")
         warnings.showwarning = _once(warnings.showwarning)
-        return _run(sys.argv[1:] if arguments is None else list(arguments))
+        try:
+            return _run(sys.argv[1:] if arguments is None else list(arguments))
+        except KeyboardInterrupt:
+            print("Stopped.", file=sys.stderr)
+            return 130
 
 
 def _run(arguments):
@@ -45,12 +61,53 @@ def _run(arguments):
         if error.name.partition(".")[0] not in EXTRAS:
             raise
         name, extra = EXTRAS[error.name.partition(".")[0]]
-        print(f"Error: this needs {name}: pip install 'curvcore[{extra}]'", file=sys.stderr)
-        return 2
+        return _failed(f"this needs {name}: pip install 'curvcore[{extra}]'")
     except (TrainingError, CurvatureError) as error:
-        print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return _failed(error)
+    except OSError as error:
+        if not _is_of_the_disk(error):
+            raise
+        return _failed(f"{error.filename or 'A file'} cannot be written: {error.strerror}.")
     return 0
+
+
+def _failed(reason):
+    line = " ".join(str(reason).split())
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)  # no escapes to terminals
+    print(f"Error: {line}", file=sys.stderr)
+    return 2
+
+
+@contextlib.contextmanager
+def _sigterm_exits():
+    """SIGTERM ends the command as an exception would, so that nothing is left half done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _exit(number, frame):
+    sys.exit(128 + number)
+
+
+@contextlib.contextmanager
+def _disk_is_told_of_once():
+    """Not by the thread of TensorBoard too, which hands its errors on."""
+    before = threading.excepthook
+    threading.excepthook = lambda args: _is_of_the_disk(args.exc_value) or before(args)
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+
+
+def _is_of_the_disk(error):
+    return isinstance(error, OSError) and error.errno in DISK
 
 
 def _once(show):

@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from jsonargparse import ArgumentError, ArgumentParser
-from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from rich.console import Console
 from rich.table import Table
 
 import curvcore
 from training import runs
+from training.checkpoints import KEPT, LAST, CheckpointFiles, checkpointing
+from training.console import printable, show, title
 from training.data import UserFile
 from training.datamodule import DataModule
 from training.errors import TrainingError
@@ -26,7 +29,8 @@ from training.evaluation.held_out import (
 )
 from training.module import RegularizedAutoEncoder
 from training.study import study
-from training.trust import check_trusted_file
+from training.trust import check_trusted, read_yaml
+from training.writing import whole, write_json
 
 COMMANDS = ("fit", "evaluate", "encode", "plot", "report", "study")
 SHOWN = (
@@ -52,7 +56,7 @@ def run(arguments):
 
 class _CLI(LightningCLI):
     def add_arguments_to_parser(self, parser):
-        parser.add_argument("--run", default="runs/run", help="folder of this run, made new")
+        parser.add_argument("--run", default=RUN, help="folder of this run, made new")
         parser.add_argument(
             "--resume", default=False, type=bool, nargs="?", const=True,
             help="go on with the run there",
@@ -60,7 +64,8 @@ class _CLI(LightningCLI):
         parser.add_argument("--trust", default=False, type=bool, nargs="?", const=True, help=TRUST)
 
     def before_instantiate_classes(self):
-        runs.check_new(self.config.run, self.config.resume)
+        if not rank_zero_only.rank:
+            runs.check_new(self.config.run, self.config.resume)
 
 
 class _Reader(_CLI):
@@ -73,17 +78,7 @@ class _Reader(_CLI):
         pass
 
 
-class _SaveConfig(SaveConfigCallback):
-    """The whole configuration, in the run's folder."""
-
-    def setup(self, trainer, module, stage):
-        """Written once, by the first process."""
-        folder = Path(self.config.run)
-        if trainer.is_global_zero and not (folder / runs.CONFIG).exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            self.parser.save(self.config, folder / runs.CONFIG, skip_none=False)
-
-
+RUN = "runs/run"
 TRUST = "import classes that the run's configuration names, wherever they are: runs their code"
 DEFAULTS = {
     "max_epochs": 50,
@@ -98,43 +93,51 @@ DEFAULTS = {
 
 
 def _fit(arguments):
-    _check_resumed(arguments)
+    trust = _check_configs(arguments)
     cli = _read(_CLI, arguments)
-    run, resume = cli.config.run, None
+    run, resume = cli.config.run, cli.config.resume
     cli.datamodule.check(len(cli.model.scale.mean), cli.trainer.world_size)
     cli.trainer.precision_plugin.convert_module(cli.model)  # before a checkpoint is loaded into it
-    if cli.config.resume:
-        runs.check_same(run, cli.model, cli.parser, cli.config)
-        resume = str(Path(run) / runs.LAST)
-    cli.trainer.loggers = runs.loggers(run, cli.config.resume)
-    try:
-        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=resume)
-    except BaseException:
+    if resume:
+        runs.check_same(run, cli.model, cli.parser, cli.config, trust)
+    with runs.held(run, resume, cli.parser.dump(cli.config, skip_none=False)):
+        _train(cli.trainer, cli.model, cli.datamodule, run, resume)
         if cli.trainer.is_global_zero:
-            runs.discard_unless_resumable(run)
+            _evaluate([f"--checkpoint={KEPT[0]}", "--trust", "--", run])
+
+
+def _train(trainer, module, data, run, resume):
+    last = Path(run) / LAST
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # none of the user's own
+        trainer.strategy.checkpoint_io = CheckpointFiles(run)
+    trainer.loggers = runs.loggers(run, resume)
+    try:
+        trainer.fit(module, data, ckpt_path=str(last) if resume and last.is_file() else None)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # which Lightning makes an exit of
+            raise KeyboardInterrupt from stop
         raise
-    if not (Path(run) / runs.LAST).is_file():
-        runs.discard_unless_resumable(run)
+    if not last.is_file():
         raise TrainingError(
             "Nothing was trained: there was no whole epoch. See the trainer options."
         )
-    if cli.trainer.is_global_zero:
-        _evaluate([run, "--trust"])
 
 
-def _check_resumed(arguments):
-    """Before anything is imported: the configuration of a run to go on with may be another's."""
+def _check_configs(arguments):
+    """Whether --trust was said; else raise if a run's own configuration could import foreign code.
+
+    Before anything is imported.
+    """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--run", default="runs/run")
+    parser.add_argument("--run", default=RUN)
     parser.add_argument("--config", action="append", default=[])
-    for flag in ("--resume", "--trust"):
-        parser.add_argument(flag, nargs="?", const="true", default="false")
+    parser.add_argument("--trust", nargs="?", const="true", default="false")
     options, _ = parser.parse_known_args(arguments)
-    if options.resume.lower() != "true" or options.trust.lower() == "true":
-        return
-    for path in (Path(options.run) / runs.CONFIG, *map(Path, options.config)):
-        if path.is_file():
-            check_trusted_file(path)
+    trust = options.trust.lower() == "true"
+    for path in [] if trust else map(Path, options.config):
+        if path.is_file() and runs.is_of_a_run(path, options.run):
+            check_trusted(read_yaml(path), path)
+    return trust
 
 
 def _read(kind, arguments):
@@ -148,12 +151,21 @@ def _read(kind, arguments):
             args=arguments,
             run=False,
             seed_everything_default=0,
-            trainer_defaults={**DEFAULTS, "callbacks": runs.checkpointing()},
-            save_config_callback=_SaveConfig,
+            trainer_defaults={**DEFAULTS, "callbacks": checkpointing()},
+            save_config_callback=None,
             parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
         )
     except (ArgumentError, MisconfigurationException, ValueError) as error:
         raise TrainingError(_one_line(error)) from error
+
+
+def _change(path, arguments):
+    """The first option that a run's configuration and these arguments of ``fit`` do not share."""
+    trust = _check_configs(arguments)
+    wanted = _settings(arguments)
+    if not trust:
+        runs.check_saved(path, wanted)
+    return runs.difference(_settings(["--config", str(path)]), wanted)
 
 
 def _settings(arguments):
@@ -181,7 +193,7 @@ def _evaluate(arguments):
     options = _parsed(parser, arguments)
     module, data = runs.load(options.run, options.checkpoint, options.trust)
     metrics = held_out_metrics(module, data)
-    runs.write_json(Path(options.run) / runs.METRICS_OF[options.checkpoint], metrics)
+    write_json(Path(options.run) / runs.METRICS_OF[options.checkpoint], metrics)
     _show(options.run, metrics)
 
 
@@ -189,13 +201,13 @@ def _show(run, metrics):
     columns = {"as trained": metrics.get}
     if is_normalised(metrics):
         columns["after linear normalisation"] = partial(after_normalisation, metrics)
-    table = Table("", title=f"{run}: held-out points", title_justify="left")
+    table = Table("", title=title(f"{run}: held-out points"), title_justify="left")
     for column in columns:
         table.add_column(column, justify="right")
     for key in SHOWN:
         if key in metrics:
             table.add_row(key, *(f"{value(key):.4g}" for value in columns.values()))
-    Console().print(table)
+    show(table)
 
 
 # --- encode ---------------------------------------------------------------------------------------
@@ -206,6 +218,8 @@ def _encode(arguments):
     parser = _parser("encode")
     parser.add_argument("--data", required=True, help="points (n, D): .npy, .npz, .csv, .parquet")
     parser.add_argument("--labels", help="column, array or second file of labels, copied to --out")
+    for name in ("separator", "decimal"):
+        parser.add_argument(f"--{name}", help="of a .csv; else found out from its first lines")
     parser.add_argument("--out", required=True, help="a new .npz file")
     parser.add_argument(
         "--normalised", action="store_true", help="latents in which the mean metric is I"
@@ -216,7 +230,9 @@ def _encode(arguments):
     if out.exists() or not out.absolute().parent.is_dir() or out.suffix != ".npz":
         raise TrainingError(f"--out {out} must be a new .npz file in a folder that exists.")
     module, data = runs.load(options.run, options.checkpoint, options.trust)
-    file = UserFile(options.data, options.labels).load()
+    file = UserFile(
+        options.data, options.labels, separator=options.separator, decimal=options.decimal
+    ).load()
     if file.dimension != len(module.scale.mean):
         raise TrainingError(
             f"--data {options.data} holds points of dimension {file.dimension}; the model of "
@@ -227,8 +243,9 @@ def _encode(arguments):
     arrays = _geometry(pair, torch.from_numpy(file.points))
     if file.labels is not None:
         arrays["labels"] = file.labels
-    np.savez(out, **arrays)
-    print(f"{len(file)} points: {', '.join(arrays)} in raw units -> {out}")
+    with whole(out) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **arrays)
+    print(printable(f"{len(file)} points: {', '.join(arrays)} in raw units -> {out}"))
 
 
 @torch.no_grad()
@@ -263,7 +280,7 @@ def _plot(arguments):
     pictures.check_new(out)
     views = pictures.views_of(options.runs, options.checkpoint, options.trust)
     for path in pictures.write(views, out, options.format):
-        print(path)
+        print(printable(str(path)))
 
 
 # --- report ---------------------------------------------------------------------------------------
@@ -282,7 +299,7 @@ def _report(arguments):
     chapters = report.chapters_of(options.runs, options.checkpoint, options.trust)
     report.write(chapters, options.out)
     size = Path(options.out).stat().st_size / 1e6
-    print(f"{options.out} ({size:.1f} MB): open it in a browser")
+    print(printable(f"{options.out} ({size:.1f} MB): open it in a browser"))
 
 
 # --- study ----------------------------------------------------------------------------------------
@@ -296,7 +313,7 @@ def _study(arguments):
     parser.add_argument("--runs", default="runs", help="folder of the runs")
     own, overrides = _split(arguments, "--")
     options = _parsed(parser, own)
-    study(options.configs, options.seeds, options.out, options.runs, overrides, _fit, _settings)
+    study(options.configs, options.seeds, options.out, options.runs, overrides, _fit, _change)
 
 
 def _split(arguments, separator):
@@ -315,7 +332,7 @@ def _parser(command):
 
 def _add_checkpoint(parser):
     parser.add_argument(
-        "--checkpoint", default="last", choices=runs.KEPT, help="best: of the lowest val/loss"
+        "--checkpoint", default="last", choices=KEPT, help="best: of the lowest val/loss"
     )
     parser.add_argument("--trust", action="store_true", help=TRUST)
 

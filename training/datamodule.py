@@ -94,6 +94,10 @@ class DataModule(L.LightningDataModule):
                 f"The model is for data of dimension {dimension}; the data have {found}. "
                 "Set model.autoencoder.init_args.data_dimension."
             )
+        if not np.ptp(self.parts[0].points, axis=0).any():
+            raise TrainingError(
+                f"All {len(self.parts[0])} training points are equal: there is nothing to learn."
+            )
         self._check_batches(len(self.parts[0]), count)
         if len(self.parts[2]) < LEAST_HELD_OUT:
             n = sum(map(len, self.parts))

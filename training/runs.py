@@ -1,47 +1,42 @@
 """Run folders: config.yaml, checkpoints/, metrics.csv, metrics.json."""
 
+import contextlib
 import csv
-import json
-import os
-import pickle
 import shutil
 from pathlib import Path
 
-import torch
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser
-from lightning.pytorch.callbacks import ModelCheckpoint
+from jsonargparse import ArgumentParser
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from training import checkpoints
+from training.checkpoints import DAMAGED, KEPT, LAST, damaged
+from training.claims import claimed
 from training.datamodule import DataModule
 from training.errors import TrainingError
 from training.module import DATA, RegularizedAutoEncoder
 from training.snapshots import FOLDER as CHECKPOINTS
-from training.snapshots import Snapshots
-from training.trust import check_trusted_file
+from training.trust import check_trusted, read_yaml, texts_of
+from training.writing import write_text
 
 CONFIG, METRICS = "config.yaml", "metrics.json"
 LOG = "metrics.csv"
-LAST = f"{CHECKPOINTS}/last.ckpt"
+SECTIONS = ("model", "data")  # of a configuration: what decides which numbers a run gives
 NO_NUMBER = {
-    "run", "resume", "trainer.accelerator", "trainer.devices", "trainer.num_nodes",
+    "run", "resume", "trust", "trainer.accelerator", "trainer.devices", "trainer.num_nodes",
     "trainer.strategy", "trainer.enable_progress_bar", "trainer.enable_model_summary",
 }  # fmt: skip
-METRICS_OF = {"last": METRICS, "best": "metrics_best.json"}
-# What reading a checkpoint, or a configuration, raises where they are not what they should be.
-DAMAGED = (
-    OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, EOFError,
-    pickle.UnpicklingError, yaml.YAMLError, ArgumentError,
-)  # fmt: skip
-KEPT = tuple(METRICS_OF)  # checkpoints of a run, by name
+METRICS_OF = dict(zip(KEPT, (METRICS, "metrics_best.json"), strict=True))
 
 
 def check_new(folder, resume):
     """Raise unless a run may be written to this folder."""
     folder = Path(folder)
-    if resume and not (folder / LAST).is_file():
+    if resume and not (folder / LAST).is_file() and not (folder / CONFIG).is_file():
         raise TrainingError(f"Cannot resume: there is no {folder / LAST}.")
+    if str(folder).encode(errors="replace") != str(folder).encode(errors="surrogatepass"):
+        raise TrainingError(f"The name {folder} is no UTF-8; choose another --run.")
     if any(parent.is_file() for parent in folder.absolute().parents):
         raise TrainingError(f"{folder} lies in a file, not in a folder; choose another --run.")
     if folder.exists() and not folder.is_dir():
@@ -53,25 +48,76 @@ def check_new(folder, resume):
         )
 
 
-def check_same(folder, module, parser, config):
+@contextlib.contextmanager
+def held(folder, resume, text):
+    """Hold the folder of a run while it is trained, its configuration in it before all else.
+
+    A run that fails before there is anything to go on from leaves nothing. Metrics of weights that
+    are about to change go.
+
+    Args:
+        folder: of the run, new or to be resumed.
+        resume: whether to go on with it.
+        text: of its configuration.
+    """
+    folder = Path(folder)
+    if rank_zero_only.rank:  # the first process does it for all
+        yield
+        return
+    with claimed(folder):
+        check_new(folder, resume)
+        try:
+            if not (folder / LAST).is_file():
+                write_text(folder / CONFIG, text)
+            for name in METRICS_OF.values():
+                (folder / name).unlink(missing_ok=True)
+            yield
+        except BaseException:
+            if not resume:  # else it is not known to be this run's alone
+                discard_unless_resumable(folder)
+            raise
+
+
+def check_same(folder, module, parser, config, trust=False):
     """Raise unless the run has the parameters of this module and the settings of ``config``."""
-    saved, wanted = plain(parser, parser.parse_path(Path(folder) / CONFIG)), plain(parser, config)
-    for section in ("model", "data"):
+    path, wanted = Path(folder) / CONFIG, plain(parser, config)
+    config = _sections(path)
+    if not trust:
+        check_trusted(config, path, texts_of(wanted))
+    try:
+        saved = plain(parser, parser.parse_object(config))
+    except DAMAGED as error:
+        raise damaged(path, error) from error
+    for section in SECTIONS:
         if change := difference(saved[section], wanted[section]):
             raise TrainingError(
                 f"Cannot resume: the options under {section} are not those of the run: {change}. "
-                f"Resume with --config {Path(folder) / CONFIG}, or start a new run."
+                f"Resume with --config {path}, or start a new run."
             )
-    try:
-        found, wanted = _checkpoint(folder)["state_dict"], module.state_dict()
-    except DAMAGED as error:
-        raise _damaged(Path(folder) / LAST, error) from error
+    if not (Path(folder) / LAST).is_file():
+        return  # it was stopped in its first epoch
+    found, wanted = checkpoints.read(Path(folder) / LAST)["state_dict"], module.state_dict()
     other = [n for n in found | wanted if _shape(found.get(n)) != _shape(wanted.get(n))]
     if other:
         raise TrainingError(
             f"Cannot resume: {Path(folder) / LAST} is of another model; {other[0]} differs. "
-            f"Resume with --config {Path(folder) / CONFIG}."
+            f"Resume with --config {path}."
         )
+
+
+def check_saved(path, wanted):
+    """Raise if a run's configuration could import code that what the user wants does not name."""
+    check_trusted(read_yaml(path), path, texts_of(wanted))
+
+
+def is_of_a_run(path, run):
+    """Whether a configuration is one that a run has kept, of ``run`` or of any other.
+
+    The user may not have written it.
+    """
+    path = Path(path).resolve()
+    kept = path.name == CONFIG and (path.parent / CHECKPOINTS).is_dir()
+    return kept or Path(run).resolve() in path.parents
 
 
 def plain(parser, config):
@@ -100,12 +146,13 @@ def _options(config, prefix=""):
             yield prefix + key, value
 
 
+def _sections(path):
+    """What a run's configuration says of model and data: the rest makes no difference to them."""
+    return {key: value for key, value in read_yaml(path).items() if key in SECTIONS}
+
+
 def _shape(tensor):
     return None if tensor is None else tensor.shape
-
-
-def _checkpoint(folder, file=LAST):
-    return torch.load(Path(folder) / file, map_location="cpu", weights_only=True)
 
 
 def loggers(folder, resume):
@@ -121,38 +168,26 @@ def loggers(folder, resume):
 @rank_zero_only
 def _keep_rows(table, folder):
     """The log up to the checkpoint, which Lightning's logger would delete."""
-    steps = _checkpoint(folder)["global_step"]
-    rows = []
-    if (folder / LOG).is_file():
-        with (folder / LOG).open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["step"]) < steps]
+    steps = checkpoints.read(folder / LAST)["global_step"] if (folder / LAST).is_file() else 0
+    rows = [row for row in log_of(folder) if row["step"].isdigit() and int(row["step"]) < steps]
     table.experiment.metrics.extend(rows)
     table.save()
 
 
-def checkpointing():
-    """checkpoints/best.ckpt, of the lowest val/loss, last.ckpt, after every epoch, and snapshots.
-
-    In the folder of the first logger; in this order, so that the last one knows the best one.
-    """
-    best = ModelCheckpoint(filename="best", monitor="val/loss", enable_version_counter=False)
-    last = ModelCheckpoint(
-        filename=Path(LAST).stem, enable_version_counter=False, save_on_train_epoch_end=True
-    )
-    return [best, last, Snapshots()]
+def log_of(folder):
+    """Rows of metrics.csv, if there is one, but for a last one that was not written to its end."""
+    path = Path(folder) / LOG
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        lines = [*file]
+    return [*csv.DictReader(line for line in lines if line.endswith("\n"))]
 
 
 def discard_unless_resumable(folder):
     """Remove the folder of a new run that failed before there was anything to go on from."""
     if not (Path(folder) / LAST).is_file():
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def checkpoint_file(checkpoint):
-    """Where in a run's folder the checkpoint ``"last"`` or ``"best"`` is."""
-    if checkpoint not in KEPT:
-        raise TrainingError(f"checkpoint must be one of {KEPT}; got {checkpoint!r}.")
-    return f"{CHECKPOINTS}/{checkpoint}.ckpt"
 
 
 def load(folder, checkpoint="last", trust=False):
@@ -167,79 +202,35 @@ def load(folder, checkpoint="last", trust=False):
     Raises:
         TrainingError: the folder holds no finished run, or one that would import foreign code.
     """
-    folder, file = Path(folder), checkpoint_file(checkpoint)
+    folder, file = Path(folder), checkpoints.checkpoint_file(checkpoint)
     for name in (CONFIG, file):
         if not (folder / name).is_file():
             raise TrainingError(f"{folder} is no run: there is no {folder / name}.")
-    if not trust:
-        check_trusted_file(folder / CONFIG)
+    objects, saved = _objects(folder / CONFIG, trust), checkpoints.read(folder / file)
+    state = saved["state_dict"]
     try:
-        objects = _objects(folder)
-    except DAMAGED as error:
-        raise _damaged(folder / CONFIG, error) from error
-    try:
-        saved = _checkpoint(folder, file)
-        state = saved["state_dict"]
         objects.model.autoencoder.to(next(iter(state.values())).dtype)
         objects.model.load_state_dict(state)
     except DAMAGED as error:
-        raise _damaged(folder / file, error) from error
+        raise damaged(folder / file, error) from error
     objects.data.expect(saved.get(DATA))
     return objects.model.eval(), objects.data
 
 
 def epochs_of(folder, checkpoint="last"):
     """How many epochs a run's checkpoint has been trained for."""
-    return _checkpoint(folder, checkpoint_file(checkpoint))["epoch"] + 1
+    return checkpoints.read(Path(folder) / checkpoints.checkpoint_file(checkpoint))["epoch"] + 1
 
 
-def load_weights(module, path):
-    """Give the module the weights of a checkpoint of the same run, in the module's own dtype."""
-    try:
-        module.load_state_dict(_checkpoint(path.parent, path.name)["state_dict"])
-    except DAMAGED as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path, error):
-    reason = " ".join(str(error).split())[:400] or type(error).__name__
-    return TrainingError(f"{path} is damaged, or no file of this run: {reason}")
-
-
-def _objects(folder):
+def _objects(path, trust):
     """The module, as yet untrained, and the data module of a run's configuration."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(RegularizedAutoEncoder, "model")
     parser.add_class_arguments(DataModule, "data")
-    config = yaml.safe_load((folder / CONFIG).read_text())
-    return parser.instantiate_classes(
-        parser.parse_object({key: config[key] for key in ("model", "data")})
-    )
-
-
-def write_json(path, record):
-    """Write ``record`` whole or not at all; what is not finite becomes null."""
-    write_text(path, json.dumps(finite(record), indent=1, allow_nan=False) + "\n")
-
-
-def write_text(path, text):
-    """Write the file whole or not at all."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".part")
+    config = _sections(path)
+    if not trust:
+        check_trusted(config, path)
     try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def finite(value):
-    """A record with None for the numbers that are not finite, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: finite(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [finite(entry) for entry in value]
-    if isinstance(value, float) and value - value != 0:
-        return None
-    return value
+        return parser.instantiate_classes(parser.parse_object(config))
+    except DAMAGED as error:
+        raise damaged(path, error) from error

@@ -2,16 +2,14 @@
 
 import itertools
 import json
-import shutil
 import statistics
 from pathlib import Path
 
-from rich.console import Console
-from rich.markdown import Markdown
-
+from training.checkpoints import LAST
 from training.errors import TrainingError
 from training.evaluation.held_out import after_normalisation, is_normalised
-from training.runs import CONFIG, LAST, METRICS, difference, write_json
+from training.runs import CONFIG, METRICS
+from training.writing import write_json, write_text
 
 COLUMNS = (
     "mse_raw", "mean_R2_sqrt_det_g_raw", "median_abs_R_raw", "mcn", "vor", "procrustes_disparity",
@@ -19,7 +17,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def study(configs, seeds, out, runs, overrides, fit, settings):
+def study(configs, seeds, out, runs, overrides, fit, change):
     """Fit every configuration with every seed, and write results and a table.
 
     A run that is finished is not run again and an interrupted one is resumed, so that a study can
@@ -33,7 +31,8 @@ def study(configs, seeds, out, runs, overrides, fit, settings):
         runs: folder of the run folders ``<config>/seed_<n>``.
         overrides: further options of ``fit``.
         fit: called with the arguments of ``fit``.
-        settings: all options, nested, that such arguments stand for.
+        change: called with the configuration that a run has kept and such arguments; what to call
+            the first option that they do not share, or None.
 
     Raises:
         TrainingError: before anything is run, where a file is missing, two have the same name, or
@@ -42,10 +41,10 @@ def study(configs, seeds, out, runs, overrides, fit, settings):
     configs, out, runs = [Path(config) for config in configs], Path(out), Path(runs)
     _check_names(configs)
     files = {config: out / f"{config.stem}.json" for config in configs}
-    results = {c: json.loads(f.read_text()) if f.is_file() else {} for c, f in files.items()}
+    results = {config: _read(file) if file.is_file() else {} for config, file in files.items()}
     for config in configs:
         for seed in {*map(int, results[config]), *seeds}:
-            _check_unchanged(config, seed, runs, overrides, settings)
+            _check_unchanged(config, seed, runs, overrides, change)
     out.mkdir(parents=True, exist_ok=True)
     for config in configs:
         for seed in seeds:
@@ -56,8 +55,8 @@ def study(configs, seeds, out, runs, overrides, fit, settings):
     command = " ".join([command, *(["--", *overrides] if overrides else [])])
     rows = table({config.stem: by_seed for config, by_seed in results.items()})
     text = f"`{command}`: mean ± standard deviation on held-out points.\n\n{rows}"
-    (out / "table.md").write_text(text)
-    Console().print(Markdown(text))
+    write_text(out / "table.md", text)
+    print(text)
 
 
 def _check_names(configs):
@@ -72,16 +71,15 @@ def _check_names(configs):
             )
 
 
-def _check_unchanged(config, seed, runs, overrides, settings):
+def _check_unchanged(config, seed, runs, overrides, change):
     """Raise if there is a run that was made with other options: its numbers would be stale."""
     run = runs / config.stem / f"seed_{seed}"
     if not any((run / name).is_file() for name in (LAST, METRICS)):
         return
-    saved = settings(["--config", str(run / CONFIG)])
-    change = difference(saved, settings(_arguments(config, seed, run, overrides)))
-    if change:
+    changed = change(run / CONFIG, _arguments(config, seed, run, overrides))
+    if changed:
         raise TrainingError(
-            f"{run} was made with other options: {change}. Remove that folder, or choose other "
+            f"{run} was made with other options: {changed}. Remove that folder, or choose other "
             "--runs and --out."
         )
 
@@ -99,11 +97,16 @@ def _arguments(config, seed, run, overrides):
 def _metrics(config, seed, runs, overrides, fit):
     run = runs / config.stem / f"seed_{seed}"
     if not (run / METRICS).is_file():
-        started = (run / LAST).is_file()
-        if run.exists() and not started:
-            shutil.rmtree(run)  # it was interrupted before there was anything to keep
+        started = (run / CONFIG).is_file()
         fit(_arguments(config, seed, run, overrides) + ["--resume"] * started)
-    return json.loads((run / METRICS).read_text())
+    return _read(run / METRICS)
+
+
+def _read(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TrainingError(f"{path} is damaged: remove it. {error}") from error
 
 
 def table(results):

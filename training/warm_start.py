@@ -123,7 +123,10 @@ def embed(points, d, neighbours, seed):
     np.random.seed(seed)  # noqa: NPY002  (Isomap has no random_state)
     try:
         isomap = Isomap(n_neighbors=neighbours, n_components=d).fit(points)
-    except (ValueError, ArpackError) as error:  # the d-th eigenvalue is negative; all points equal
+    except ArpackError as error:
+        reason = f"nearly all of them may be equal ({error})"
+        raise TrainingError(f"Isomap finds no {d} dimensions in these points: {reason}") from error
+    except ValueError as error:  # the d-th eigenvalue is negative
         raise TrainingError(f"Isomap finds no {d} dimensions in these points: {error}") from error
     finally:
         np.random.set_state(state)  # noqa: NPY002

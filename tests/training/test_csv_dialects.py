@@ -53,7 +53,7 @@ def test_a_layout_can_be_said(tmp_path):
     ("options", "said"),
     [
         ({"separator": ";;"}, "separator must be one character"),
-        ({"decimal": ""}, "decimal must be one character"),
+        ({"decimal": ""}, "decimal must be one of"),
         ({"separator": ",", "decimal": ","}, "are both ','"),
     ],
 )

@@ -240,4 +240,4 @@ def test_the_last_epoch_is_kept_whenever_validation_runs(tmp_path):
     config = write_config(tmp_path, terms={})
     options = ("--trainer.max_epochs", "3", "--trainer.check_val_every_n_epoch", "2")
     assert main(["fit", "--config", str(config), "--run", str(tmp_path / "r"), *options]) == 0
-    assert runs._checkpoint(tmp_path / "r")["epoch"] == 2
+    assert checkpoint(tmp_path / "r", "last")["epoch"] == 2

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from training.errors import TrainingError
+from training.runs import difference
 from training.study import study, table
 
 
@@ -17,14 +18,21 @@ def settings(arguments):
     return saved | {name.removeprefix("--"): value for name, value in options.items()}
 
 
+def change(path, arguments):
+    """What a run's configuration and the arguments do not share."""
+    return difference(yaml.safe_load(path.read_text()), settings(arguments))
+
+
 def fake_fit(calls):
     """Writes the configuration and the metrics that a run would have."""
 
     def fit(arguments):
+        resume = arguments[-1] == "--resume"
+        arguments = arguments[: len(arguments) - resume]
         options = dict(zip(arguments[::2], arguments[1::2], strict=True))
-        calls.append(options)
+        calls.append(options | {"resume": resume})
         run = Path(options["--run"])
-        run.mkdir(parents=True)
+        run.mkdir(parents=True, exist_ok=True)
         seed = int(options["--seed_everything"])
         assert options["--data.seed"] == options["--model.seed"] == str(seed)
         metrics = {"mcn": 1.0 + seed, "normalised_mcn": 1.0, "vor": None}
@@ -38,8 +46,8 @@ def test_a_study_runs_what_is_missing_and_writes_mean_and_deviation(tmp_path, ca
     config, calls = tmp_path / "a.yaml", []
     config.write_text("")
     out, runs = tmp_path / "results", tmp_path / "runs"
-    study([config], [0, 1], out, runs, ["--x", "1"], fake_fit(calls), settings)
-    study([config], [0, 1, 2], out, runs, ["--x", "1"], fake_fit(calls), settings)
+    study([config], [0, 1], out, runs, ["--x", "1"], fake_fit(calls), change)
+    study([config], [0, 1, 2], out, runs, ["--x", "1"], fake_fit(calls), change)
     assert [call["--seed_everything"] for call in calls] == ["0", "1", "2"]
     assert calls[2]["--x"] == "1"
     written = json.loads((out / "a.json").read_text())
@@ -58,20 +66,19 @@ def test_other_seeds_are_added_and_an_interrupted_run_goes_on(tmp_path):
     config, calls = tmp_path / "a.yaml", []
     config.write_text("")
     out, runs = tmp_path / "results", tmp_path / "runs"
-    study([config], [0], out, runs, [], fake_fit(calls), settings)
-    (runs / "a" / "seed_1").mkdir()
-    (runs / "a" / "seed_1" / "config.yaml").write_text("")
-    study([config], [1], out, runs, [], fake_fit(calls), settings)
-    assert sorted(json.loads((out / "a.json").read_text())) == ["0", "1"]
-    checkpoint = runs / "a" / "seed_2" / "checkpoints" / "last.ckpt"
-    checkpoint.parent.mkdir(parents=True)
-    checkpoint.write_text("")
-    arguments = ["--config", str(config), "--run", str(runs / "a" / "seed_2")]
-    seeds = [x for n in ("seed_everything", "data.seed", "model.seed") for x in (f"--{n}", "2")]
-    (runs / "a" / "seed_2" / "config.yaml").write_text(yaml.safe_dump(settings(arguments + seeds)))
-    with pytest.raises(ValueError, match="shorter"):  # the odd argument out is --resume
-        study([config], [2], out, runs, [], fake_fit(calls), settings)
-    assert checkpoint.is_file()
+    study([config], [0], out, runs, [], fake_fit(calls), change)
+    started = ["config.yaml"], ["config.yaml", "checkpoints/last.ckpt"]
+    for seed, left in enumerate(([], *started), start=1):
+        run = runs / "a" / f"seed_{seed}"
+        (run / "checkpoints").mkdir(parents=True)
+        arguments = ["--config", str(config), "--run", str(run)]
+        names = ("seed_everything", "data.seed", "model.seed")
+        seeds = [x for name in names for x in (f"--{name}", str(seed))]
+        for name in left:
+            (run / name).write_text(yaml.safe_dump(settings(arguments + seeds)))
+    study([config], [1, 2, 3], out, runs, [], fake_fit(calls), change)
+    assert [call["resume"] for call in calls] == [False, False, True, True]
+    assert sorted(json.loads((out / "a.json").read_text())) == ["0", "1", "2", "3"]
 
 
 def test_a_metric_that_some_run_lacks_is_left_empty():
@@ -91,7 +98,7 @@ def test_runs_of_other_options_are_neither_reused_nor_continued(changed, left, t
     config, calls = tmp_path / "a.yaml", []
     config.write_text("rate: 1")
     out, runs = tmp_path / "results", tmp_path / "runs"
-    study([config], [1], out, runs, ["--x", "1"], fake_fit(calls), settings)
+    study([config], [1], out, runs, ["--x", "1"], fake_fit(calls), change)
     run = runs / "a" / "seed_1"
     (run / "checkpoints").mkdir()
     (run / "metrics.json").rename(run / left)
@@ -103,7 +110,7 @@ def test_runs_of_other_options_are_neither_reused_nor_continued(changed, left, t
     with pytest.raises(
         TrainingError, match=f"seed_1 was made with other options: {name} was {was} and is {now}"
     ):
-        study([config], [2, 1], out, runs, overrides, fake_fit(calls), settings)
+        study([config], [2, 1], out, runs, overrides, fake_fit(calls), change)
     assert len(calls) == 1
     assert (out / "a.json").read_text() == before
 
@@ -112,9 +119,9 @@ def test_what_changes_no_number_may_differ(tmp_path):
     config, calls = tmp_path / "a.yaml", []
     config.write_text("trainer: {enable_progress_bar: true, devices: 1}")
     out, runs = tmp_path / "results", tmp_path / "runs"
-    study([config], [0], out, runs, [], fake_fit(calls), settings)
+    study([config], [0], out, runs, [], fake_fit(calls), change)
     config.write_text("trainer: {enable_progress_bar: false, devices: 2}")
-    study([config], [0], out, runs, [], fake_fit(calls), settings)
+    study([config], [0], out, runs, [], fake_fit(calls), change)
     assert len(calls) == 1
 
 
@@ -122,10 +129,10 @@ def test_results_of_a_seed_that_is_not_asked_for_may_not_be_stale(tmp_path):
     config, calls = tmp_path / "a.yaml", []
     config.write_text("rate: 1")
     out, runs = tmp_path / "results", tmp_path / "runs"
-    study([config], [0], out, runs, [], fake_fit(calls), settings)
+    study([config], [0], out, runs, [], fake_fit(calls), change)
     config.write_text("rate: 2")
     with pytest.raises(TrainingError, match="seed_0 was made with other options"):
-        study([config], [1], out, runs, [], fake_fit(calls), settings)
+        study([config], [1], out, runs, [], fake_fit(calls), change)
 
 
 def test_two_configurations_of_one_name_start_nothing(tmp_path):
@@ -136,3 +143,12 @@ def test_two_configurations_of_one_name_start_nothing(tmp_path):
     with pytest.raises(TrainingError, match=r"the same runs and results, named a\. Rename"):
         study(configs, [0], tmp_path / "out", tmp_path / "runs", [], None, None)
     assert not (tmp_path / "out").exists()
+
+
+def test_damaged_results_are_one_line(tmp_path):
+    config, calls = tmp_path / "a.yaml", []
+    config.write_text("")
+    (tmp_path / "a.json").write_text('{"0":')
+    with pytest.raises(TrainingError, match=r"a\.json is damaged: remove it"):
+        study([config], [0], tmp_path, tmp_path / "runs", [], fake_fit(calls), change)
+    assert calls == []

@@ -1,5 +1,6 @@
 """Run folders that someone else made: no command runs code that stands in them."""
 
+import json
 import os
 import pickle
 import shutil
@@ -11,8 +12,8 @@ import torch
 import yaml
 
 from tests.support.small_runs import of_file, one_line
-from training import runs
 from training.__main__ import main
+from training.checkpoints import CheckpointFiles
 from training.errors import TrainingError
 from training.trust import check_trusted
 
@@ -51,17 +52,73 @@ class Trap:
         return os.mkdir, (self.path,)
 
 
+READ = {  # which checkpoints a command looks at
+    "last": COMMANDS,
+    "epoch_00001": ("report",),
+    "best": (),  # without --checkpoint best
+}
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_checkpoints_are_read_as_numbers(name, run, tmp_path, capsys):
-    sprung = tmp_path / "sprung"
-    for path in (run / "checkpoints").glob("*.ckpt"):
-        saved = torch.load(path, weights_only=True)
-        torch.save(saved | {"trap": Trap(sprung)}, path)
-    assert command(name, run, tmp_path) == 2
-    assert "damaged" in one_line(capsys)
+@pytest.mark.parametrize("trapped", READ)
+def test_checkpoints_are_read_as_numbers(trapped, name, run, tmp_path, capsys):
+    sprung, path = tmp_path / "sprung", run / "checkpoints" / f"{trapped}.ckpt"
+    saved = torch.load(path, weights_only=True)
+    torch.save(saved | {"trap": Trap(sprung)}, path)
+    code = command(name, run, tmp_path)
     assert not sprung.exists()
+    if name in READ[trapped]:
+        assert code == 2
+        assert f"{trapped}.ckpt is damaged" in one_line(capsys)
+    else:
+        assert code == 0
     pickle.loads(pickle.dumps(Trap(sprung)))
     assert sprung.exists()  # the trap works
+
+
+def test_lightning_reads_checkpoints_as_numbers_too(tmp_path):
+    """Whatever it asks for: versions differ."""
+    sprung, path = tmp_path / "sprung", tmp_path / "last.ckpt"
+    torch.save({"state_dict": {}, "epoch": 0, "global_step": 0, "trap": Trap(sprung)}, path)
+    with pytest.raises(TrainingError, match="damaged"):
+        CheckpointFiles(tmp_path).load_checkpoint(path, weights_only=False)
+    assert not sprung.exists()
+
+
+@pytest.mark.parametrize("prefix", ["", "local://"])  # which is a file too, to fsspec
+def test_a_checkpoint_removes_no_file_of_the_user(prefix, run, tmp_path):
+    """Lightning removes what a checkpoint names as the one before."""
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    for path in (run / "checkpoints").glob("*.ckpt"):
+        saved = torch.load(path, weights_only=True)
+        for name, state in saved.get("callbacks", {}).items():
+            if name.startswith("ModelCheckpoint"):
+                state["best_model_path"] = f"{prefix}{run}/checkpoints/../../precious"
+        torch.save(saved, path)
+    config = ["--config", str(run / "config.yaml"), "--trainer.max_epochs", "5"]
+    assert main(["fit", *config, "--run", str(run), "--resume"]) == 0
+    assert precious.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda saved: saved.update(state_dict={}),
+        lambda saved: saved.update(state_dict=[1]),
+        lambda saved: saved.update(state_dict={"a": 1}),
+        lambda saved: saved.pop("epoch"),
+        lambda saved: saved.update(epoch="1"),
+        lambda saved: saved["state_dict"].popitem(),
+    ],
+)
+@pytest.mark.parametrize("name", ["evaluate", "report", "resume"])
+def test_checkpoints_of_something_else_are_one_line(change, name, run, tmp_path, capsys):
+    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    change(saved)
+    torch.save(saved, run / "checkpoints" / "last.ckpt")
+    assert command(name, run, tmp_path) == 2
+    assert "last.ckpt is" in one_line(capsys)
 
 
 @pytest.fixture
@@ -72,6 +129,7 @@ def foreign(run, tmp_path, monkeypatch):
     modules.mkdir()
     source = f"open({str(sprung)!r}, 'w').close()\nfrom training.models import *\n"
     source += "class Net(MLPAutoEncoder):\n    pass\n"
+    source += "from lightning.pytorch import Callback\nclass Call(Callback):\n    pass\n"
     (modules / "foreign_models.py").write_text(source)
     monkeypatch.syspath_prepend(modules)
     rename(run, "foreign_models.Net")
@@ -79,12 +137,14 @@ def foreign(run, tmp_path, monkeypatch):
     sys.modules.pop("foreign_models", None)
 
 
-def rename(run, name, as_text=False):
+def rename(run, name):
+    change(run, lambda config: config["model"]["autoencoder"].update(class_path=name))
+
+
+def change(run, how):
     path = run / "config.yaml"
     config = yaml.safe_load(path.read_text())
-    config["model"]["autoencoder"]["class_path"] = name
-    if as_text:
-        config["model"]["autoencoder"] = name
+    how(config)
     path.write_text(yaml.safe_dump(config))
 
 
@@ -98,12 +158,114 @@ def test_classes_of_others_are_not_imported(name, foreign, tmp_path, capsys):
     assert not sprung.exists()
 
 
-def test_nor_by_their_bare_name(foreign, tmp_path, capsys):
+NET = {"class_path": "foreign_models.Net", "init_args": {"data_dimension": 5}}
+LINEAR = {"class_path": "torch.nn.Linear", "init_args": {"in_features": 2, "out_features": 5}}
+PAIR = "training.models.AutoEncoder"
+LAYER = {"class_path": "torch.nn.TransformerEncoderLayer"}
+
+
+def as_autoencoder(value):
+    return lambda config: config["model"].update(autoencoder=value)
+
+
+def dotted(config):
+    del config["model"]["autoencoder"]
+    config["model"]["autoencoder.class_path"] = NET["class_path"]
+
+
+HIDDEN = {
+    "bare": as_autoencoder("foreign_models.Net"),
+    "json": as_autoencoder(json.dumps(NET)),
+    "escaped": as_autoencoder('{"class_path": "foreign_models\\u002eNet"}'),
+    "yaml": as_autoencoder(yaml.safe_dump(NET)),
+    "file": as_autoencoder("net.yaml"),
+    "word": as_autoencoder("net"),  # a file of that name
+    "dotted": dotted,
+    "model_json": lambda config: config.update(model=json.dumps({"autoencoder": NET})),
+    "model_file": lambda config: config.update(model="model.yaml"),
+    "source": lambda config: config["data"].update(source="foreign_models.Net"),
+    "inner": as_autoencoder(
+        {"class_path": PAIR, "init_args": {"encoder": "foreign_models.Net", "decoder": LINEAR}}
+    ),
+    "function": as_autoencoder(
+        {"class_path": PAIR, "init_args": {"decoder": LINEAR, "encoder": LAYER | {
+            "init_args": {"d_model": 4, "nhead": 2, "activation": "foreign_models.mlp"}}}}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+@pytest.mark.parametrize("name", ["evaluate", "resume"])
+def test_nor_by_any_text_that_is_read_as_a_class(how, name, foreign, capsys, monkeypatch):
     run, sprung = foreign
-    rename(run, "foreign_models.Net", as_text=True)
-    assert command("evaluate", run, tmp_path) == 2
+    monkeypatch.chdir(run)
+    for file in ("net.yaml", "net"):
+        (run / file).write_text(yaml.safe_dump(NET))
+    (run / "model.yaml").write_text(yaml.safe_dump({"autoencoder": NET}))
+    rename(run, "training.models.MLPAutoEncoder")
+    change(run, HIDDEN[how])
+    assert command(name, run, sprung.parent) == 2
+    assert "would import" in one_line(capsys)
+    assert not sprung.exists()
+
+
+CALLBACKS = [
+    [{"class_path": "foreign_models.Call"}],
+    "- foreign_models.Call",
+    ["call.yaml"],
+    "call.yaml",
+]
+
+
+@pytest.mark.parametrize("callbacks", CALLBACKS, ids=str)
+def test_nor_as_callbacks(callbacks, foreign, tmp_path, capsys):
+    run, sprung = foreign
+    rename(run, "training.models.MLPAutoEncoder")
+    (run / "call.yaml").write_text("class_path: foreign_models.Call")
+    change(run, lambda config: config["trainer"].update(callbacks=callbacks))
+    assert command("resume", run, tmp_path) == 2
+    assert "would import" in one_line(capsys)
+    assert not sprung.exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--resume", "yes"], ["--resume=true"], ["--run", "again"], ["--trust", "false", "--resume"]],
+    ids=str,
+)
+def test_a_run_s_own_configuration_is_not_the_user_s(options, foreign, tmp_path, capsys):
+    """Nor does what it says of --resume and --trust count."""
+    run, sprung = foreign
+    change(run, lambda config: config.update(run=str(run), resume=True, trust=True))
+    options = [str(tmp_path / "again") if option == "again" else option for option in options]
+    assert main(["fit", f"--config={run / 'config.yaml'}", *options]) == 2
     assert "would import foreign_models.Net" in one_line(capsys)
     assert not sprung.exists()
+
+
+@pytest.mark.parametrize("how", ["resume", "study"])
+def test_nor_is_it_when_the_user_s_is_given(how, plain, foreign, tmp_path, capsys):
+    run, sprung = foreign
+    mine = str(shutil.copy(plain / "config.yaml", tmp_path / "mine.yaml"))
+    shutil.copytree(run, tmp_path / "runs" / "mine" / "seed_0")
+    folders = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
+    arguments = {
+        "resume": ["fit", "--config", mine, "--run", str(run), "--resume"],
+        "study": ["study", "--configs", mine, "--seeds", "0", *folders],
+    }[how]
+    assert main(arguments) == 2
+    assert "would import foreign_models.Net" in one_line(capsys)
+    assert not sprung.exists()
+
+
+def test_what_the_user_s_own_configuration_names_is_trusted(foreign, tmp_path):
+    """Their own network: fit it, and go on with it, without a word."""
+    run, sprung = foreign
+    mine = shutil.copy(run / "config.yaml", tmp_path / "mine.yaml")
+    own = ["fit", "--config", str(mine), "--run", str(tmp_path / "own")]
+    assert main(own) == 0
+    assert sprung.exists()
+    assert main([*own, "--resume", "--trainer.max_epochs", "4"]) == 0
 
 
 def test_they_are_where_one_trusts_them(foreign, tmp_path):
@@ -112,12 +274,27 @@ def test_they_are_where_one_trusts_them(foreign, tmp_path):
     assert sprung.exists()
 
 
-def test_a_script_that_has_imported_them_needs_no_trust(foreign):
-    run, _ = foreign
-    import foreign_models
+@pytest.mark.parametrize(
+    "name",
+    ["subprocess.Popen", "torch.hub.load", "training.runs.shutil.rmtree",
+     "torch.nn.functional.warnings", "torch.nn.modules.module.functools.partial",
+     "training.cli.partial"],
+)  # fmt: skip
+def test_what_is_imported_already_is_no_less_foreign(name, run, tmp_path, capsys):
+    rename(run, name)
+    assert command("evaluate", run, tmp_path) == 2
+    assert f"would import {name}" in one_line(capsys)
 
-    module, _ = runs.load(run)
-    assert type(module.autoencoder) is foreign_models.Net
+
+ITSELF = "model: &a {terms: *a, autoencoder: *a}\ndata: [*a]\n"
+LAUGHS = "".join(f"x{i + 1}: &x{i + 1} [{', '.join([f'*x{i}'] * 10)}]\n" for i in range(9))
+
+
+@pytest.mark.parametrize("text", [ITSELF, f"x0: &x0 [ha]\n{LAUGHS}"], ids=["itself", "laughs"])
+def test_a_configuration_without_end_is_one_line(text, run, tmp_path, capsys):
+    (run / "config.yaml").write_text(text)
+    assert command("evaluate", run, tmp_path) == 2
+    assert "it holds itself" in one_line(capsys)
 
 
 @pytest.mark.parametrize(
@@ -130,10 +307,19 @@ def test_a_class_that_is_none_is_one_line(run, tmp_path, capsys, name, said):
     assert said in one_line(capsys)
 
 
-def test_files_are_no_modules(tmp_path):
-    """A path such as points.npy looks like a name, but there is no module of that name."""
-    source = of_file(tmp_path, np.zeros((3, 2)))
+def test_files_of_data_are_no_code(tmp_path):
+    source = of_file(tmp_path, np.zeros((3, 2)), labels="./kinds.csv", separator=";")
     source["init_args"]["path"] = "points.npy"
-    check_trusted({"data": source}, "here")
+    check_trusted({"data": source}, tmp_path / "config.yaml")
     with pytest.raises(TrainingError, match=r"would import antigravity\.it"):
-        check_trusted({"data": ["antigravity.it"]}, "here")
+        check_trusted({"data": ["antigravity.it"]}, tmp_path / "config.yaml")
+
+
+def test_what_lightning_and_torch_are_set_to_is_trusted(tmp_path):
+    """Optimisers, callbacks, and words."""
+    stop = {"class_path": "lightning.pytorch.callbacks.EarlyStopping"}
+    stop["init_args"] = {"monitor": "val/loss", "mode": "min"}
+    trainer = {"precision": "32-true", "accelerator": "cpu", "devices": "auto", "callbacks": [stop]}
+    optimizer = {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": 3}}
+    config = {"trainer": trainer, "optimizer": optimizer, "run": "../my runs/v1.2"}
+    check_trusted(config, tmp_path / "config.yaml")

@@ -8,6 +8,7 @@ import numpy as np
 
 from training.errors import TrainingError
 
+LARGEST = 1e140  # of a number whose squares can be summed
 MISSING = ["", "nan", "NaN", "None", "NaT", "<NA>"]  # texts that stand for no label
 
 
@@ -46,6 +47,7 @@ class Dataset:
         self._keep("points", self._checked("points", 2).astype(np.float64, copy=False))
         if len(self) < 2 or not self.dimension:
             raise self._error(f"points {self.points.shape}; there must be (2, 1) at least")
+        self._check_size()
         if self.labels is not None:
             self._keep("labels", self._checked("labels", 1))
         if self.chart is not None:
@@ -121,9 +123,18 @@ class Dataset:
         if field == "labels" and array.dtype.kind not in "biufc":
             return as_numbers(array)
         try:
-            return array.astype(np.float64) if array.dtype.kind == "O" else array
+            return array.astype(np.float64) if array.dtype.kind == "O" else in_double(array)
         except (TypeError, ValueError) as error:
             raise self._error(f"{field} must be numbers: {error}") from error
+
+    def _check_size(self):
+        """Variances and distances are sums of squares, which must be numbers other than 0 and ∞."""
+        largest, spread = np.abs(self.points).max(), np.ptp(self.points, axis=0).max()
+        if largest > LARGEST or 0 < spread < 1 / LARGEST:
+            raise self._error(
+                f"points: numbers up to {largest:.1g} that differ by up to {spread:.1g}, whose "
+                "squares are too large or too small for float64. Write them in another unit"
+            )
 
     def _check_finite(self, field, rows, most=8):
         bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
@@ -133,6 +144,14 @@ class Dataset:
                 f"{field}: NaN or infinite in {len(bad)} of {len(rows)} rows (from 0: {listed}). "
                 "Remove these rows or fill them in"
             )
+
+
+def in_double(array):
+    """Floats of more digits as float64, infinite where that does not reach; others as they are."""
+    if array.dtype.kind != "f" or array.dtype.itemsize <= 8:
+        return array
+    with np.errstate(over="ignore"):
+        return array.astype(np.float64)
 
 
 def as_numbers(texts):

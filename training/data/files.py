@@ -8,64 +8,20 @@ inside the file, or is None; labels are None where the file has no such column; 
 import csv
 import warnings
 import zlib
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
 from training.data.dataset import Dataset, is_number
+from training.data.layout import Layout
 from training.errors import TrainingError
 
 # What numpy, csv, pyarrow (ArrowInvalid is a ValueError) and the file system raise on bad files.
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error, csv.Error)
-
-
-SEPARATORS = (";", "\t", "|", ",")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a .csv is written; what is None is found out from its first lines."""
-
-    separator: str | None = None
-    decimal: str | None = None
-
-    def __post_init__(self):
-        for name, value in (("separator", self.separator), ("decimal", self.decimal)):
-            if value is not None and len(value) != 1:
-                raise TrainingError(f"{name} must be one character; got {value!r}.")
-        if self.separator is not None and self.separator == self.decimal:
-            raise TrainingError(f"separator and decimal are both {self.decimal!r}.")
-
-    def found_in(self, path):
-        """The whole layout.
-
-        The separator is the first of ; tab | , that splits the first lines into equally many
-        columns, two or more; decimals are commas where another separator leaves numbers with them.
-        """
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = [line for line in islice(file, 20) if line.strip()]
-        separator = self.separator or next(filter(lambda s: _splits(lines, s), SEPARATORS), ",")
-        cells = [cell for row in csv.reader(lines, delimiter=separator) for cell in row]
-        decimal = self.decimal or ("," if separator != "," and _has_commas(cells) else ".")
-        return replace(self, separator=separator, decimal=decimal)
-
-    def number(self, text):
-        """The number that a cell stands for."""
-        return float(text if self.decimal == "." else text.replace(self.decimal, "."))
-
-
-def _splits(lines, separator):
-    counts = {len(row) for row in csv.reader(lines, delimiter=separator)}
-    return len(counts) == 1 and counts.pop() > 1
-
-
-def _has_commas(cells):
-    """Whether cells are numbers once their comma is a point, and some have one."""
-    with_comma = [cell for cell in cells if cell.count(",") == 1]
-    return any(is_number(cell.replace(",", ".")) for cell in with_comma)
+UNREADABLE = (
+    OSError, ValueError, KeyError, EOFError, MemoryError, BadZipFile, zlib.error, csv.Error
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -100,14 +56,14 @@ class UserFile:
         layout = Layout(self.separator, self.decimal)
         points, labels = read(self.path, self.labels, layout)
         if labels is None and self.labels is not None:
-            labels = self._second_file(len(np.atleast_1d(points)))
+            labels = self._second_file(len(np.atleast_1d(points)), layout)
         shape = None if self.image_shape is None else tuple(self.image_shape)
         return Dataset(points, labels, name=Path(self.path).name, image_shape=shape)
 
-    def _second_file(self, n):
+    def _second_file(self, n, layout):
         if not Path(self.labels).expanduser().is_file():
             raise TrainingError(f"There is no column of {self.path} and no file {self.labels!r}.")
-        column, _ = read(self.labels, None, as_text=True)
+        column, _ = read(self.labels, None, layout, as_text=True)
         column = column[:, 0] if column.ndim == 2 and column.shape[1] == 1 else column
         if column.shape == (n + 1,) and column.dtype.kind == "U" and not is_number(column[0]):
             column = column[1:]  # the .csv begins with its name
@@ -119,7 +75,7 @@ class UserFile:
         return column
 
 
-def read(path, column, layout=Layout(), as_text=False):
+def read(path, column, layout, as_text=False):
     """Points and labels of the file, by its ending; as text: a .csv, all of it, as points."""
     path = Path(path).expanduser()
     if not path.is_file():
@@ -129,10 +85,12 @@ def read(path, column, layout=Layout(), as_text=False):
         raise TrainingError(f"{path}: the ending must be one of {', '.join(READERS)}.")
     try:
         if as_text and reader is read_csv:
-            return load_text(path, layout.found_in(path), dtype=str), None
+            return read_texts(path, layout.found_in(path)), None
         return reader(path, column, layout)
     except UNREADABLE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, UnicodeDecodeError):
+            reason += ". Save it as UTF-8."
         raise TrainingError(f"{path} cannot be read as {path.suffix}: {reason}") from error
 
 
@@ -161,10 +119,15 @@ def read_csv(path, column, layout):
     if column not in names:
         return load_text(path, layout, skiprows=skiprows, converters=numbers or None), None
     position, codes = names.index(column), {}  # codes: text -> 0, 1, ... as they first appear
-    encoders = numbers | {position: lambda text: codes.setdefault(text, len(codes))}
+    encoders = numbers | {position: lambda text: codes.setdefault(layout.plain(text), len(codes))}
     table = load_text(path, layout, skiprows=skiprows, converters=encoders)
     labels = np.array(list(codes), dtype=str)[table[:, position].astype(int)]
     return np.delete(table, position, axis=1), labels
+
+
+def read_texts(path, layout):
+    """All cells, as texts."""
+    return np.vectorize(layout.plain, otypes=[str])(load_text(path, layout, dtype=str))
 
 
 def load_text(path, layout, **options):
@@ -172,20 +135,21 @@ def load_text(path, layout, **options):
     options |= {"delimiter": layout.separator, "encoding": "utf-8-sig"}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "loadtxt: input contained no data")
-        return np.loadtxt(path, ndmin=2, quotechar='"', comments=None, **options)
+        try:
+            return np.loadtxt(path, ndmin=2, quotechar='"', comments=None, **options)
+        except ValueError as error:
+            raise ValueError(f"{str(error).rstrip('.')}. {layout}") from error
 
 
 def is_header(cells, column, path, layout):
     """Whether the first row is names: of the labels, pandas' 0, 1, ..., or nothing but words."""
     named = column in cells or (len(cells) > 1 and cells == [str(i) for i in range(len(cells))])
-    numbers = sum(is_number(cell.replace(layout.decimal, ".")) for cell in cells)
+    numbers = sum(is_number(layout.plain(cell)) for cell in cells)
     if not all(map(str.strip, cells)) or (not named and 0 < numbers < len(cells)):
         raise TrainingError(
             f"{path}: the first row is neither numbers nor names: {','.join(cells[:5])[:60]} "
             "Name or remove each column that is none of D features (labels: labels=<name>; "
-            "the index that pandas writes: index=False). If columns are not separated by "
-            f"{layout.separator!r} or decimals not written with {layout.decimal!r}: separator=, "
-            "decimal=."
+            f"the index that pandas writes: index=False). {layout}"
         )
     return named or not numbers
 
@@ -201,7 +165,8 @@ def read_parquet(path, column, layout):
             f"{path}: .parquet needs pandas and pyarrow: pip install 'curvcore[data]'"
         ) from error
     labels = None if column not in frame else frame.pop(column).to_numpy()
-    numeric = frame.shape == frame.select_dtypes(["number", "bool"]).shape
+    numbers = frame.select_dtypes(["number", "bool"], exclude="timedelta")  # pandas counts them in
+    numeric = frame.shape == numbers.shape
     return (frame.to_numpy(np.float64, na_value=np.nan) if numeric else frame.to_numpy()), labels
 
 

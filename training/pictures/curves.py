@@ -21,14 +21,13 @@ def curves(folder):
     if not path.is_file():
         return {}
     try:
-        return _curves(path)
+        return _curves(folder)
     except (ValueError, UnicodeError, csv.Error) as error:
         raise TrainingError(f"{path} is damaged: {error}. Remove it to go without.") from error
 
 
-def _curves(path):
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+def _curves(folder):
+    rows = runs.log_of(folder)
     names = {key.partition("/")[2] for row in rows for key in row if key.startswith("train/")}
     order = sorted(names, key=lambda name: (name != "loss", name != "mse", name))
     history = {

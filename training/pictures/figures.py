@@ -42,7 +42,9 @@ def four_panels(view):
         title = f"ideal chart{' (pieces side by side)' if pieces else ''}"
         panels.scatter_plane(others[2], view.chart, title, ("$u_1$", "$u_2$"), **colours)
     panels.explain_colours(figure, view.colour, [first, *others])
-    figure.suptitle(f"{view.name}: {view.data.name}, {len(view.data)} points")
+    figure.suptitle(
+        f"{panels.literal(view.name)}: {panels.literal(view.data.name)}, {len(view.data)} points"
+    )
     return figure
 
 
@@ -63,7 +65,7 @@ def latent(view):
     )
     ax = figure.add_subplot()
     panels.latents_on_map(ax, view, view.limit)
-    ax.set_title(f"{view.name}: latent space\n{ax.get_title()}", fontsize="medium")
+    ax.set_title(f"{panels.literal(view.name)}: latent space\n{ax.get_title()}", fontsize="medium")
     return figure
 
 
@@ -87,7 +89,7 @@ def pairs(view):
         panels.explain_colours(figure, view.colour, figure.axes)
     d = view.latents.shape[1]
     shown = f", the first {count} of {d}" if count < d else ""
-    figure.suptitle(f"{view.name}: latent coordinates{shown}")
+    figure.suptitle(f"{panels.literal(view.name)}: latent coordinates{shown}")
     return figure
 
 
@@ -95,7 +97,7 @@ def decoded(view):
     """The decoded surface in space, coloured by R; for d ≠ 2 the reconstructed points."""
     figure = Figure((8, 7), layout="constrained")
     ax = figure.add_subplot(projection="3d")
-    _decoded(ax, view, view.limit, f"{view.name}: {_what(view)}")
+    _decoded(ax, view, view.limit, f"{panels.literal(view.name)}: {_what(view)}")
     panels.explain_curvature(figure, view.limit, ax)
     return figure
 
@@ -116,7 +118,9 @@ def _decoded(ax, view, limit, title):
 def curvature(view):
     """The histogram of R at the encoded points."""
     figure = Figure((7, 4.5), layout="constrained")
-    panels.histogram(figure.add_subplot(), view, view.limit, f"{view.name}: R at encoded points")
+    panels.histogram(
+        figure.add_subplot(), view, view.limit, f"{panels.literal(view.name)}: R at encoded points"
+    )
     return figure
 
 
@@ -128,7 +132,7 @@ def training(view):
     for place, (name, stages) in enumerate(view.curves.items(), start=1):
         panels.history(figure.add_subplot(rows, columns, place), name, stages)
     figure.axes[0].legend()
-    figure.suptitle(f"{view.name}: training")
+    figure.suptitle(f"{panels.literal(view.name)}: training")
     return figure
 
 
@@ -145,7 +149,7 @@ def side_by_side(first, second):
         else:
             panels.latents_on_map(top, view, limit, colour_bar=False)
         top.set_anchor("N")
-        top.set_title(f"{view.name}\n{top.get_title()}", fontsize="medium")
+        top.set_title(f"{panels.literal(view.name)}\n{top.get_title()}", fontsize="medium")
         _decoded(figure.add_subplot(grid[1, column], projection="3d"), view, limit, _what(view))
         panels.histogram(figure.add_subplot(grid[2, column]), view, limit, "R at encoded points")
     panels.explain_curvature(figure, limit, figure.axes)

@@ -6,6 +6,7 @@ from training import runs
 from training.errors import TrainingError
 from training.pictures.figures import figures_of, side_by_side
 from training.pictures.views import some_points, view_of
+from training.writing import whole
 
 DPI = 150
 FOLDERS = ("first", "second")  # of two runs
@@ -77,5 +78,6 @@ def _write(figures, folder, ending):
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
         path = folder / f"{name}.{ending}"
-        figure.savefig(path, dpi=DPI, bbox_inches="tight")
+        with whole(path) as temporary:
+            figure.savefig(temporary, format=ending, dpi=DPI, bbox_inches="tight")
         yield path

@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 import curvcore
+from training.console import printable
 from training.pictures.palette import PLAIN, R_LABEL, STAGES, class_colours
 
 CONTINUOUS, CURVATURE = "viridis", "RdBu_r"
@@ -52,6 +53,11 @@ def explain_curvature(figure, limit, axes):
     bar = ScalarMappable(Normalize(-limit, limit), CURVATURE)
     options = {"shrink": 0.6, "aspect": 30, "panchor": False}  # leave the axes anchored as they are
     figure.colorbar(bar, ax=axes, label=R_LABEL, extend="both", **options)
+
+
+def literal(text):
+    """The text as matplotlib shall draw it: its dollars are no mathematics."""
+    return printable(text).replace("$", r"\$")
 
 
 # --- points ---------------------------------------------------------------------------------------
@@ -139,6 +145,6 @@ def history(ax, name, stages):
         if values.max() < 10 * values.min():  # no power of ten to write at an axis
             ax.yaxis.set(major_locator=MaxNLocator(5), minor_locator=NullLocator())
             ax.yaxis.set_major_formatter("{x:.3g}")
-    ax.set(title=name, xlabel="epoch")
+    ax.set(title=literal(name), xlabel="epoch")
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.grid(alpha=0.3)

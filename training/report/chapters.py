@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import yaml
 
 from training import runs
 from training.data import Dataset
@@ -22,6 +21,8 @@ from training.pictures.views import View, some_points, view_of
 from training.report.colours import colours_of, maps_of
 from training.report.movement import Movement, movement_of
 from training.report.paths import Paths, landmarks_of, paths_of, values
+from training.trust import read_yaml
+from training.writing import finite
 
 PIXELS = 2_000_000  # of one run's images, at most: they are most of the page
 
@@ -150,7 +151,7 @@ def _run(member, checkpoint, data, landmarks, same):
     return Run(
         folder,
         checkpoint,
-        yaml.safe_load((folder / runs.CONFIG).read_text()),
+        read_yaml(folder / runs.CONFIG),
         metrics,
         sum(p.numel() for p in module.parameters() if p.requires_grad),
         same,
@@ -165,9 +166,9 @@ def _metrics(folder, module, parts, checkpoint):
     """As ``evaluate`` wrote them, or now."""
     path = folder / runs.METRICS_OF[checkpoint]
     if not path.is_file():
-        return runs.finite(held_out_metrics(module, parts))
+        return finite(held_out_metrics(module, parts))
     try:
-        metrics = json.loads(path.read_text())
+        metrics = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         metrics = None
     if not isinstance(metrics, dict) or not all(map(_is_metric, metrics.values())):

@@ -1,5 +1,7 @@
 """Plotly figures of a chapter. Traces have names: ``page.js`` finds them by these."""
 
+import html
+
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -28,6 +30,11 @@ HOVER = (
     "point %{pointNumber}<br>R = %{customdata[0]:.3g}<br>error = %{customdata[1]:.3g}"
     "<extra></extra>"
 )
+
+
+def literal(text):
+    """The text as plotly shall draw it: what looks like a tag is none."""
+    return html.escape(text, quote=False)
 
 
 def letters(count):
@@ -231,7 +238,7 @@ def histogram_figure(chapter):
         scalar = run.view.scalar[np.isfinite(run.view.scalar)]
         counts, _ = np.histogram(np.clip(scalar, -limit, limit), edges)
         figure.add_scatter(
-            x=(edges[1:] + edges[:-1]) / 2, y=counts, name=run.view.name, mode="lines",
+            x=(edges[1:] + edges[:-1]) / 2, y=counts, name=literal(run.view.name), mode="lines",
             line={"shape": "hvh", **run_line(index)},
             fill="tozeroy" if len(chapter.runs) <= MOST_FILLED else None,
         )  # fmt: skip
@@ -260,11 +267,11 @@ def history_figure(chapter, name):
         for stage, (epochs, values) in run.view.curves.get(name, {}).items():
             shown.append(values)
             line = {"dash": "dot" if stage == "val" else "solid", **run_line(index)}
-            label = f"{run.view.name}, {stage}"
+            label = f"{literal(run.view.name)}, {stage}"
             figure.add_scatter(
                 x=epochs, y=values, name=label, mode="lines+markers", line=line, marker={"size": 4}
             )
-    figure.update_layout(title={"text": name, "x": 0.5}, height=260)
+    figure.update_layout(title={"text": literal(name), "x": 0.5}, height=260)
     figure.update_xaxes(title_text="epoch")
     return figure.update_yaxes(**_scale(np.concatenate(shown)))
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from training import runs
+from training.checkpoints import load_weights
 from training.snapshots import snapshots
 
 MOST = 3  # times the extent of the last latents that a picture shows
@@ -47,7 +48,7 @@ def movement_of(folder, module, view, checkpoint):
     points = torch.from_numpy(view.data.points)
     for epoch, path in snapshots(folder).items():
         if epoch < last:
-            runs.load_weights(module, path)
+            load_weights(module, path)
             latents[epoch] = module.encode(points).double().numpy()
     module.load_state_dict(state)
     epochs = sorted(latents)

@@ -8,7 +8,7 @@ import numpy as np
 from training.report import figures
 from training.report.colours import own_limits
 from training.report.paths import chart_distances
-from training.runs import finite
+from training.writing import finite
 
 
 def chapter_in_numbers(chapter):

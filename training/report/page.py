@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 from training.errors import TrainingError
 from training.report.numbers import chapter_in_numbers
 from training.report.words import chapter_in_words, command, versions
-from training.runs import write_text
+from training.writing import write_text
 
 MARKS = {"better": "▲", "worse": "▼", "same": "="}
 
@@ -28,8 +28,9 @@ def check_new(out):
 
 
 def write(chapters, out):
-    """Write the report whole or not at all."""
-    write_text(out, rendered(chapters, Path(out).name))
+    """Write the report whole or not at all; bytes of a path that are no text stand as escapes."""
+    text = rendered(chapters, Path(out).name)
+    write_text(out, text.encode(errors="backslashreplace").decode())
 
 
 def rendered(chapters, name):

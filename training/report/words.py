@@ -11,6 +11,7 @@ import curvcore
 from training.report import figures
 from training.report.comparison import rows_of
 from training.runs import CONFIG
+from training.trust import foreign
 
 PACKAGES = ("torch", "numpy", "lightning", "scikit-learn", "plotly")
 
@@ -71,7 +72,7 @@ def _summary(number, run):
         "pairs": pairs,
         "config": yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True),
         "command": f"python -m training fit --config {shlex.quote(path + '/' + CONFIG)} "
-        f"--run {shlex.quote(str(again))}",
+        f"--run {shlex.quote(str(again))}{' --trust' if _needs_trust(run) else ''}",
         "notes": _notes(run),
         "has_map": run.view.map is not None,
         "has_pairs": d > 2,
@@ -113,7 +114,12 @@ def versions():
 def command(every, name):
     paths = " ".join(shlex.quote(str(run.folder)) for run in every)
     best = " --checkpoint best" if every[0].checkpoint == "best" else ""
-    return f"python -m training report {paths} --out {shlex.quote(name)}{best}"
+    trust = " --trust" if any(map(_needs_trust, every)) else ""
+    return f"python -m training report {paths} --out {shlex.quote(name)}{best}{trust}"
+
+
+def _needs_trust(run):
+    return bool(foreign(run.config, run.folder / CONFIG))
 
 
 def _superscript(number):

@@ -4,6 +4,8 @@ Not a tensor, and no tracing: an ordinary object whose torch operations are look
 table (:mod:`curvcore.providers.fused.registry`) by ``__torch_function__``.
 """
 
+from collections import UserDict
+
 import torch
 from torch.overrides import resolve_name
 
@@ -12,7 +14,7 @@ from curvcore.errors import UnsupportedOperationError
 from curvcore.providers.fused.product_rules import level_sizes, split_levels
 
 
-class Rules(dict):
+class Rules(UserDict):
     """Rules by torch function, with a ``revision`` that counts changes."""
 
     revision = 0
@@ -20,11 +22,6 @@ class Rules(dict):
     def __setitem__(self, function, rule):
         self.revision += 1
         super().__setitem__(function, rule)
-
-    def update(self, rules):
-        """Set each of these rules."""
-        for function, rule in rules.items():
-            self[function] = rule
 
 
 RULES = Rules()
@@ -141,7 +138,7 @@ class JetTensor:
 
     @classmethod
     def __torch_function__(cls, function, types, args=(), kwargs=None):
-        rule = RULES.get(function)
+        rule = RULES.data.get(function)  # a plain dict: torch.compile before 2.8 follows no other
         if rule is None:
             name = resolve_name(function) or getattr(function, "__name__", repr(function))
             raise MissingRuleError(

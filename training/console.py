@@ -1,0 +1,22 @@
+"""What the commands print, whatever the terminal."""
+
+from rich.console import Console
+from rich.text import Text
+
+WIDE = 10_000
+
+
+def printable(text):
+    """The text in one line, with escapes for what would steer a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+
+
+def title(text):
+    """A title of a table: what looks like rich's markup is text."""
+    return Text(printable(text))
+
+
+def show(table):
+    """Print a table as wide as it needs to be: a number that is cut off looks like another."""
+    needed = Console(width=WIDE).measure(table).maximum
+    Console(width=max(Console().width, needed)).print(table)

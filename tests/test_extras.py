@@ -6,7 +6,7 @@ import sys
 import pytest
 
 VERIFICATION = ("flint", "sympy", "sklearn", "rich", "typer")
-COMMANDS = ("check", "benchmark", "precision", "numerics")
+COMMANDS = ("check", "benchmark", "precision", "numerics", "mutants")
 
 
 def without(modules, code):
@@ -63,7 +63,8 @@ def test_training_commands_name_their_extra(module, arguments, extra):
 
 
 def test_functionals_need_torch_alone():
-    extras = (*VERIFICATION, "jsonargparse", "lightning", "scipy", "matplotlib", "plotly")
+    needed = {*VERIFICATION} - {"sympy"}  # which torch needs
+    extras = (*needed, "jsonargparse", "lightning", "scipy", "matplotlib", "plotly")
     code = (
         "import torch; from training import functionals, measures; "
         "f = lambda z: torch.cat([z, z.square().sum(1, keepdim=True)], 1); "

@@ -1,6 +1,7 @@
 """The commands ``fit``, ``evaluate``, ``encode``, ``plot``, ``report`` and ``study``."""
 
 import argparse
+import io
 import logging
 from functools import partial
 from pathlib import Path
@@ -243,8 +244,10 @@ def _encode(arguments):
     arrays = _geometry(pair, torch.from_numpy(file.points))
     if file.labels is not None:
         arrays["labels"] = file.labels
-    with whole(out) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **arrays)
+    buffer = io.BytesIO()  # numpy does not close its archive on a full disk
+    np.savez(buffer, **arrays)
+    with whole(out) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
     print(printable(f"{len(file)} points: {', '.join(arrays)} in raw units -> {out}"))
 
 

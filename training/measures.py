@@ -31,7 +31,7 @@ class Measure(ABC):
     """What draws a LatentSample for a batch."""
 
     @abstractmethod
-    def sample(self, encoded, seed):
+    def sample(self, encoded: torch.Tensor, seed: int) -> LatentSample:
         """The LatentSample of this process, from its encoded points (B, d)."""
 
 
@@ -39,13 +39,13 @@ class Measure(ABC):
 class EncodedPoints(Measure):
     """z_b = enc(x_b), w = 1/B: ∫ φ dm, m the distribution of encoded data."""
 
-    def sample(self, encoded, seed):
+    def sample(self, encoded: torch.Tensor, seed: int) -> LatentSample:
         """All encoded points of this process."""
         return LatentSample.encoded(encoded)
 
 
 class _Drawn(Measure):
-    def sample(self, encoded, seed):
+    def sample(self, encoded: torch.Tensor, seed: int) -> LatentSample:
         """This process's part of a sample that is the same on all."""
         everywhere = gathered(encoded)
         generator = torch.Generator().manual_seed(seed)
@@ -97,7 +97,7 @@ class ImportanceWeights(Measure):
     p is a kernel estimate (:func:`training.densities.density_of`).
     """
 
-    def sample(self, encoded, seed):
+    def sample(self, encoded: torch.Tensor, seed: int) -> LatentSample:
         """All encoded points of this process."""
         weights = (-density_of(encoded)[0]).exp() / len(gathered(encoded))
         return LatentSample.weighted(encoded, weights)
@@ -115,8 +115,8 @@ class QuadratureGrid:
         nodes: in each direction.
     """
 
-    low: tuple
-    high: tuple
+    low: tuple[float, ...]
+    high: tuple[float, ...]
     nodes: int = 64
     periodic: bool = False
 
@@ -124,7 +124,7 @@ class QuadratureGrid:
         if len(self.low) != len(self.high) or len(self.low) not in (1, 2):
             raise TrainingError(f"A grid needs d = 1 or 2; got corners {self.low} and {self.high}.")
 
-    def grid(self, like):
+    def grid(self, like: torch.Tensor) -> LatentSample:
         """The LatentSample of all nodes, of the dtype and device of ``like``."""
         axes = [self._axis(low, high) for low, high in zip(self.low, self.high, strict=True)]
         z = np.stack(np.meshgrid(*(axis[0] for axis in axes), indexing="ij"), -1)

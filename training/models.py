@@ -28,7 +28,7 @@ class AutoEncoder(nn.Module):
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The reconstruction of x."""
         return self.decoder(self.encoder(x))
 
@@ -80,7 +80,7 @@ def is_periodic(autoencoder):
 class ToTorus(nn.Module):
     """d vectors of the plane -> their angles over 2π, in [0, 1]: (B, 2d) -> (B, d)."""
 
-    def forward(self, vectors):
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """z_i = angle(x_i, y_i)/2π mod 1."""
         x, y = vectors.chunk(2, 1)
         return torch.remainder(torch.atan2(y, x) / (2 * math.pi), 1)
@@ -89,7 +89,7 @@ class ToTorus(nn.Module):
 class FromTorus(nn.Module):
     """z ↦ (cos 2πz, sin 2πz): (B, d) -> (B, 2d)."""
 
-    def forward(self, z):
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
         """The embedding of (R/Z)^d in R^{2d}."""
         angle = 2 * math.pi * z
         return torch.cat([torch.cos(angle), torch.sin(angle)], 1)

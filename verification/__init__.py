@@ -1,6 +1,9 @@
 """Proofs, certificates and benchmarks of ``curvcore`` against manifolds of known curvature."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from verification.exact.certificates import Certificate, CertificationError, certify
 
 __all__ = ["Certificate", "CertificationError", "certify"]
 

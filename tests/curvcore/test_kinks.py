@@ -36,9 +36,19 @@ def warned(decoder, z=Z, **options):
     return [str(w.message) for w in seen if w.category is PiecewiseLinearWarning]
 
 
+def skip_without_forward_mode(function):
+    """torch 2.6 has none for aminmax, which curvcore says."""
+    h = torch.rand(3, 8, dtype=torch.float64)
+    try:
+        torch.func.jvp(function, (h,), (h,))
+    except NotImplementedError as error:
+        pytest.skip(str(error).splitlines()[0])
+
+
 @pytest.mark.parametrize("derivatives", ["auto", "autodiff"])
 @pytest.mark.parametrize("function", KINKS.values(), ids=KINKS)
 def test_every_way_to_write_a_kink_is_noticed(function, derivatives):
+    skip_without_forward_mode(function)
     assert len(warned(graph(function), derivatives=derivatives)) == 1
 
 

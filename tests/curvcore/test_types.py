@@ -19,6 +19,8 @@ RIGHT = """
 import torch
 from torch import nn
 import curvcore
+import verification
+from training.functionals import PerelmanF, TotalSquaredCurvature
 
 decoder = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 20))
 z = torch.randn(5, 2)
@@ -27,6 +29,8 @@ scalar: torch.Tensor = geometry.scalar + geometry.sectional(z, z.flip(1))
 loss: torch.Tensor = curvcore.scalar_curvature(decoder, z, chunk_size=2).square().mean()
 jet: curvcore.Jet = curvcore.jet(lambda x: decoder(x) ** 2, z, order=3, derivatives="fused")
 length: torch.Tensor = curvcore.geodesic(decoder, z, z + 1).length
+term: torch.Tensor = TotalSquaredCurvature(scale_free=True)(decoder, z) + PerelmanF()(decoder, z)
+error: float = verification.certify(decoder, z).relative_error(scalar).max()
 """
 WRONG = {
     'curvcore.pullback(f, z, formula="gaus")': "Literal['gauss', 'intrinsic']",
@@ -37,6 +41,10 @@ WRONG = {
     "number: float = curvcore.pullback(f, z).scalar": 'has type "Tensor"',
     'curvcore.pullback(f, z, on_degenerate="ignore")': "Literal['raise', 'nan']",
     'curvcore.metric(f, z, derivatives="jax")': "Literal['auto', 'fused', 'autodiff']",
+    "loss: float = TotalSquaredCurvature()(f, z)": 'has type "Tensor"',
+    'TotalSquaredCurvature(scale_free="yes")': 'expected "bool"',
+    "verification.certify(f, z).scalars": 'has no attribute "scalars"',
+    'verification.certify(f, z, formula="gaus")': "Literal['gauss', 'intrinsic']",
 }
 
 
@@ -88,11 +96,13 @@ def wheel(tmp_path_factory):
 
 def assert_types_are_seen(check, python):
     assert check(RIGHT, python) == ""
-    lines = ["import torch", "import curvcore", "z, f = torch.randn(5, 2), torch.sin", *WRONG]
+    lines = ["import torch", "import curvcore, verification"]
+    lines += ["from training.functionals import TotalSquaredCurvature"]
+    lines += ["z, f = torch.randn(5, 2), torch.sin", *WRONG]
     said = check("\n".join(lines), python)
     errors = {int(line): text for line, text in re.findall(r"script\.py:(\d+): error: (.*)", said)}
     assert len(errors) == len(said.splitlines()) == len(WRONG)
-    for number, (line, expected) in enumerate(WRONG.items(), start=4):
+    for number, (line, expected) in enumerate(WRONG.items(), start=5):
         assert expected in errors[number], line
 
 

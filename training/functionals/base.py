@@ -15,13 +15,16 @@ stretched, which a network learns to do.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import nn
 
 import curvcore
+from curvcore.types import Decoder
 from training.densities import density_of
 from training.errors import CollapsedError, TrainingError
 from training.reductions import processes, total
@@ -41,20 +44,20 @@ class LatentSample:
 
     z: torch.Tensor
     weights: torch.Tensor
-    of: str = "dz"
+    of: Literal["dz", "data"] = "dz"
 
     def __post_init__(self):
         if self.of not in KINDS:
             raise TrainingError(f"A sample is of one of {KINDS}; got {self.of!r}.")
 
     @classmethod
-    def encoded(cls, z):
+    def encoded(cls, z: torch.Tensor) -> "LatentSample":
         """Encoded data with equal weights, which add up to one over all processes."""
         z = z.detach()
         return cls(z, torch.ones_like(z[:, 0]) / total(torch.ones_like(z[:, 0])), "data")
 
     @classmethod
-    def weighted(cls, z, weights):
+    def weighted(cls, z: torch.Tensor, weights: torch.Tensor) -> "LatentSample":
         """Points with weights of ∫ φ dz."""
         if weights.shape != z.shape[:1] or not (weights > 0).all():
             raise TrainingError(
@@ -63,7 +66,7 @@ class LatentSample:
         return cls(z.detach(), weights.detach())
 
     @cached_property
-    def log_density(self):
+    def log_density(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(log ρ, ∂ log ρ) where the sample stands for ρ dz: (B,) and (B, d)."""
         if self.of == "dz":
             return torch.zeros_like(self.weights), torch.zeros_like(self.z)
@@ -89,7 +92,7 @@ class SampledGeometry:
         CollapsedError: all points are degenerate.
     """
 
-    def __init__(self, decoder, sample, order=2):
+    def __init__(self, decoder: Decoder, sample: LatentSample, order: Literal[1, 2] = 2) -> None:
         geometry = _geometry(decoder, sample.z, order)
         regular = torch.isfinite(geometry.volume_density.detach())
         self.degenerate_points = int((~regular).sum())
@@ -105,49 +108,49 @@ class SampledGeometry:
             )
 
     @property
-    def z(self):
+    def z(self) -> torch.Tensor:
         """The regular points: (B, d)."""
         return self.drawn.z[self.regular]
 
     @property
-    def weights(self):
+    def weights(self) -> torch.Tensor:
         """Their weights: (B,)."""
         return self.drawn.weights[self.regular]
 
     @property
-    def log_density(self):
+    def log_density(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(log ρ, ∂ log ρ) where the sample stands for ρ dz: (B,) and (B, d)."""
         return tuple(values[self.regular] for values in self.drawn.log_density)
 
     @property
-    def log_volume_density(self):
+    def log_volume_density(self) -> torch.Tensor:
         """log √det g: (B,)."""
         return self.geometry.volume_density.log()
 
     @property
-    def log_volume_gradient(self):
+    def log_volume_gradient(self) -> torch.Tensor:
         """∂_k log √det g = Γ^i_ik: (B, d)."""
         return torch.einsum("biik->bk", self.geometry.christoffel)
 
-    def sum(self, values):
+    def sum(self, values: torch.Tensor) -> torch.Tensor:
         """Σ_b w_b φ_b, φ = ``values`` (B,), on all processes."""
         return total(self.weights * values)
 
-    def mean(self, values):
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
         """Σ w φ / Σ w."""
         return self.sum(values) / self.sum(torch.ones_like(values))
 
-    def integral(self, values):
+    def integral(self, values: torch.Tensor) -> torch.Tensor:
         """∫ φ dμ, dμ = √det g dz, or for encoded data ∫ φ dm."""
         if self.drawn.of == "data":
             return self.mean(values)
         return self.sum(values * self.geometry.volume_density)
 
-    def total_measure(self):
+    def total_measure(self) -> torch.Tensor:
         """∫ dμ, or for encoded data 1: what :meth:`integral` is of the constant 1."""
         return self.integral(torch.ones_like(self.weights))
 
-    def volume(self):
+    def volume(self) -> torch.Tensor:
         """∫ dμ = Σ w √det g / ρ."""
         return self.sum((self.log_volume_density - self.log_density[0]).exp())
 
@@ -179,14 +182,17 @@ class Functional(nn.Module, ABC):
         TrainingError: weights that are not (B,), or not positive.
     """
 
-    order = 2
+    order: Literal[1, 2] = 2
+    __call__: Callable[..., torch.Tensor]
 
-    def forward(self, decoder, z, weights=None):
+    def forward(
+        self, decoder: Decoder, z: torch.Tensor, weights: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """The functional on points z (B, d): a scalar tensor."""
         encoded = weights is None
         sample = LatentSample.encoded(z) if encoded else LatentSample.weighted(z, weights)
         return self.evaluate(SampledGeometry(decoder, sample, self.order))
 
     @abstractmethod
-    def evaluate(self, on):
+    def evaluate(self, on: SampledGeometry) -> torch.Tensor:
         """The same on a SampledGeometry, which several functionals may share."""

@@ -1,9 +1,11 @@
 """Regularisers of others, to compare with."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
-from training.functionals.base import Functional
+from training.functionals.base import Functional, SampledGeometry
 
 
 class RelaxedDistortion(Functional):
@@ -14,7 +16,7 @@ class RelaxedDistortion(Functional):
 
     order = 1
 
-    def evaluate(self, on):
+    def evaluate(self, on: SampledGeometry) -> torch.Tensor:
         """A scalar tensor."""
         metric = on.geometry.metric
         squares = metric.square().sum((1, 2))
@@ -27,7 +29,7 @@ class VarianceOfLogDet(Functional):
 
     order = 1
 
-    def evaluate(self, on):
+    def evaluate(self, on: SampledGeometry) -> torch.Tensor:
         """A scalar tensor."""
         log_det = 2 * on.log_volume_density
         return on.mean((log_det - on.mean(log_det)).square())
@@ -39,7 +41,14 @@ class ContractiveEncoder(nn.Module):
     Unlike the others it is a functional of the encoder, on data: ``functional(encoder, x)``.
     """
 
-    def forward(self, encoder, x, weights=None):
+    __call__: Callable[..., torch.Tensor]
+
+    def forward(
+        self,
+        encoder: Callable[[torch.Tensor], torch.Tensor],
+        x: torch.Tensor,
+        weights: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """A scalar tensor, for x (B, D)."""
         x = x.detach().requires_grad_()
         with torch.enable_grad():

@@ -1,6 +1,8 @@
 """∫ R² dμ."""
 
-from training.functionals.base import Functional
+import torch
+
+from training.functionals.base import Functional, SampledGeometry
 
 
 class TotalSquaredCurvature(Functional):
@@ -11,11 +13,11 @@ class TotalSquaredCurvature(Functional):
             and inflating g does not lower it.
     """
 
-    def __init__(self, scale_free: bool = False):
+    def __init__(self, scale_free: bool = False) -> None:
         super().__init__()
         self.scale_free = scale_free
 
-    def evaluate(self, on):
+    def evaluate(self, on: SampledGeometry) -> torch.Tensor:
         """A scalar tensor."""
         scalar = on.geometry.scalar
         squared = on.integral(scalar.square())

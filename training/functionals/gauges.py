@@ -2,7 +2,7 @@
 
 import torch
 
-from training.functionals.base import Functional
+from training.functionals.base import Functional, SampledGeometry
 
 
 class DeTurckGauge(Functional):
@@ -13,7 +13,7 @@ class DeTurckGauge(Functional):
     DeTurck, J. Differential Geom. 18 (1983).
     """
 
-    def evaluate(self, on):
+    def evaluate(self, on: SampledGeometry) -> torch.Tensor:
         """A scalar tensor."""
         geometry = on.geometry
         field = torch.einsum("bij,bkij->bk", geometry.inverse_metric, geometry.christoffel)
@@ -26,6 +26,6 @@ class UniformVolume(Functional):
     Zero where √det g is constant.
     """
 
-    def evaluate(self, on):
+    def evaluate(self, on: SampledGeometry) -> torch.Tensor:
         """A scalar tensor."""
         return on.integral(on.geometry.gradient_norm_squared(on.log_volume_gradient))

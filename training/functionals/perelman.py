@@ -8,12 +8,13 @@ Encoded data give ∫ φ dμ by a kernel estimate of their density, UniformBox a
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from training.errors import TrainingError
-from training.functionals.base import Functional
+from training.functionals.base import Functional, SampledGeometry
 from training.functionals.potentials import FixedMeasure, LearnedPotential, reversed_gradient
 from training.reductions import total
 
@@ -34,7 +35,7 @@ class _Perelman(Functional):
     def _ascends(self):
         return self.direction == "ricci"
 
-    def evaluate(self, on):
+    def evaluate(self, on: SampledGeometry) -> torch.Tensor:
         """A scalar tensor to be minimised."""
         value = self.value(on)
         return -value if self._ascends else value
@@ -50,7 +51,7 @@ class PerelmanF(_Perelman):
             saddle. The number returned is then minus the functional.
     """
 
-    def value(self, on):
+    def value(self, on: SampledGeometry) -> torch.Tensor:
         """F itself."""
         f = self.potential.on(on, 0.0, self._ascends)
         return total(f.probability * _first_order(on, f))
@@ -79,12 +80,14 @@ class Tau(nn.Module):
             self.register_buffer("log_value", log)
         self.rate, self.floor = rate, floor
 
-    def forward(self):
+    __call__: Callable[[], torch.Tensor]
+
+    def forward(self) -> torch.Tensor:
         """τ."""
         return self.log_value.exp()
 
     @torch.no_grad()
-    def step(self, time=1.0):
+    def step(self, time: float = 1.0) -> None:
         """Let ``time`` pass."""
         if self.rate:
             self.log_value.copy_((self() + self.rate * time).clamp_min(self.floor).log())
@@ -110,7 +113,7 @@ class PerelmanW(_Perelman):
         super().__init__(potential, direction)
         self.tau = tau if isinstance(tau, nn.Module) else Tau(tau)
 
-    def value(self, on):
+    def value(self, on: SampledGeometry) -> torch.Tensor:
         """W itself."""
         tau = self.tau()
         if self._ascends:

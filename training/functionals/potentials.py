@@ -46,7 +46,7 @@ class LearnedPotential(nn.Module):
             nn.Linear(width, 1, bias=False),  # a constant in h is normalised away
         )
 
-    def forward(self, z):
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
         """h at one point (d,)."""
         if self.periodic:
             z = torch.cat([torch.cos(2 * torch.pi * z), torch.sin(2 * torch.pi * z)], -1)
@@ -106,6 +106,6 @@ class _Reversed(torch.autograd.Function):
         return -gradient
 
 
-def reversed_gradient(x):
+def reversed_gradient(x: torch.Tensor) -> torch.Tensor:
     """x, whose gradients change sign: what descends a loss in all else ascends it in x."""
     return _Reversed.apply(x)

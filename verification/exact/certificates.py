@@ -25,6 +25,7 @@ from curvcore.jets import Jet
 from curvcore.packing import count, unpack
 from curvcore.providers.fused.jet_tensor import JetTensor
 from curvcore.providers.witness import check_rows_independent
+from curvcore.types import Decoder, Formula
 from curvcore.validation import check_decoder, check_finite, check_points
 from verification.exact import functions  # noqa: F401  (what torch functions do to exact tensors)
 from verification.exact.tensors import Balls, ExactTensor, UndecidedError
@@ -52,18 +53,18 @@ class Certificate:
     volume_density: np.ndarray
     bits: int
 
-    def relative_error(self, scalar):
+    def relative_error(self, scalar: torch.Tensor | np.ndarray) -> np.ndarray:
         """An upper bound of |x − R|/|R| for computed values x (n,), tensor or array: (n,) floats.
 
         Infinite where x is not finite; where R = 0 cannot be excluded, 0 or infinite.
         """
         return self._bounds(scalar, _relative)
 
-    def contains(self, scalar):
+    def contains(self, scalar: torch.Tensor | np.ndarray) -> np.ndarray:
         """Whether computed values x (n,) cannot be told from R: (n,) bools."""
         return self._bounds(scalar, lambda x, ball: math.isfinite(x) and x in ball)
 
-    def absolute_error(self, scalar):
+    def absolute_error(self, scalar: torch.Tensor | np.ndarray) -> np.ndarray:
         """An upper bound of |x − R|, in the same way."""
         return self._bounds(scalar, _absolute)
 
@@ -75,7 +76,9 @@ class Certificate:
             return np.array([bound(x, ball) for x, ball in zip(values, self.scalar, strict=True)])
 
 
-def certify(decoder, z, *, relative=1e-20, formula="gauss"):
+def certify(
+    decoder: Decoder, z: torch.Tensor, *, relative: float = 1e-20, formula: Formula = "gauss"
+) -> Certificate:
     """Rigorous enclosures of R, g and √det g of a decoder's pullback metric.
 
     Args:

@@ -1,5 +1,6 @@
 """The mutations, file by file of curvcore."""
 
-from verification.mutants.catalogue import formulas, fused, geometry, providers
+from verification.mutants.catalogue import comparison, formulas, fused, geometry, providers
 
-MUTATIONS = [*formulas.MUTATIONS, *fused.MUTATIONS, *providers.MUTATIONS, *geometry.MUTATIONS]
+PARTS = (formulas, fused, providers, comparison, geometry)
+MUTATIONS = [mutation for part in PARTS for mutation in part.MUTATIONS]

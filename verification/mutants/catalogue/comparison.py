@@ -1,0 +1,363 @@
+"""Mutations of what is compared, when, and of what tells kinks."""
+
+from verification.mutants.mutation import mutations
+
+T = "tests/curvcore"
+CHANGING = f"{T}/test_changing_decoders.py"
+UNITS = f"{T}/test_units_of_coordinates.py"
+ERRORS = f"{T}/test_decoder_errors.py"
+KINKS = f"{T}/test_kinks.py"
+
+DIFFERENCES = mutations(
+    "providers/differences.py",
+    UNITS,
+    (
+        "expected = (jacobian * steps.h[:, None]).movedim(2, 0)",
+        "expected = (jacobian * steps.h[:, None]).movedim(2, 0).mean(0, keepdim=True)",
+        "columns are compared with their mean",
+    ),
+    (
+        "for i in (missed > steps.target / 4).any(0).nonzero()[:, 0].tolist():",
+        "for i in ():",
+        "one wrong column of many hides in their sum",
+    ),
+    (
+        "better = h * (target / moved).clamp(1e-8, 1e8)",
+        "better = h * (moved / target).clamp(1e-8, 1e8)",
+        "steps that are too long grow",
+    ),
+    (
+        "least, most = 32 * eps * z.abs(), torch.finfo(z.dtype).max ** 0.5",
+        "least, most = 32 * eps * z.abs().amax(), torch.finfo(z.dtype).max ** 0.5",
+        "all coordinates have the least step of the largest",
+    ),
+    (
+        "unmoved = told & ~found & (_LADDER[-1] * guess < unit)",
+        "unmoved = told & ~told",
+        "a derivative of what does not move is believed",
+    ),
+    (
+        "return _Steps(torch.where(found, h, 0), guess, unmoved, target, noise)",
+        "return _Steps(h, guess, unmoved, target, noise)",
+        "steps that tell nothing are believed",
+    ),
+    (
+        "return 4 * eps * self.size + 2 * moved.nan_to_num(0, 0, 0)[:, None]",
+        "return 4 * eps * self.size",
+        "the rounding of z is not counted",
+    ),
+    (
+        "doubt = (largest - least).amax(1, keepdim=True) + 2 * steps.noise",
+        "doubt = 2 * steps.noise",
+        "curved maps are taken for wrong",
+    ),
+    (
+        "differs = ((expected - mean).abs() > doubt + size / 100) & (doubt < size / 4)",
+        "differs = ((expected - mean).abs() > doubt + size * 100) & (doubt < size / 4)",
+        "a first derivative may be wrong by a hundred times itself",
+        ERRORS,
+    ),
+)
+
+MEMORY = mutations(
+    "providers/memory.py",
+    CHANGING,
+    (
+        "kind = (order, z.shape[1], z.dtype, z.device, revision, method, tuple(training))",
+        "kind = (z.shape[1], z.dtype, z.device, revision, method, tuple(training))",
+        "a jet of order 3 is taken for compared when one of order 1 was",
+    ),
+    (
+        "revision, method, tuple(training))",
+        "revision, method)",
+        "train mode is taken for compared when eval mode was",
+    ),
+    (
+        "z.device, revision, method, ",
+        "z.device, method, ",
+        "a new rule is not compared",
+        f"{T}/test_compared_again.py",
+    ),
+    (
+        "marks != self._known and not _differing(marks, self._known) <= self._own",
+        "False",
+        "changes are not noticed",
+    ),
+    (
+        "not _differing(marks, self._known) <= self._own",
+        "not _differing(marks, self._known) <= frozenset()",
+        "a decoder that counts its calls is compared at each",
+    ),
+    (
+        "return calls % _SELDOM == 0 or (power_of_two and calls >= _OFTEN)",
+        "return power_of_two and calls >= _OFTEN",
+        "comparisons die out",
+    ),
+    (
+        "or (self._changed and self._compared < _CHANGES + self._calls // 256)",
+        "or self._changed",
+        "a decoder that always changes is compared at each call",
+    ),
+    (
+        "self.kinks = frozenset(kinks) if self._changed else self.kinks | kinks",
+        "self.kinks = self.kinks | kinks",
+        "kinks that are gone are warned of",
+    ),
+    (
+        "if self._changed else self.kinks | kinks",
+        "if self._changed else frozenset(kinks)",
+        "kinks seen once are forgotten",
+    ),
+    (
+        "return {None}",
+        "return set()",
+        "a decoder with more in it than before has not changed",
+    ),
+)
+
+FINGERPRINT = mutations(
+    "providers/fingerprint.py",
+    CHANGING,
+    (
+        "self.marks.append((id(thing), None if thing.is_inference() else thing._version))",
+        "self.marks.append(id(thing))",
+        "what is written into a tensor is not noticed",
+    ),
+    (
+        "self._visit_all((thing.__func__, thing.__self__))",
+        "self.marks.append(id(thing))",
+        "bound methods are new at every look",
+    ),
+    (
+        "self._visit_all((thing.func, *thing.args, *thing.keywords.values()))",
+        "self._visit_all((thing.func,))",
+        "what a partial holds is not looked at",
+    ),
+    (
+        "if issubclass(thing, torch.autograd.Function):",
+        "if False:",
+        "custom functions are not looked into",
+    ),
+    (
+        "self._visit_all(thing for thing in container if isinstance(thing, _CODE))",
+        "pass",
+        "containers are not looked into",
+    ),
+    (
+        "marks.append(tuple(hooks))  # their keys, of which none comes twice",
+        "pass",
+        "hooks are not noticed",
+    ),
+    (
+        "self.marks += torch_modules._global_forward_hooks",
+        "pass",
+        "global hooks are not noticed",
+    ),
+    (
+        'for buffer in held.get("_buffers", {}).values():',
+        "for buffer in ():",
+        "buffers are not noticed",
+    ),
+    (
+        "marks += (id(kind), id(forward))",
+        "marks += (id(kind),)",
+        "a forward that is put on the instance is not noticed",
+    ),
+    (
+        "marks += [id(value) for value in attributes if type(value) not in _NUMBERS]",
+        "pass",
+        "attributes of torch's modules are not noticed",
+    ),
+    (
+        "self._look_into_class(kind)\n            self._visit_all(attributes)",
+        "self._visit_all(attributes)",
+        "methods of the class are not noticed",
+    ),
+    (
+        "marks.append(id(child))",
+        "pass",
+        "submodules are not noticed",
+    ),
+    (
+        "self.marks.append(id(code))",
+        "pass",
+        "code is not noticed",
+    ),
+    (
+        "self._visit_all(map(_contents, function.__closure__ or ()))",
+        "pass",
+        "closures are not looked into",
+    ),
+    (
+        "self._visit_all(function.__defaults__ or ())",
+        "pass",
+        "defaults are not looked at",
+    ),
+    (
+        "self._visit_all((function.__kwdefaults__ or {}).values())",
+        "pass",
+        "defaults by keyword are not looked at",
+    ),
+    (
+        "self._visit_all(vars(thing).get(attribute) for attribute in attributes)",
+        "pass",
+        "what stands in another module of the user's is not noticed",
+    ),
+    (
+        "for found, inner in zip((names, attributes), _names(constant), strict=True):",
+        "for found, inner in ():",
+        "functions within functions are not looked into",
+    ),
+)
+
+SWITCHES = mutations(
+    "providers/switches.py",
+    KINKS,
+    (
+        "return not x.is_complex() and _differ(x > 0)",
+        "return not x.is_complex() and _differ(x > -torch.inf)",
+        "relu and |x| are seen to have one sign always",
+    ),
+    (
+        "return not math.isclose(alpha * input_scale, 1)",
+        "return True",
+        "ELU has a kink",
+    ),
+    (
+        "return bool(((output != x) & ~(output.isnan() & x.isnan())).any())",
+        "return True",
+        "bounds that nothing meets count",
+    ),
+    (
+        "return _differ(a > b)",
+        "return True",
+        "a maximum counts though it is always the same one",
+    ),
+    (
+        "return _differ(sign > 0)",
+        "return False",
+        "copysign is taken for smooth",
+    ),
+    (
+        "return bool(output.abs().min() < output.abs().max() / 10)",
+        "return False",
+        "roots that vanish are taken for smooth",
+    ),
+    (
+        "return not whole and _near_zero(output, x)",
+        "return False",
+        "powers of |x| are taken for smooth",
+    ),
+    (
+        "if any(map(_differ, whole)):",
+        "if False:",
+        "comparisons are not noticed",
+    ),
+    (
+        "before = tuple(x.clone() if isinstance(x, torch.Tensor) else x for x in args)",
+        "before = args",
+        "what clamp_ was given is looked at afterwards",
+    ),
+    (
+        "storage = tensor.untyped_storage()\n            self._storages[storage._cdata] = storage",
+        "pass",
+        "what depends on z is lost sight of",
+    ),
+    (
+        'self.switching.add("code outside torch")',
+        "pass",
+        "code outside torch is taken for smooth",
+    ),
+    (
+        'elif namespace != "aten":',
+        "elif False:",
+        "operations unknown to torch are taken for smooth",
+    ),
+    (
+        "with torch.no_grad(), BaseTorchFunctionMode(), switches:",
+        "with torch.no_grad(), switches:",
+        "activations inside torch's fused layers are hidden",
+    ),
+)
+
+JUMPS = mutations(
+    "providers/jumps.py",
+    KINKS,
+    (
+        "return (high - low - whole).abs().amax(1) <= whole.abs().amax(1) / 10",
+        "return (high - low - whole).abs().amax(1) >= 0",
+        "whatever is steep is a jump",
+    ),
+    (
+        "return bool((jump & (intervals.steady >= _STEADY)).any())",
+        "return bool(jump.any())",
+        "a difference need not hold on to be a jump",
+    ),
+    (
+        "speed = (jacobian @ way[lines][..., None])[..., 0]",
+        "speed = value",
+        "kinks are looked for in Ψ alone",
+    ),
+    (
+        "intervals, width = intervals[chosen].halves(middle[chosen], width), width / 2",
+        "intervals, width = intervals[chosen].halves(middle[chosen], width / 2), width / 2",
+        "the right halves begin where nothing was looked at",
+    ),
+    (
+        "torch.cat([torch.where(held, self.steady + 1, 0) for held in held]),",
+        "torch.cat([torch.where(held, self.steady + 1, self.steady) for held in held]),",
+        "halvings at which the difference was lost are not counted against a jump",
+    ),
+)
+
+NOTED = mutations(
+    "providers/kinks.py",
+    KINKS,
+    (
+        "return switches.switching if _has_jumps(derive, z) else set()",
+        "return switches.switching",
+        "guards and formulas that fit together are kinks",
+    ),
+    (
+        "return torch.cat([z, nearby])",
+        "return z",
+        "one point is not enough",
+    ),
+    (
+        "return names or ({_NAMELESS} if _is_piecewise_linear(jet) else set())",
+        "return names",
+        "where operations cannot be looked at, kinks are not noticed",
+    ),
+    (
+        "return has_jumps(derivatives, torch.cat([z, _beyond(z)]))",
+        "return has_jumps(derivatives, z)",
+        "kinks between the points and their mirror images are not noticed",
+    ),
+)
+
+WITNESSED = mutations(
+    "providers/witness.py",
+    CHANGING,
+    (
+        "_compare_rows(call_plainly(decoder, rows.clone()), alone)",
+        "pass",
+        "rows that are coupled but equal are let through",
+        f"{T}/test_never_silently_wrong.py",
+    ),
+    (
+        "lengths = torch.minimum(value / first, first / second)",
+        "lengths = torch.ones_like(first)",
+        "derivatives in small units hide those in large ones",
+        UNITS,
+    ),
+    (
+        "for point in sorted({regular[0], regular[-1]} if regular else ()):",
+        "for point in ():",
+        "the highest derivative is not compared",
+        ERRORS,
+    ),
+)
+
+MUTATIONS = [
+    *DIFFERENCES, *MEMORY, *FINGERPRINT, *SWITCHES, *JUMPS, *NOTED, *WITNESSED,
+]  # fmt: skip

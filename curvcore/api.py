@@ -8,6 +8,7 @@ from curvcore import geometry as geometries
 from curvcore.errors import DegenerateMetricError, InputError
 from curvcore.geometry import PullbackGeometry
 from curvcore.jets import Jet
+from curvcore.modes import load_forward_mode
 from curvcore.providers import PROVIDERS
 from curvcore.providers.automatic import automatic_jet
 from curvcore.providers.kinks import one_warning_of_kinks
@@ -70,6 +71,7 @@ def _derive(decoder, z, order, derivatives, chunk_size):
     with torch.autocast(z.device.type, enabled=False):
         if torch.compiler.is_compiling():  # compilers of torch 2.6 break at contexts of one's own
             return _jet_of_pieces(provider, decoder, z, order, chunk_size)
+        load_forward_mode()
         with one_warning_of_kinks():
             return _jet_of_pieces(provider, decoder, z, order, chunk_size)
 

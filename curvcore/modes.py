@@ -1,7 +1,10 @@
 """What torch is doing with the code at the moment."""
 
+import contextlib
 import os
 import threading
+import warnings
+from functools import cache
 
 import torch
 from torch._C._functorch import peek_interpreter_stack
@@ -43,6 +46,19 @@ class one_thread_of_forward_mode:  # noqa: N801  (used as a function)
     def renew(cls):
         """In a child process, where whoever held the lock does not exist."""
         cls._lock = threading.RLock()
+
+
+@cache
+def load_forward_mode():
+    """Let torch load its rules of forward mode, about some of which it warns: not the user's fault.
+
+    From torch 2.14 on they are shown a FutureWarning of ``torch.jit.script`` otherwise.
+    """
+    zero = torch.zeros((), device="cpu")
+    with one_thread_of_forward_mode(), warnings.catch_warnings(), torch.inference_mode(False):
+        warnings.filterwarnings("ignore", "`torch.jit.script")
+        with contextlib.suppress(RuntimeError):  # in forward mode of the user's: they are loaded
+            torch.func.jvp(torch.neg, (zero,), (zero,))
 
 
 if hasattr(os, "register_at_fork"):

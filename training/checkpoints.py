@@ -91,7 +91,7 @@ class CheckpointFiles(TorchCheckpointIO):
         torch.save(checkpoint, buffer)
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole(path) as temporary:
-            temporary.write_bytes(buffer.getbuffer())
+            temporary.write_bytes(buffer.getvalue())
 
     def load_checkpoint(self, path, map_location=None, weights_only=True):
         """As numbers, whatever Lightning asks for."""

@@ -247,7 +247,7 @@ def _encode(arguments):
     buffer = io.BytesIO()  # numpy does not close its archive on a full disk
     np.savez(buffer, **arrays)
     with whole(out) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+        temporary.write_bytes(buffer.getvalue())
     print(printable(f"{len(file)} points: {', '.join(arrays)} in raw units -> {out}"))
 
 

@@ -78,7 +78,7 @@ def without_gradient(z):
 
 
 HIDDEN = {
-    "no derivative in torch": torch.special.bessel_j0,
+    "no derivative in torch": torch.special.airy_ai,
     "detached": lambda z: z.sin().detach(),
     "no_grad": without_gradient,
     "inference_mode": torch.inference_mode()(torch.sin),

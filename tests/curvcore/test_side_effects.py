@@ -2,6 +2,8 @@
 
 import contextlib
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -51,6 +53,18 @@ def test_decoder_and_points_are_untouched(case, formula):
     assert modes == [module.training for module in decoder.modules()]
     assert torch.equal(torch.get_rng_state(), seed)
     assert global_state() == settings
+
+
+@pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
+def test_no_warning_of_torch_reaches_the_user(derivatives):
+    """From torch 2.14 on its first forward derivative gives one."""
+    code = (
+        "import warnings, torch, curvcore; warnings.simplefilter('error'); "
+        "f = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 5)); "
+        f"curvcore.scalar_curvature(f, torch.rand(3, 2), derivatives={derivatives!r})"
+    )
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert outcome.returncode == 0, outcome.stderr
 
 
 def test_gradients_are_neither_made_nor_cleared():

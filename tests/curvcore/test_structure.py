@@ -192,6 +192,7 @@ ARROWS = {
         "errors",
         "geometry",
         "jets",
+        "modes",
         "providers",
         "providers.automatic",
         "providers.kinks",

@@ -18,18 +18,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from torch import nn
 
 import curvcore
-from curvcore.types import Decoder
 from training.densities import density_of
 from training.errors import CollapsedError, TrainingError
 from training.reductions import processes, total
 
 KINDS = ("dz", "data")
+Decoder: TypeAlias = Callable[[torch.Tensor], torch.Tensor]  # (B, d) -> (B, ...)
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,8 +90,8 @@ def peak_memory(task, device):
     """
     if torch.device(device).type == "cuda":
         return _cuda_peak(task, device)
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
+    options = {"activities": [torch.profiler.ProfilerActivity.CPU], "profile_memory": True}
+    with torch.profiler.profile(**options, acc_events=True) as profiler:  # else torch 2.11 warns
         task()
     events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
     held = worst = 0

@@ -33,7 +33,7 @@ def check_jacobian(decoder, z, jacobian):
     differs = steps.unmoved.any(1)
     differs |= _differs(image, jacobian, steps, steps.h * fixed_random(z.shape[1], z))
     # One column of many may be hidden in their sum.
-    for i in (missed > steps.target / 4).any(0).nonzero()[:, 0].tolist():
+    for i in (missed > steps.target / 16).any(0).nonzero()[:, 0].tolist():
         differs |= _differs(image, jacobian, steps, torch.diag_embed(steps.h)[:, i])
     if differs.any():
         raise _disagreement(image, jacobian, steps, differs)

@@ -10,17 +10,22 @@ among the operations that the decoder runs at a few points on what depends on z.
 import math
 
 import torch
-from torch.overrides import BaseTorchFunctionMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from curvcore.providers.primitives import call_plainly
+
+_OUTSIDE = "code outside torch"
+_LEAVING = {
+    getattr(torch.Tensor, name)
+    for name in ("numpy", "__array__", "__dlpack__", "data_ptr", "tolist")
+}
 
 
 def operations_of(decoder, z):
     """What decoder(z) runs: a :class:`Switches`."""
     switches = Switches()
-    # A function mode keeps torch from layers fused into one operation that hides its activation.
-    with torch.no_grad(), BaseTorchFunctionMode(), switches:
+    with torch.no_grad(), _Exits(switches), switches:
         output = call_plainly(decoder, switches.followed(z))
         if isinstance(output, torch.Tensor):
             switches.check(output)
@@ -56,7 +61,12 @@ class Switches(TorchDispatchMode):
         self._is_followed = False
         output.clone()
         if not self._is_followed:
-            self.switching.add("code outside torch")
+            self.switching.add(_OUTSIDE)
+
+    def note_exit(self, tensor):
+        """See whether what ``tensor`` holds, which code outside torch is given, depends on z."""
+        if self._depends(tensor):
+            self.switching.add(_OUTSIDE)
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -93,6 +103,19 @@ class Switches(TorchDispatchMode):
             whole = [x for x in made if not (x.is_floating_point() or x.is_complex())]
             if any(map(_differ, whole)):
                 self.switching.add(name)
+
+
+class _Exits(TorchFunctionMode):
+    """Within this context tensors that are handed to numpy, to kernels or to C are noted."""
+
+    def __init__(self, switches):
+        super().__init__()
+        self.switches = switches
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function in _LEAVING:
+            self.switches.note_exit(args[0])
+        return function(*args, **(kwargs or {}))
 
 
 def _tensors(arguments):

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import curvcore
 from curvcore import PiecewiseLinearWarning, UnsupportedOperationError
-from curvcore.providers import fused
+from curvcore.providers import fused, memory
 from curvcore.providers.fingerprint import fingerprint
 from curvcore.providers.fused.jet_tensor import RULES
 
@@ -233,6 +233,11 @@ def test_comparisons_come_round_ever_more_seldom(comparisons):
     assert at == [1, 16, 32, 64, 128, 256, 512, 1024]
 
 
+def test_comparisons_never_end():
+    at = [n for n in range(1, 5000) if memory._comes_round(n)]
+    assert at == [16, 32, 64, 128, 256, 512, 1024, 2048, 3072, 4096]
+
+
 def test_training_is_no_change(comparisons):
     """Parameters and numbers change; so do flags, back and forth."""
     decoder = Decoder().double()
@@ -300,6 +305,21 @@ def test_kinks_are_remembered_and_forgotten():
             call(decoder)
     decoder[1] = nn.Tanh()
     call(decoder, 3)
+
+
+def test_kinks_of_some_points_are_remembered_at_others():
+    """Where the decoder is compared again, no unit switches."""
+    layer = nn.Linear(2, 8).double()
+    nn.init.zeros_(layer.bias)
+
+    def decoder(z):
+        return torch.cat([z, layer(z).square().clamp(max=1.0)], 1)
+
+    with pytest.warns(PiecewiseLinearWarning, match="clamp"):
+        curvcore.jet(decoder, 100 * Z, derivatives="fused")
+    for _ in range(17):
+        with pytest.warns(PiecewiseLinearWarning, match="clamp"):
+            curvcore.jet(decoder, Z / 100, derivatives="fused")
 
 
 class Forbidden(TorchDispatchMode):

@@ -2,6 +2,7 @@
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -82,6 +83,44 @@ def test_an_activation_inside_a_fused_layer_of_torch_is_noticed(layer):
 )  # fmt: skip
 def test_the_operation_is_named(name, named):
     assert f"({named}" in warned(graph(KINKS[name]))[0]
+
+
+def test_a_kink_near_a_single_point_is_noticed():
+    """Of a single unit, which does not switch at the point itself."""
+    z = torch.ones(1, 2, dtype=torch.float64)
+    (message,) = warned(lambda z: torch.cat([z.sin(), (z[:, :1] - 1.1).clamp(min=0)], 1), z)
+    assert "clamp" in message
+
+
+class InNumpy(torch.autograd.Function):
+    """ReLU that torch cannot look into."""
+
+    @staticmethod
+    def forward(h):
+        return torch.from_numpy(np.maximum(h.detach().numpy(), 0))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        (h,) = inputs
+        ctx.save_for_forward(h)
+        ctx.save_for_backward(h)
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        return tangent * (ctx.saved_tensors[0] > 0)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * (ctx.saved_tensors[0] > 0)
+
+    @staticmethod
+    def vmap(info, in_dims, h):
+        return InNumpy.apply(h), in_dims[0]
+
+
+def test_a_kink_outside_torch_is_noticed():
+    (message,) = warned(graph(InNumpy.apply), derivatives="autodiff")
+    assert "code outside torch" in message
 
 
 def test_a_guard_that_is_met_is_a_kink():

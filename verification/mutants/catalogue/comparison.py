@@ -10,14 +10,9 @@ KINKS = f"{T}/test_kinks.py"
 
 DIFFERENCES = mutations(
     "providers/differences.py",
-    UNITS,
+    f"{T}/test_differences.py",
     (
-        "expected = (jacobian * steps.h[:, None]).movedim(2, 0)",
-        "expected = (jacobian * steps.h[:, None]).movedim(2, 0).mean(0, keepdim=True)",
-        "columns are compared with their mean",
-    ),
-    (
-        "for i in (missed > steps.target / 4).any(0).nonzero()[:, 0].tolist():",
+        "for i in (missed > steps.target / 16).any(0).nonzero()[:, 0].tolist():",
         "for i in ():",
         "one wrong column of many hides in their sum",
     ),
@@ -76,7 +71,6 @@ MEMORY = mutations(
         "z.device, revision, method, ",
         "z.device, method, ",
         "a new rule is not compared",
-        f"{T}/test_compared_again.py",
     ),
     (
         "marks != self._known and not _differing(marks, self._known) <= self._own",
@@ -117,7 +111,7 @@ MEMORY = mutations(
 
 FINGERPRINT = mutations(
     "providers/fingerprint.py",
-    CHANGING,
+    f"{T}/test_fingerprint.py {CHANGING}",
     (
         "self.marks.append((id(thing), None if thing.is_inference() else thing._version))",
         "self.marks.append(id(thing))",
@@ -227,11 +221,15 @@ SWITCHES = mutations(
         "return bool(((output != x) & ~(output.isnan() & x.isnan())).any())",
         "return True",
         "bounds that nothing meets count",
+        "",
+        "then it is looked for jumps, and none is found: only time is lost",
     ),
     (
         "return _differ(a > b)",
         "return True",
         "a maximum counts though it is always the same one",
+        "",
+        "then it is looked for jumps, and none is found: only time is lost",
     ),
     (
         "return _differ(sign > 0)",
@@ -272,11 +270,6 @@ SWITCHES = mutations(
         'elif namespace != "aten":',
         "elif False:",
         "operations unknown to torch are taken for smooth",
-    ),
-    (
-        "with torch.no_grad(), BaseTorchFunctionMode(), switches:",
-        "with torch.no_grad(), switches:",
-        "activations inside torch's fused layers are hidden",
     ),
 )
 

@@ -45,6 +45,9 @@ CHANGES = {
     "submodule that comes twice": lambda net, m: setattr(net, "other", net.first),
     "attribute of torch's module": lambda net, m: setattr(net.gelu, "approximate", "tanh"),
     "forward of torch's class": lambda net, m: m.setattr(nn.GELU, "forward", lambda self, x: x),
+    "forward of torch's class, torch's": lambda net, m: m.setattr(
+        nn.GELU, "forward", nn.SiLU.forward
+    ),
     "forward of torch's module": lambda net, m: setattr(net.gelu, "forward", doubled),
     "default by keyword": lambda net, m: m.setitem(
         Net.forward.__kwdefaults__, "act", torch.sigmoid

@@ -92,34 +92,50 @@ def test_a_kink_near_a_single_point_is_noticed():
     assert "clamp" in message
 
 
-class InNumpy(torch.autograd.Function):
-    """ReLU that torch cannot look into."""
-
-    @staticmethod
-    def forward(h):
-        return torch.from_numpy(np.maximum(h.detach().numpy(), 0))
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        (h,) = inputs
-        ctx.save_for_forward(h)
-        ctx.save_for_backward(h)
-
-    @staticmethod
-    def jvp(ctx, tangent):
-        return tangent * (ctx.saved_tensors[0] > 0)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient * (ctx.saved_tensors[0] > 0)
-
-    @staticmethod
-    def vmap(info, in_dims, h):
-        return InNumpy.apply(h), in_dims[0]
+def relu_in_numpy(h):
+    return torch.from_numpy(np.maximum(h.detach().numpy(), 0))
 
 
-def test_a_kink_outside_torch_is_noticed():
-    (message,) = warned(graph(InNumpy.apply), derivatives="autodiff")
+def relu_of_a_capsule(h):
+    """It shares the memory of h, and torch cannot know."""
+    return torch.from_dlpack(torch.utils.dlpack.to_dlpack(h.detach())).clamp(min=0)
+
+
+def hidden(function):
+    """A custom function that is ReLU."""
+
+    class Hidden(torch.autograd.Function):
+        forward = staticmethod(function)
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_forward(*inputs)
+            ctx.save_for_backward(*inputs)
+
+        @staticmethod
+        def jvp(ctx, tangent):
+            return tangent * (ctx.saved_tensors[0] > 0)
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * (ctx.saved_tensors[0] > 0)
+
+        @staticmethod
+        def vmap(info, in_dims, h):
+            return Hidden.apply(h), in_dims[0]
+
+    return Hidden.apply
+
+
+@pytest.mark.parametrize("function", [relu_in_numpy, relu_of_a_capsule])
+def test_a_kink_outside_torch_is_noticed(function):
+    relu = hidden(function)
+    (message,) = warned(lambda z: relu(z @ WEIGHT.T + BIAS), derivatives="autodiff")
+    assert "code outside torch" in message
+
+
+def test_a_kink_beside_what_torch_sees_is_noticed():
+    (message,) = warned(graph(hidden(relu_in_numpy)), derivatives="autodiff")
     assert "code outside torch" in message
 
 

@@ -262,9 +262,14 @@ SWITCHES = mutations(
         "what depends on z is lost sight of",
     ),
     (
-        'self.switching.add("code outside torch")',
-        "pass",
-        "code outside torch is taken for smooth",
+        "if not self._is_followed:",
+        "if False:",
+        "an output that only code outside torch can have made is taken for smooth",
+    ),
+    (
+        "if self._depends(tensor):",
+        "if False:",
+        "tensors that are handed to numpy are not noticed",
     ),
     (
         'elif namespace != "aten":',

@@ -340,7 +340,7 @@ WITNESSED = mutations(
         "_compare_rows(call_plainly(decoder, rows.clone()), alone)",
         "pass",
         "rows that are coupled but equal are let through",
-        f"{T}/test_never_silently_wrong.py",
+        ERRORS,
     ),
     (
         "lengths = torch.minimum(value / first, first / second)",

@@ -30,7 +30,7 @@ from training.evaluation.held_out import (
 )
 from training.module import RegularizedAutoEncoder
 from training.study import study
-from training.trust import check_trusted, read_yaml
+from training.trust import class_paths, read_yaml
 from training.writing import whole, write_json
 
 COMMANDS = ("fit", "evaluate", "encode", "plot", "report", "study")
@@ -80,6 +80,7 @@ class _Reader(_CLI):
 
 
 RUN = "runs/run"
+YAML = (".yaml", ".yml")
 TRUST = "import classes that the run's configuration names, wherever they are: runs their code"
 DEFAULTS = {
     "max_epochs": 50,
@@ -94,7 +95,7 @@ DEFAULTS = {
 
 
 def _fit(arguments):
-    trust = _check_configs(arguments)
+    trust = _is_trusted(arguments)
     cli = _read(_CLI, arguments)
     run, resume = cli.config.run, cli.config.resume
     cli.datamodule.check(len(cli.model.scale.mean), cli.trainer.world_size)
@@ -124,24 +125,52 @@ def _train(trainer, module, data, run, resume):
         )
 
 
-def _check_configs(arguments):
-    """Whether --trust was said; else raise if a run's own configuration could import foreign code.
+def _is_trusted(arguments):
+    """Whether --trust was said by the user, whatever configurations say."""
+    return _leading(arguments).trust.lower() == "true"
 
-    Before anything is imported.
-    """
+
+def _leading(arguments):
+    """The options that decide what may be imported, before anything is."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--run", default=RUN)
-    parser.add_argument("--config", action="append", default=[])
     parser.add_argument("--trust", nargs="?", const="true", default="false")
-    options, _ = parser.parse_known_args(arguments)
-    trust = options.trust.lower() == "true"
-    for path in [] if trust else map(Path, options.config):
-        if path.is_file() and runs.is_of_a_run(path, options.run):
-            check_trusted(read_yaml(path), path)
-    return trust
+    return parser.parse_known_args(arguments)[0]
+
+
+def _files(arguments):
+    """The files that are named, whatever the option."""
+    texts = {text for a in arguments for text in (a, a.partition("=")[2], a[2:])}
+    return [path for path in map(Path, sorted(texts)) if _is_there(path)]
+
+
+def _is_there(path):
+    try:
+        return path.exists() and not path.is_dir()
+    except (OSError, ValueError):  # too long a text for a path
+        return False
 
 
 def _read(kind, arguments):
+    """The LightningCLI of these arguments; files of a run import what is known alone."""
+    run, files = _leading(arguments).run, _files(arguments)
+    foreign = [path for path in files if runs.is_of_a_run(path, run)]
+    if not foreign or _is_trusted(arguments):
+        return _parsed_by(kind, arguments)
+    configs = {path: read_yaml(path) for path in files if path.suffix in YAML}
+    own = [configs[path] for path in configs if path not in foreign]
+    also = class_paths([*own, *map(_as_class, arguments)])
+    with runs.reading(foreign[0], trust=False, also=also):
+        return _parsed_by(kind, arguments)
+
+
+def _as_class(argument):
+    """A configuration that names what an argument may name, a file aside."""
+    text = argument.rpartition("=")[2]
+    return {} if _is_there(Path(text)) else {"class_path": text}
+
+
+def _parsed_by(kind, arguments):
     """The options of ``fit``, read by a kind of _CLI."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -162,11 +191,12 @@ def _read(kind, arguments):
 
 def _change(path, arguments):
     """The first option that a run's configuration and these arguments of ``fit`` do not share."""
-    trust = _check_configs(arguments)
-    wanted = _settings(arguments)
-    if not trust:
-        runs.check_saved(path, wanted)
-    return runs.difference(_settings(["--config", str(path)]), wanted)
+    wanted, trust = _settings(arguments), _is_trusted(arguments)
+    read_yaml(path)
+    with runs.reading(path, trust, class_paths(wanted)):
+        cli = _parsed_by(_Reader, ["--config", str(path)])
+    saved = runs.plain(cli.parser, cli.config)
+    return runs.difference(saved, wanted)
 
 
 def _settings(arguments):

@@ -17,7 +17,7 @@ from training.datamodule import DataModule
 from training.errors import TrainingError
 from training.module import DATA, RegularizedAutoEncoder
 from training.snapshots import FOLDER as CHECKPOINTS
-from training.trust import check_trusted, read_yaml, texts_of
+from training.trust import class_paths, importing_what_is_known, read_yaml
 from training.writing import write_text
 
 CONFIG, METRICS = "config.yaml", "metrics.json"
@@ -81,13 +81,8 @@ def held(folder, resume, text):
 def check_same(folder, module, parser, config, trust=False):
     """Raise unless the run has the parameters of this module and the settings of ``config``."""
     path, wanted = Path(folder) / CONFIG, plain(parser, config)
-    config = _sections(path)
-    if not trust:
-        check_trusted(config, path, texts_of(wanted))
-    try:
-        saved = plain(parser, parser.parse_object(config))
-    except DAMAGED as error:
-        raise damaged(path, error) from error
+    with reading(path, trust, class_paths(wanted)):
+        saved = plain(parser, parser.parse_object(_sections(path)))
     for section in SECTIONS:
         if change := difference(saved[section], wanted[section]):
             raise TrainingError(
@@ -105,19 +100,29 @@ def check_same(folder, module, parser, config, trust=False):
         )
 
 
-def check_saved(path, wanted):
-    """Raise if a run's configuration could import code that what the user wants does not name."""
-    check_trusted(read_yaml(path), path, texts_of(wanted))
+@contextlib.contextmanager
+def reading(path, trust, also=()):
+    """Within this context the configuration at ``path`` is parsed, which may be another's."""
+    policy = contextlib.nullcontext() if trust else importing_what_is_known(path, also)
+    try:
+        with policy:
+            yield
+    except TrainingError:
+        raise
+    except DAMAGED as error:
+        raise damaged(path, error) from error
 
 
 def is_of_a_run(path, run):
-    """Whether a configuration is one that a run has kept, of ``run`` or of any other.
+    """Whether a file lies in the folder of a run, of ``run`` or of any other.
 
     The user may not have written it.
     """
-    path = Path(path).resolve()
-    kept = path.name == CONFIG and (path.parent / CHECKPOINTS).is_dir()
-    return kept or Path(run).resolve() in path.parents
+    parents = Path(path).absolute().parents, Path(path).resolve().parents
+    return any(
+        folder == Path(run).resolve() or (folder / CHECKPOINTS).is_dir()
+        for folder in {*parents[0], *parents[1]}
+    )
 
 
 def plain(parser, config):
@@ -227,10 +232,5 @@ def _objects(path, trust):
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(RegularizedAutoEncoder, "model")
     parser.add_class_arguments(DataModule, "data")
-    config = _sections(path)
-    if not trust:
-        check_trusted(config, path)
-    try:
-        return parser.instantiate_classes(parser.parse_object(config))
-    except DAMAGED as error:
-        raise damaged(path, error) from error
+    with reading(path, trust):
+        return parser.instantiate_classes(parser.parse_object(_sections(path)))

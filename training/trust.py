@@ -1,54 +1,70 @@
 """Whose code a configuration runs.
 
-A configuration names classes by import path, and importing a module runs it. The layers and
-optimisers of torch, the callbacks of Lightning and the classes of this project are known; any other
-is imported only where the user says so: in a configuration of their own, or by ``--trust``.
+A configuration names classes by import path, and importing a module runs it. What a run has kept
+may come from someone else: there the layers and optimisers of torch, the callbacks of Lightning
+and this project are imported, and any other only where the user says so, by ``--trust``.
 """
 
-import importlib
+import contextlib
 import re
 from itertools import islice
 from pathlib import Path
 
 import yaml
+from jsonargparse import set_parsing_settings
+from jsonargparse._common import parsing_settings  # settings hold for ever, but for this
 
 from training.errors import TrainingError
 
 KNOWN = ("training", "torch.nn", "torch.optim", "lightning.pytorch.callbacks")
 MOST_NODES = 100_000  # of a configuration: YAML's aliases can make more of a few lines
-PLAIN_OPTIONS = {"run", "path", "labels", "separator", "decimal"}  # texts, never a class or a file
-# No name of a class, and no YAML or JSON that could hold one: those need a point, or a backslash.
-_WORD = re.compile(r"[\w/,+-]*")
+_POLICY = ("import_path_verdicts", "import_paths_enforced")
+_NAME = re.compile(r"(?:[^\W\d]\w*\.)+[^\W\d]\w*")
+_DENIED = re.compile(r"Importing '([^']*)' is not allowed")
 
 
-def check_trusted(config, place, allowed=()):
-    """Raise TrainingError if a configuration could import code that is not known.
+@contextlib.contextmanager
+def importing_what_is_known(place, also=()):
+    """Within this context parsers import what is known alone; of foreign code nothing is run.
+
+    Whatever way a text took to be read as a class: the parser asks before it imports a module, and
+    again where the object was defined.
 
     Args:
-        config: nested dicts and lists, as read from YAML.
-        place: the file that it comes from.
-        allowed: texts that the user has written themselves, as of ``texts_of``.
+        place: the file that is read, for the message.
+        also: further import paths, which the user has written.
+
+    Raises:
+        TrainingError: something else would have been imported.
     """
-    names = foreign(config, place, allowed)
-    if names:
+    before = {name: parsing_settings[name] for name in _POLICY}
+    also = {name for name in also if _NAME.fullmatch(name) and not name.startswith("jsonargparse.")}
+    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*KNOWN, *also])
+    try:
+        yield
+    except Exception as error:
+        names = sorted({name for text in _texts(error) for name in _DENIED.findall(text)})
+        if not names:
+            raise
         raise TrainingError(
             f"{place} would import {', '.join(name[:80] for name in names)}, and so may run code "
             "that is not this project's. Look at it, and add --trust if you trust it."
-        )
+        ) from error
+    finally:
+        parsing_settings.update(before)
 
 
-def foreign(config, place, allowed=()):
-    """The texts of a configuration that could import code that is not known, sorted.
+def _texts(error):
+    """The messages of an error and of those that it comes from."""
+    while error is not None:
+        yield str(error)
+        error = error.__cause__ or error.__context__
 
-    Every text counts, whatever its key: jsonargparse takes a text for a class, for YAML, and for a
-    file of YAML, wherever a class may stand. Only plain words that are no files are none of these.
-    """
-    folder = Path(place).parent
-    return sorted(
-        text
-        for text in texts_of(config) - set(allowed)
-        if not (_is_word(text, folder) or _is_known(text))
-    )
+
+def is_foreign(config):
+    """Whether a configuration has a ``class_path`` that is not known."""
+    known = tuple(f"{package}." for package in KNOWN)
+    return not all(path.startswith(known) for path in class_paths(config) if "." in path)
 
 
 def read_yaml(path):
@@ -64,45 +80,19 @@ def read_yaml(path):
     return config
 
 
-def texts_of(config):
-    """The texts of a configuration that could name something to import: a set."""
-    return {node for node in _nodes(config) if isinstance(node, str)}
+def class_paths(config):
+    """The texts under ``class_path`` of a configuration, wherever they stand: a set."""
+    nodes = (node for node in _nodes(config) if isinstance(node, dict))
+    return {node["class_path"] for node in nodes if isinstance(node.get("class_path"), str)}
 
 
 def _nodes(config):
     """Everything that a configuration consists of; without end if it holds itself."""
     waiting = [config]
-    while waiting:
+    while waiting:  # YAML has structures that contain themselves
         node = waiting.pop()
         yield node
-        if isinstance(node, dict | list):
-            waiting += node if isinstance(node, list) else _nested(node)
-
-
-def _nested(options):
-    """Values that matter, and keys that do: a.b is b in a."""
-    for key, value in options.items():
-        if "." in str(key):
-            yield str(key)
-        if not (key in PLAIN_OPTIONS and isinstance(value, str)):
-            yield value
-
-
-def _is_word(text, folder):
-    return bool(_WORD.fullmatch(text)) and not any(
-        (place / text).is_file() for place in (Path(), folder)
-    )
-
-
-def _is_known(text):
-    """Whether it names something that a known package defines, not what a module there imports."""
-    module, _, name = text.rpartition(".")
-    if not any(module == known or module.startswith(f"{known}.") for known in KNOWN):
-        return False
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except AttributeError:
-        return True  # there is no such class, which is for the parser to say
-    except ImportError:
-        return False
-    return f"{getattr(found, '__module__', '')}.".startswith(tuple(f"{k}." for k in KNOWN))
+        if isinstance(node, dict):
+            waiting += node.values()
+        elif isinstance(node, list | tuple | set):
+            waiting += node

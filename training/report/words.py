@@ -11,7 +11,7 @@ import curvcore
 from training.report import figures
 from training.report.comparison import rows_of
 from training.runs import CONFIG
-from training.trust import foreign
+from training.trust import is_foreign
 
 PACKAGES = ("torch", "numpy", "lightning", "scikit-learn", "plotly")
 
@@ -119,7 +119,7 @@ def command(every, name):
 
 
 def _needs_trust(run):
-    return bool(foreign(run.config, run.folder / CONFIG))
+    return is_foreign(run.config)
 
 
 def _superscript(number):

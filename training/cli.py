@@ -223,6 +223,7 @@ def _evaluate(arguments):
     _add_checkpoint(parser)
     options = _parsed(parser, arguments)
     module, data = runs.load(options.run, options.checkpoint, options.trust)
+    runs.check_no_links(options.run)
     metrics = held_out_metrics(module, data)
     write_json(Path(options.run) / runs.METRICS_OF[options.checkpoint], metrics)
     _show(options.run, metrics)

@@ -18,7 +18,7 @@ from training.errors import TrainingError
 from training.module import DATA, RegularizedAutoEncoder
 from training.snapshots import FOLDER as CHECKPOINTS
 from training.trust import class_paths, importing_what_is_known, read_yaml
-from training.writing import write_text
+from training.writing import remove_parts, write_text
 
 CONFIG, METRICS = "config.yaml", "metrics.json"
 LOG = "metrics.csv"
@@ -48,6 +48,16 @@ def check_new(folder, resume):
         )
 
 
+def check_no_links(folder):
+    """Raise if something in a run's folder is a link: what it points to would be written over."""
+    for path in Path(folder).rglob("*"):
+        if path.is_symlink():
+            raise TrainingError(
+                f"{path} is a link, and what it points to would be written over. Put a copy of it "
+                "there instead."
+            )
+
+
 @contextlib.contextmanager
 def held(folder, resume, text):
     """Hold the folder of a run while it is trained, its configuration in it before all else.
@@ -66,6 +76,8 @@ def held(folder, resume, text):
         return
     with claimed(folder):
         check_new(folder, resume)
+        check_no_links(folder)
+        remove_parts(folder)
         try:
             if not (folder / LAST).is_file():
                 write_text(folder / CONFIG, text)

@@ -136,7 +136,7 @@ def assert_usable(run, finished=False):
     for path in run.rglob("*.ckpt"):
         torch.load(path, weights_only=True)
     assert yaml.safe_load((run / "config.yaml").read_text())["model"]
-    assert not [*run.rglob("*.part")]
+    assert not [*run.rglob(".*")]
     assert (run / "metrics.json").exists() == finished
     if finished:
         json.loads((run / "metrics.json").read_text())

@@ -369,3 +369,30 @@ def test_whatever_the_option(options, foreign, plain, tmp_path, capsys, monkeypa
     assert main(["fit", *options, "--run", str(tmp_path / "new")]) == 2
     assert "would import foreign_models.Net" in one_line(capsys)
     assert not sprung.exists()
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "metrics.csv", "hparams.yaml", "checkpoints"])
+@pytest.mark.parametrize("command_", ["evaluate", "resume"])
+def test_nothing_is_written_through_links(command_, name, run, tmp_path, capsys):
+    precious = tmp_path / "precious"
+    if (run / name).is_dir():
+        shutil.move(run / name, precious)
+    else:
+        precious.write_text("precious")
+        (run / name).unlink(missing_ok=True)
+    before = {path: path.read_bytes() for path in precious.rglob("*")}
+    (run / name).symlink_to(precious)
+    assert command(command_, run, tmp_path) == 2
+    assert "is a link" in one_line(capsys)
+    assert before == {path: path.read_bytes() for path in precious.rglob("*")}
+    assert precious.is_dir() or precious.read_text() == "precious"
+
+
+def test_a_link_that_lies_in_wait_is_not_followed(run, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (run / "metrics.json").unlink()
+    for name in ("metrics.json.part", ".metrics.json.part", "report.html.part"):
+        (run / name).symlink_to(precious)
+    assert main(["report", str(run), "--out", str(run / "report.html")]) == 0
+    assert precious.read_text() == "precious"

@@ -92,6 +92,7 @@ def _sigterm_exits():
 
 
 def _exit(number, frame):
+    print("Stopped.", file=sys.stderr)
     sys.exit(128 + number)
 
 

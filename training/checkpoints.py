@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 import yaml
 from jsonargparse import ArgumentError
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from training.errors import TrainingError
@@ -62,6 +62,8 @@ def load_weights(module, path):
 
 def damaged(path, reason):
     """What to raise where a file of a run is not what it should be; reason: an error or a text."""
+    if isinstance(reason, pickle.UnpicklingError):  # torch would advise to read the objects
+        reason = "it does not hold numbers alone"
     reason = " ".join(str(reason).split())[:400] or type(reason).__name__
     return TrainingError(f"{path} is damaged, or no file of this run: {reason}")
 
@@ -76,6 +78,20 @@ def checkpointing():
         filename=Path(LAST).stem, enable_version_counter=False, save_on_train_epoch_end=True
     )
     return [best, last, Snapshots()]
+
+
+class Started(Callback):
+    """False until the training has begun: until then a checkpoint was restored."""
+
+    def __init__(self):
+        self._has_begun = False
+
+    def __bool__(self):
+        return self._has_begun
+
+    def on_train_start(self, trainer, module):
+        """The first step comes next."""
+        self._has_begun = True
 
 
 class CheckpointFiles(TorchCheckpointIO):

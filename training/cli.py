@@ -17,7 +17,15 @@ from rich.table import Table
 
 import curvcore
 from training import runs
-from training.checkpoints import KEPT, LAST, CheckpointFiles, checkpointing
+from training.checkpoints import (
+    DAMAGED,
+    KEPT,
+    LAST,
+    CheckpointFiles,
+    Started,
+    checkpointing,
+    damaged,
+)
 from training.console import printable, show, title
 from training.data import UserFile
 from training.datamodule import DataModule
@@ -113,8 +121,16 @@ def _train(trainer, module, data, run, resume):
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # none of the user's own
         trainer.strategy.checkpoint_io = CheckpointFiles(run)
     trainer.loggers = runs.loggers(run, resume)
+    started = Started()
+    trainer.callbacks.append(started)
     try:
         trainer.fit(module, data, ckpt_path=str(last) if resume and last.is_file() else None)
+    except TrainingError:
+        raise
+    except DAMAGED as error:
+        if started or not last.is_file():
+            raise
+        raise damaged(last, error) from error
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):  # which Lightning makes an exit of
             raise KeyboardInterrupt from stop

@@ -18,6 +18,7 @@ from training.warm_start import fit_to_coordinates, isomap_coordinates
 
 WARM_STARTS = ("none", "isomap")
 DATA = "data_fingerprint"  # in a checkpoint
+MEANS = "means"  # of the terms over the epoch that a checkpoint ends
 WORST = 1e30  # a val/loss that is not finite: it would end EarlyStopping; a sum of these is finite
 
 
@@ -107,8 +108,10 @@ class RegularizedAutoEncoder(L.LightningModule):
         )
 
     def on_save_checkpoint(self, checkpoint):
-        """Which data they were."""
+        """Which data they were, and what the epoch's means are, which are logged afterwards."""
         checkpoint[DATA] = self.trainer.datamodule.fingerprint()
+        means = self.trainer.callback_metrics.items()
+        checkpoint[MEANS] = {name: float(x) for name, x in means if name.startswith("train/")}
 
     def on_load_checkpoint(self, checkpoint):
         """A run goes on with the data that it began with."""

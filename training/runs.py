@@ -15,7 +15,7 @@ from training.checkpoints import DAMAGED, KEPT, LAST, damaged
 from training.claims import claimed
 from training.datamodule import DataModule
 from training.errors import TrainingError
-from training.module import DATA, RegularizedAutoEncoder
+from training.module import DATA, MEANS, RegularizedAutoEncoder
 from training.snapshots import FOLDER as CHECKPOINTS
 from training.trust import class_paths, importing_what_is_known, read_yaml
 from training.writing import remove_parts, write_text
@@ -185,10 +185,27 @@ def loggers(folder, resume):
 @rank_zero_only
 def _keep_rows(table, folder):
     """The log up to the checkpoint, which Lightning's logger would delete."""
-    steps = checkpoints.read(folder / LAST)["global_step"] if (folder / LAST).is_file() else 0
-    rows = [row for row in log_of(folder) if row["step"].isdigit() and int(row["step"]) < steps]
+    if not (folder / LAST).is_file():
+        return
+    saved = checkpoints.read(folder / LAST)
+    try:
+        rows = _rows_until(saved, log_of(folder))
+    except (*DAMAGED, csv.Error) as error:
+        raise damaged(folder / LOG, error) from error
     table.experiment.metrics.extend(rows)
     table.save()
+
+
+def _rows_until(saved, rows):
+    """The rows of a log up to a checkpoint, whose own may not have been written any more."""
+    last = saved["global_step"] - 1
+    rows = [row for row in rows if row["step"].isdigit() and int(row["step"]) <= last]
+    means = saved.get(MEANS, {})
+    if not all(isinstance(k, str) and isinstance(x, float) for k, x in means.items()):
+        raise ValueError(f"the checkpoint's means are {means}")
+    if means and not any(row["step"] == str(last) and row.get(min(means)) for row in rows):
+        rows.append({"epoch": saved["epoch"], "step": last, **means})
+    return rows
 
 
 def log_of(folder):

@@ -25,7 +25,10 @@ class Snapshots(Callback):
 
     def load_state_dict(self, state):
         """See ``state_dict``."""
-        self._stride = state["stride"]
+        stride = state["stride"]
+        if not isinstance(stride, int) or stride < 1:
+            raise ValueError(f"a stride of {stride!r} epochs")
+        self._stride = stride
 
     def on_train_start(self, trainer, module):
         """After a warm start, before the first step."""

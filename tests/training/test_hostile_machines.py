@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from lightning.pytorch.callbacks import Callback
 
 from tests.support.small_runs import CURVATURE, fit, of_file, one_line
 from training.__main__ import main
@@ -248,9 +249,7 @@ def assert_same_bits(run, other):
             torch.equal(a["state_dict"][key], b["state_dict"][key]) for key in b["state_dict"]
         )
     assert (run / "metrics.json").read_bytes() == (other / "metrics.json").read_bytes()
-    assert len((run / "metrics.csv").read_text().splitlines()) == len(
-        (other / "metrics.csv").read_text().splitlines()
-    )
+    assert (run / "metrics.csv").read_bytes() == (other / "metrics.csv").read_bytes()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -265,6 +264,26 @@ def test_a_signal_ends_it_in_order_and_it_goes_on(number, code, whole, tmp_path)
     assert found == code
     assert "Traceback" not in err
     assert main([*map(str, arguments), "--resume"]) == 0
+    assert_same_bits(run, undisturbed)
+
+
+class Interrupt(Callback):
+    """Ctrl-C before the third epoch."""
+
+    def on_train_epoch_start(self, trainer, module):
+        if trainer.current_epoch == 2:
+            raise KeyboardInterrupt
+
+
+def test_a_row_that_was_not_logged_any_more_is_not_lost(whole, tmp_path):
+    """As where it is killed just after its checkpoint."""
+    config, undisturbed = whole
+    run = tmp_path / "run"
+    fit = ["fit", "--config", str(config), "--run", str(run)]
+    assert main([*fit, "--trainer.callbacks", f"{__name__}.Interrupt"]) == 130
+    lines = (run / "metrics.csv").read_text().splitlines(keepends=True)
+    (run / "metrics.csv").write_text("".join(lines[:-1]) + lines[-1][:9])
+    assert main([*fit, "--resume"]) == 0
     assert_same_bits(run, undisturbed)
 
 

@@ -396,3 +396,46 @@ def test_a_link_that_lies_in_wait_is_not_followed(run, tmp_path):
         (run / name).symlink_to(precious)
     assert main(["report", str(run), "--out", str(run / "report.html")]) == 0
     assert precious.read_text() == "precious"
+
+
+BROKEN = {
+    "callbacks": [None, 1, "x", [], {"ModelCheckpoint": 1}],
+    "loops": [None, 1, "x", [], {}],
+    "optimizer_states": [None, 1, "x", [], [{}], [1]],
+    "lr_schedulers": [None, 1, "x", [1], [{"x": 1}]],
+    "pytorch-lightning_version": [None, 1, [], "none"],
+    "global_step": ["1", None, 1.5],
+    "epoch": ["1", None, [1]],
+    "means": [1, "x", {"train/loss": "x"}, {1: 2}],
+    "data_fingerprint": [None, 1, []],
+    "stride": [0, -1, "a", None],
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key, values in BROKEN.items() for value in values], ids=str
+)
+def test_a_checkpoint_of_anything_is_gone_on_with_or_one_line(key, value, run, tmp_path, capsys):
+    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    if key == "stride":
+        saved["callbacks"]["Snapshots"]["stride"] = value
+    else:
+        saved[key] = value
+    torch.save(saved, run / "checkpoints" / "last.ckpt")
+    config = ["--config", str(run / "config.yaml"), "--trainer.max_epochs", "5"]
+    code = main(["fit", *config, "--run", str(run), "--resume"])
+    assert code in (0, 2)
+    if code:
+        assert one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    "text", [b"a,b\n1,2\n", b"epoch,step\n1\n", b"\xff\xfe\x00\n" * 9, b"", b"epoch,step\n1,x\n"]
+)
+@pytest.mark.parametrize("name", ["resume", "plot", "report"])
+def test_a_damaged_log_is_one_line_or_left_out(name, text, run, tmp_path, capsys):
+    (run / "metrics.csv").write_bytes(text)
+    code = command(name, run, tmp_path)
+    assert code in (0, 2)
+    if code:
+        assert "metrics.csv is damaged" in one_line(capsys)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 from jsonargparse import ArgumentParser
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from training import checkpoints
@@ -15,13 +15,13 @@ from training.checkpoints import DAMAGED, KEPT, LAST, damaged
 from training.claims import claimed
 from training.datamodule import DataModule
 from training.errors import TrainingError
+from training.log import LOG, Log, log_of
 from training.module import DATA, MEANS, RegularizedAutoEncoder
 from training.snapshots import FOLDER as CHECKPOINTS
 from training.trust import class_paths, importing_what_is_known, read_yaml
 from training.writing import remove_parts, write_text
 
 CONFIG, METRICS = "config.yaml", "metrics.json"
-LOG = "metrics.csv"
 SECTIONS = ("model", "data")  # of a configuration: what decides which numbers a run gives
 NO_NUMBER = {
     "run", "resume", "trust", "trainer.accelerator", "trainer.devices", "trainer.num_nodes",
@@ -176,29 +176,25 @@ def loggers(folder, resume):
     """Every term, as CSV and for TensorBoard."""
     folder = Path(folder)
     options = {"save_dir": folder.parent, "name": folder.name, "version": ""}
-    table = CSVLogger(**options, flush_logs_every_n_steps=1)
-    if resume:
-        _keep_rows(table, folder)
-    return [table, TensorBoardLogger(**options)]
+    return [Log(folder, _rows_to_keep(folder) if resume else ()), TensorBoardLogger(**options)]
 
 
-@rank_zero_only
-def _keep_rows(table, folder):
-    """The log up to the checkpoint, which Lightning's logger would delete."""
+def _rows_to_keep(folder):
+    """The log up to the checkpoint."""
     if not (folder / LAST).is_file():
-        return
+        return []
     saved = checkpoints.read(folder / LAST)
     try:
-        rows = _rows_until(saved, log_of(folder))
+        return _rows_until(saved, log_of(folder))
     except (*DAMAGED, csv.Error) as error:
         raise damaged(folder / LOG, error) from error
-    table.experiment.metrics.extend(rows)
-    table.save()
 
 
 def _rows_until(saved, rows):
     """The rows of a log up to a checkpoint, whose own may not have been written any more."""
     last = saved["global_step"] - 1
+    if any(None in row for row in rows):
+        raise ValueError("a row has more columns than there are names")
     rows = [row for row in rows if row["step"].isdigit() and int(row["step"]) <= last]
     means = saved.get(MEANS, {})
     if not all(isinstance(k, str) and isinstance(x, float) for k, x in means.items()):
@@ -206,16 +202,6 @@ def _rows_until(saved, rows):
     if means and not any(row["step"] == str(last) and row.get(min(means)) for row in rows):
         rows.append({"epoch": saved["epoch"], "step": last, **means})
     return rows
-
-
-def log_of(folder):
-    """Rows of metrics.csv, if there is one, but for a last one that was not written to its end."""
-    path = Path(folder) / LOG
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        lines = [*file]
-    return [*csv.DictReader(line for line in lines if line.endswith("\n"))]
 
 
 def discard_unless_resumable(folder):

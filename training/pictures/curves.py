@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from training import runs
 from training.errors import TrainingError
+from training.log import LOG, log_of
 
 STAGES = ("train", "val")
 
@@ -17,7 +17,7 @@ def curves(folder):
     ``loss`` and ``mse`` come first. The number of degenerate points is left out where it is 0
     throughout, as are values that are not finite.
     """
-    path = Path(folder) / runs.LOG
+    path = Path(folder) / LOG
     if not path.is_file():
         return {}
     try:
@@ -27,7 +27,7 @@ def curves(folder):
 
 
 def _curves(folder):
-    rows = runs.log_of(folder)
+    rows = log_of(folder)
     names = {key.partition("/")[2] for row in rows for key in row if key.startswith("train/")}
     order = sorted(names, key=lambda name: (name != "loss", name != "mse", name))
     history = {

@@ -14,7 +14,8 @@ Curvature that sits there is seen by no derivative. Noticed are:
 
 Looked at are the first eight points: of every autodiff call; under ``"fused"`` whenever the jet is
 compared with other derivatives (:mod:`curvcore.providers.memory`). Not noticed are kinks that
-lie elsewhere, jumps below 1e-4 of the derivative along the line, and kinks inside compiled graphs.
+lie elsewhere, jumps below 1e-4 of the derivative along the line, kinks inside compiled graphs, and
+those of operations that do not switch: hypot(h, 0), asin(sin h), exp(½ log h²).
 """
 
 import sys

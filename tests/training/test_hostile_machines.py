@@ -28,6 +28,11 @@ D, EPOCHS = 4, 8
 POINTS = np.random.default_rng(0).normal(size=(90, D))
 
 
+def slow(*values):
+    """A case that is left to ``make test-slow``."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def started(*arguments, **options):
     """The process of a command."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -203,7 +208,7 @@ TERMINALS = {
 }
 
 
-@pytest.mark.parametrize("terminal", TERMINALS)
+@pytest.mark.parametrize("terminal", ["C", *map(slow, ("ascii", "latin"))])
 def test_numbers_are_readable_on_any_terminal(terminal, trained):
     code, out, err = ended(started("evaluate", trained, env=TERMINALS[terminal]))
     assert (code, err) == (0, "")
@@ -213,6 +218,7 @@ def test_numbers_are_readable_on_any_terminal(terminal, trained):
         assert f"{metrics[name]:.4g}" in line
 
 
+@pytest.mark.slow
 def test_no_terminal(trained):
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     assert ended(started("evaluate", trained, **streams))[0] == 0
@@ -252,7 +258,7 @@ def assert_same_bits(run, other):
     assert (run / "metrics.csv").read_bytes() == (other / "metrics.csv").read_bytes()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), slow(signal.SIGINT, 130)])
 def test_a_signal_ends_it_in_order_and_it_goes_on(number, code, whole, tmp_path):
     config, undisturbed = whole
     run = tmp_path / "run"
@@ -287,6 +293,7 @@ def test_a_row_that_was_not_logged_any_more_is_not_lost(whole, tmp_path):
     assert_same_bits(run, undisturbed)
 
 
+@pytest.mark.slow
 def test_one_folder_is_of_one_process(whole, tmp_path):
     run = tmp_path / "run"
     arguments = ["fit", "--config", whole[0], "--run", run, "--trainer.max_epochs", 10_000]

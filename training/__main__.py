@@ -12,6 +12,7 @@ import threading
 import warnings
 
 from training.errors import TrainingError
+from training.text import printable
 
 # Module -> the package that it is in, and the extra that brings it.
 EXTRAS = {
@@ -72,9 +73,7 @@ def _run(arguments):
 
 
 def _failed(reason):
-    line = " ".join(str(reason).split())
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)  # no escapes to terminals
-    print(f"Error: {line}", file=sys.stderr)
+    print(f"Error: {printable(str(reason))}", file=sys.stderr)
     return 2
 
 

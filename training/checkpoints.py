@@ -81,17 +81,13 @@ def checkpointing():
 
 
 class Started(Callback):
-    """False until the training has begun: until then a checkpoint was restored."""
+    """Whether the training has begun: until then a checkpoint was restored."""
 
-    def __init__(self):
-        self._has_begun = False
-
-    def __bool__(self):
-        return self._has_begun
+    has_begun = False
 
     def on_train_start(self, trainer, module):
         """The first step comes next."""
-        self._has_begun = True
+        self.has_begun = True
 
 
 class CheckpointFiles(TorchCheckpointIO):

@@ -26,7 +26,7 @@ from training.checkpoints import (
     checkpointing,
     damaged,
 )
-from training.console import printable, show, title
+from training.console import show, title
 from training.data import UserFile
 from training.datamodule import DataModule
 from training.errors import TrainingError
@@ -38,6 +38,7 @@ from training.evaluation.held_out import (
 )
 from training.module import RegularizedAutoEncoder
 from training.study import study
+from training.text import printable
 from training.trust import class_paths, read_yaml
 from training.writing import whole, write_json
 
@@ -128,7 +129,7 @@ def _train(trainer, module, data, run, resume):
     except TrainingError:
         raise
     except DAMAGED as error:
-        if started or not last.is_file():
+        if started.has_begun or not last.is_file():
             raise
         raise damaged(last, error) from error
     except SystemExit as stop:
@@ -174,16 +175,10 @@ def _read(kind, arguments):
     if not foreign or _is_trusted(arguments):
         return _parsed_by(kind, arguments)
     configs = {path: read_yaml(path) for path in files if path.suffix in YAML}
-    own = [configs[path] for path in configs if path not in foreign]
-    also = class_paths([*own, *map(_as_class, arguments)])
-    with runs.reading(foreign[0], trust=False, also=also):
+    own = class_paths([config for path, config in configs.items() if path not in foreign])
+    typed = {argument.rpartition("=")[2] for argument in arguments} - {*map(str, files)}
+    with runs.reading(foreign[0], trust=False, also=own | typed):
         return _parsed_by(kind, arguments)
-
-
-def _as_class(argument):
-    """A configuration that names what an argument may name, a file aside."""
-    text = argument.rpartition("=")[2]
-    return {} if _is_there(Path(text)) else {"class_path": text}
 
 
 def _parsed_by(kind, arguments):
@@ -226,8 +221,7 @@ def _one_line(error):
     while cause and not isinstance(cause, TrainingError):
         cause = cause.__cause__ or cause.__context__
     error = cause or error  # what this project's classes found wrong says more than who called them
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines)[:600]
+    return " ".join(str(error).split())[:600]
 
 
 # --- evaluate -------------------------------------------------------------------------------------

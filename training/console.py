@@ -1,14 +1,11 @@
-"""What the commands print, whatever the terminal."""
+"""Tables that the commands print, whatever the terminal."""
 
 from rich.console import Console
 from rich.text import Text
 
+from training.text import printable
+
 WIDE = 10_000
-
-
-def printable(text):
-    """The text in one line, with escapes for what would steer a terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
 
 
 def title(text):

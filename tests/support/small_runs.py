@@ -33,17 +33,22 @@ def of_file(folder, points, **options):
     return {"class_path": "training.data.UserFile", "init_args": settings}
 
 
-def fit(folder, source, D=5, d=2, epochs=2, terms=None, latent="plane"):
-    """The folder of a run, made new."""
+def write_config(path, source, D=5, d=2, epochs=2, terms=None, latent="plane", **model):
+    """The file of a configuration of ``fit``."""
     options = {"data_dimension": D, "latent_dimension": d, "widths": [6], "latent": latent}
     auto = {"class_path": "training.models.MLPAutoEncoder", "init_args": options}
     config = {
         "trainer": {"max_epochs": epochs, "accelerator": "cpu", "enable_progress_bar": False},
         "data": {"source": source, "batch_size": 16, "fractions": [0.5, 0.1, 0.4]},
-        "model": {"autoencoder": auto, "terms": terms or {}},
+        "model": {"autoencoder": auto, "terms": terms or {}} | model,
     }
-    path = folder.with_suffix(".yaml")
     path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def fit(folder, source, **options):
+    """The folder of a run, made new; options as of ``write_config``."""
+    path = write_config(folder.with_suffix(".yaml"), source, **options)
     assert main(["fit", "--config", str(path), "--run", str(folder)]) == 0
     return folder
 

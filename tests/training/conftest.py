@@ -1,5 +1,7 @@
 """Runs that several modules look at; do not write there."""
 
+import shutil
+
 import pytest
 
 from tests.support.small_runs import CURVATURE, fit, gaussians
@@ -27,3 +29,9 @@ def solid(plain):
     """The chapter of a run with d = 3."""
     (chapter,) = chapters_of([fit(plain.parent / "solid", gaussians(), d=3)])
     return chapter
+
+
+@pytest.fixture
+def run(plain, tmp_path):
+    """A copy of a run, to write to."""
+    return shutil.copytree(plain, tmp_path / "run")

@@ -5,9 +5,8 @@ import math
 
 import numpy as np
 import pytest
-import yaml
 
-from tests.support.small_runs import CURVATURE, one_line
+from tests.support.small_runs import CURVATURE, one_line, write_config
 from training.__main__ import main
 
 pytestmark = [
@@ -108,17 +107,10 @@ def fit(folder, kind, start):
     """The exit code, and the run's folder."""
     name, write = kind
     write(folder / name)
-    auto = {"class_path": "training.models.MLPAutoEncoder"}
-    auto["init_args"] = {"data_dimension": D, "widths": [6]}
     source = {"class_path": "training.data.UserFile", "init_args": {"path": str(folder / name)}}
-    config = {
-        "trainer": {"max_epochs": 1, "accelerator": "cpu", "enable_progress_bar": False},
-        "data": {"source": source, "batch_size": 16, "fractions": [0.5, 0.1, 0.4]},
-        "model": {"autoencoder": auto, "terms": CURVATURE} | STARTS[start],
-    }
-    (folder / "mine.yaml").write_text(yaml.safe_dump(config))
-    run = folder / "run"
-    return main(["fit", "--config", str(folder / "mine.yaml"), "--run", str(run)]), run
+    options = {"D": D, "epochs": 1, "terms": CURVATURE} | STARTS[start]
+    config, run = write_config(folder / "mine.yaml", source, **options), folder / "run"
+    return main(["fit", "--config", str(config), "--run", str(run)]), run
 
 
 @pytest.mark.parametrize("start", STARTS)

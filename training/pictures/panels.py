@@ -8,8 +8,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 import curvcore
-from training.console import printable
 from training.pictures.palette import PLAIN, R_LABEL, STAGES, class_colours
+from training.text import printable
 
 CONTINUOUS, CURVATURE = "viridis", "RdBu_r"
 STYLES = {"train": "o-", "val": "s--"}

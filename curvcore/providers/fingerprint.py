@@ -79,13 +79,13 @@ class _Survey:
             if issubclass(thing, torch.autograd.Function):
                 self._visit_all(vars(thing).values())
         elif isinstance(thing, (list, tuple)):
-            self._look_for_code(thing)
+            self._look_into_container(thing)
         elif isinstance(thing, dict):
-            self._look_for_code(thing.values())
+            self._look_into_container(thing.values())
 
-    def _look_for_code(self, container):
+    def _look_into_container(self, container):
         if len(container) <= _LARGE:
-            self._visit_all(thing for thing in container if isinstance(thing, _CODE))
+            self._visit_all(thing for thing in container if isinstance(thing, _CODE + _PLAIN))
 
     def _look_into_module(self, module):
         held, kind, marks = module.__dict__, type(module), self.marks

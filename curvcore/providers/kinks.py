@@ -5,8 +5,9 @@ Curvature that sits there is seen by no derivative. Noticed are:
 - activations and poolings made of pieces (ReLU, hard tanh, max pooling, ELU and SELU of two slopes,
   ...), wherever they act on what depends on z, inside TorchScript or a custom function as well;
 - whatever else switches between formulas (clamp, where, a comparison times a value, max, sort, abs,
-  masks, rounding, √ near zero, ...; :mod:`curvcore.providers.switches`), if at the points looked at
-  not all entries switch the same way, and if Ψ or its derivative is then seen to jump on the lines
+  masks, rounding, ...), or is singular close by (√, log, hypot near zero, asin, atan2, eigenvalues,
+  ...; :mod:`curvcore.providers.switches`), if at the points looked at not all entries switch the
+  same way, and if Ψ or its derivative is then seen to jump on the lines
   between these points or from them through the box that they span about the origin
   (:mod:`curvcore.providers.jumps`). So guards that nothing meets are none of it (``clamp_min`` of a
   norm at 1e-12), nor formulas that fit together (softmax less the largest entry, ELU);
@@ -15,7 +16,8 @@ Curvature that sits there is seen by no derivative. Noticed are:
 Looked at are the first eight points: of every autodiff call; under ``"fused"`` whenever the jet is
 compared with other derivatives (:mod:`curvcore.providers.memory`). Not noticed are kinks that
 lie elsewhere, jumps below 1e-4 of the derivative along the line, kinks inside compiled graphs, and
-those of operations that do not switch: hypot(h, 0), asin(sin h), exp(½ log h²).
+those of operations that neither switch nor come near a point where they are singular. In float32
+the singularity of asin(sin h) is lost in rounding.
 """
 
 import sys
@@ -134,6 +136,9 @@ def _is_piecewise_linear(jet):
     if jet.order < 2 or len(jet.value) < 2 or jet.hessian.detach().any():
         return False
     jacobian = jet.jacobian.detach()
+    usual = jacobian.abs().max().double().square() / jet.value.detach().abs().max()
+    if usual < torch.finfo(jacobian.dtype).tiny:  # a Hessian of that size has vanished in rounding
+        return False
     rounding = torch.finfo(jacobian.dtype).eps ** 0.5 * jacobian.abs().max()
     return bool(((jacobian - jacobian[:1]).abs() > rounding).any())
 

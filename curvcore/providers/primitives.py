@@ -1,10 +1,11 @@
 """Watch a decoder's operations: swap those whose nested derivatives are wrong in torch, refuse
 those that have no derivative at a point.
 
-Each swap below replaces a function by the same function written from primitives, because nested
-forward mode is wrong (silently: layer_norm, instance_norm, det, slogdet, logdet, solve,
-cholesky_inverse) or missing (silu, mish, logit without grad mode, glu, cdist, fused attention) in
-torch 2.13. ``verification`` shows each fault live, against finite differences.
+Each swap below replaces a function by the same function written from primitives, because in torch
+2.13 its nested forward mode is wrong (silently: layer_norm, instance_norm, det, slogdet, logdet,
+solve, cholesky_inverse) or missing (silu, mish, logit without grad mode, glu, cdist, fused
+attention), or a backward pass over it is NaN or fails (eigh; sinc, prod and cumprod at zero;
+matrix_norm). ``verification`` shows each fault of forward mode live, against finite differences.
 """
 
 import math
@@ -144,6 +145,82 @@ def _cholesky_inverse(factor, upper=False):
     return torch.linalg.inv(factor.mT @ factor if upper else factor @ factor.mT)
 
 
+def _eigh(A, UPLO="L"):
+    """Eigenvalues and vectors, from steps of Ogita and Aishima's refinement.
+
+    Each squares the error, so that three, begun at the constant result of torch, have the
+    derivatives up to order seven; torch's own are NaN in reverse mode over nested forward mode.
+    Where eigenvalues are equal, but for rounding, there are none: NaN.
+    """
+    triangle = A.tril(-1) if UPLO.upper() == "L" else A.triu(1)
+    A = triangle + triangle.mH + torch.diag_embed(_real_diagonal(A))
+    eye = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
+    values, vectors = torch.linalg.eigh(A.detach())
+    least = 8 * len(eye) * torch.finfo(values.dtype).eps * values.abs().amax(-1)[..., None, None]
+    equal = ((values[..., None, :] - values[..., :, None]).abs() <= least) & (eye == 0)
+    for _ in range(3):
+        rest = eye - vectors.mH @ vectors
+        rotated = vectors.mH @ A @ vectors
+        values = _real_diagonal(rotated) / (1 - _real_diagonal(rest))
+        gaps = values[..., None, :] - values[..., :, None]
+        mixed = _quotient(rotated + values[..., None, :] * rest, gaps + eye, equal)
+        vectors = vectors + vectors @ torch.where(eye == 1, rest / 2, mixed)
+    return torch.return_types.linalg_eigh((values, vectors))
+
+
+def _quotient(numerator, denominator, singular):
+    """The quotient; 0 with derivatives NaN where ``singular``."""
+    zero = torch.where(singular, 0 * numerator, 1).sqrt()
+    return torch.where(singular, zero, numerator / torch.where(singular, 1, denominator))
+
+
+def _real_diagonal(A):
+    diagonal = torch.diagonal(A, dim1=-2, dim2=-1)
+    return diagonal.real if A.is_complex() else diagonal
+
+
+def _eigvalsh(A, UPLO="L"):
+    return _eigh(A, UPLO).eigenvalues
+
+
+def _sinc(x):
+    # torch's derivatives at 0 are NaN in reverse mode; near it the quotient loses digits.
+    angle = math.pi * x
+    near = angle.abs() < 1
+    square = torch.where(near, angle, 0).square()
+    series = sum((-1) ** k / math.factorial(2 * k + 1) * square**k for k in range(1, 11)) + 1
+    far = torch.where(near, 1, angle)
+    return torch.where(near, series, far.sin() / far)
+
+
+def _prod(x, dim=None, keepdim=False, *, dtype=None):
+    # By halves; torch divides by the entries, which may be zero.
+    x = x if dtype is None else x.to(dtype)
+    x, dim = (x.flatten(), 0) if dim is None else (x, dim)
+    if x.shape[dim] == 0:
+        return torch.prod(x, dim, keepdim)
+    while (size := x.shape[dim]) > 1:
+        pairs = x.narrow(dim, 0, size // 2) * x.narrow(dim, size // 2, size // 2)
+        x = torch.cat([pairs, x.narrow(dim, size - size % 2, size % 2)], dim)
+    return x if keepdim else x.squeeze(dim)
+
+
+def _cumprod(x, dim, *, dtype=None):
+    x = x if dtype is None else x.to(dtype)
+    if x.ndim == 0 or x.shape[dim] == 0:
+        return torch.cumprod(x, dim)
+    products = list(x.unbind(dim))
+    for n in range(1, len(products)):
+        products[n] = products[n - 1] * products[n]
+    return torch.stack(products, dim)
+
+
+def _matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None):
+    if ord != "fro":
+        return torch.linalg.matrix_norm(A, ord, dim, keepdim, dtype=dtype)
+    return _vector_norm(A, 2, dim, keepdim, dtype=dtype)
+
+
 def _vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
     x = x if dtype is None else x.to(dtype)
     dim = tuple(range(x.ndim)) if dim is None else dim
@@ -216,6 +293,16 @@ PRIMITIVES = {
     torch.linalg.solve: _solve,
     torch.cholesky_inverse: _cholesky_inverse,
     torch.Tensor.cholesky_inverse: _cholesky_inverse,
+    torch.linalg.eigh: _eigh,
+    torch.linalg.eigvalsh: _eigvalsh,
+    torch.linalg.matrix_norm: _matrix_norm,
+    torch.sinc: _sinc,
+    torch.Tensor.sinc: _sinc,
+    torch.special.sinc: _sinc,
+    torch.prod: _prod,
+    torch.Tensor.prod: _prod,
+    torch.cumprod: _cumprod,
+    torch.Tensor.cumprod: _cumprod,
     torch.cdist: _cdist,
     torch.norm: _norm,
     torch.Tensor.norm: _norm,

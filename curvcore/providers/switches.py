@@ -181,9 +181,26 @@ def _rounded(output, x, y, rounding_mode=None):
     return rounding_mode is not None
 
 
-def _near_zero(output, x, *args, **kwargs):
+def _near_zero(output, *args, **kwargs):
     """√ and |x| have their kink where they vanish: is that far from here?"""
     return bool(output.abs().min() < output.abs().max() / 10)
+
+
+def _of_small(output, x, *args, **kwargs):
+    """log x² and 1/√x² are as √x² is."""
+    return _near_zero(x)
+
+
+def _of_small_argument(output, factor, x):
+    return isinstance(x, torch.Tensor) and _near_zero(x)
+
+
+def _of_minus_one(output, x):
+    return _near_zero(1 + x)
+
+
+def _sign_or_length(output, x):
+    return _near_zero(output) if x.is_complex() else _of_both_signs(output, x)
 
 
 def _root(output, x, exponent):
@@ -196,24 +213,29 @@ def _norm(output, x, ord=2, *args, **kwargs):
 
 
 def _distance(output, a, b, p, *args):
-    return p != 2
+    return p != 2 or _near_zero(output)
 
 
 _SWITCHING = {
     **dict.fromkeys(("clamp", "clip", "clamp_min", "clamp_max", "nan_to_num"), _changed),
     **dict.fromkeys(("maximum", "minimum", "fmax", "fmin"), _of_both),
-    **dict.fromkeys(("abs", "sign", "sgn", "heaviside"), _of_both_signs),
+    **dict.fromkeys(("sign", "sgn", "heaviside"), _of_both_signs),
+    "abs": _sign_or_length,
     **dict.fromkeys(
         (
             "relu", "max", "min", "amax", "amin", "aminmax", "median", "nanmedian",
             "floor", "ceil", "round", "trunc", "frac", "fmod", "remainder", "floor_divide",
             "renorm", "grid_sampler_2d", "grid_sampler_3d", "multi_margin_loss",
+            "asin", "acos", "atan2", "angle", "linalg_qr", "linalg_eigh", "linalg_svd",
         ),
         _always,
     ),
     "copysign": _copied_sign,
     "div": _rounded,
-    "sqrt": _near_zero,
+    **dict.fromkeys(("sqrt", "hypot", "std", "linalg_cholesky_ex"), _near_zero),
+    **dict.fromkeys(("log", "log2", "log10", "rsqrt"), _of_small),
+    "xlogy": _of_small_argument,
+    "log1p": _of_minus_one,
     "pow": _root,
     "linalg_vector_norm": _norm,
     "norm": _norm,

@@ -134,6 +134,31 @@ def test_coupled_rows_are_seen_at_one_point_and_at_equal_points(name):
             curvcore.scalar_curvature(MIXING[name][0](), z)
 
 
+@pytest.mark.parametrize("derivatives", ["auto", "autodiff"])
+@pytest.mark.parametrize("unit", range(3))
+def test_a_first_row_that_decides_for_all_is_seen(derivatives, unit):
+    """Though it decides the same for all rows near it."""
+    first, last = network()[0], network()[-1]
+
+    def decoder(z):
+        h = first(z)
+        return last(torch.where(h[:1, unit : unit + 1] > first.bias[unit], h.sin(), h.tanh()))
+
+    with pytest.raises(RowsNotIndependentError):
+        curvcore.scalar_curvature(decoder, Z[:4] / 100 + 1, derivatives=derivatives)
+
+
+def test_a_decoder_may_refuse_points_far_away():
+    plain = network()
+
+    def decoder(z):
+        if (z < 0.5).any():
+            raise ValueError("not there")
+        return plain(z)
+
+    assert curvcore.jet(decoder, Z[:4] / 100 + 1).value.isfinite().all()
+
+
 def test_dropout_of_nothing_and_dropout_in_eval_mode_are_harmless():
     plain = network()
     for layer in (nn.Dropout(0.0).train(), nn.Dropout(0.5).eval()):

@@ -17,7 +17,7 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.first, self.gelu, self.last = nn.Linear(2, 3), nn.GELU(), nn.Linear(3, 4)
-        self.numbers = {"steps": 1}
+        self.numbers, self.flags = {"steps": 1}, [True]
         self.register_buffer("flag", torch.zeros(()))
 
     def forward(self, z, *, act=torch.tanh):
@@ -53,6 +53,8 @@ CHANGES = {
         Net.forward.__kwdefaults__, "act", torch.sigmoid
     ),
     "in a module of the user's": lambda net, m: m.setattr(helpers, "act", torch.cos),
+    "word in a container": lambda net, m: m.setitem(net.numbers, "activation", "sine"),
+    "flag in a container": lambda net, m: net.flags.__setitem__(0, False),
     "buffer": lambda net, m: net.flag.add_(1),
     "buffer of torch's module": lambda net, m: net.first.register_buffer("flag", torch.ones(())),
     "hook": lambda net, m: net.first.register_forward_hook(lambda *_: None),

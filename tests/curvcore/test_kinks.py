@@ -63,6 +63,13 @@ def test_guards_and_formulas_that_fit_together_are_no_kinks(function, derivative
     assert not warned(graph(function), derivatives=derivatives)
 
 
+@pytest.mark.parametrize("derivatives", ["auto", "autodiff"])
+def test_a_distance_that_vanishes_is_a_kink(derivatives):
+    """Of which torch has no forward mode of its own."""
+    decoder = graph(lambda h: torch.cdist(h[..., None], h.new_zeros(1, 1))[..., 0])
+    assert "(cdist)" in warned(decoder, derivatives=derivatives)[0]
+
+
 @pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 @pytest.mark.parametrize("derivatives", ["auto", "autodiff"])
 def test_a_kink_in_torchscript_is_noticed(derivatives):

@@ -25,6 +25,7 @@ STATISTICS = tensor(4, seed=6), tensor(4, seed=7, positive=True)
 SQUARE = tensor(3, 4, 4, seed=8)  # determinants of either sign
 POSITIVE = SQUARE @ SQUARE.mT + torch.eye(4, dtype=torch.float64)
 FACTOR = linalg.cholesky(POSITIVE)
+HERMITIAN = torch.complex(SQUARE + SQUARE.mT, SQUARE - SQUARE.mT)
 ROTATION = random_rotation(0, 4)
 
 CALLS = {
@@ -95,6 +96,26 @@ CALLS = {
     "vector_norm_0": lambda: linalg.vector_norm(X, 0, dim=1),
     "vector_norm_minus_infinity": lambda: linalg.vector_norm(X, -torch.inf, dim=1),
     "matrix_norm": lambda: linalg.matrix_norm(SQUARE),
+    "matrix_norm_keepdim": lambda: linalg.matrix_norm(IMAGE, dim=(1, 3), keepdim=True),
+    "matrix_norm_nuclear": lambda: linalg.matrix_norm(SQUARE, "nuc"),
+    "eigenvalues": lambda: linalg.eigh(POSITIVE).eigenvalues,
+    "eigenvectors": lambda: linalg.eigh(POSITIVE)[1],
+    "eigh_reads_one_triangle": lambda: linalg.eigvalsh(SQUARE),
+    "eigh_reads_the_upper": lambda: linalg.eigvalsh(SQUARE, UPLO="U"),
+    "eigvalsh_complex": lambda: linalg.eigvalsh(HERMITIAN),
+    "eigvalsh_complex_upper": lambda: linalg.eigvalsh(HERMITIAN + HERMITIAN.tril(-1), UPLO="U"),
+    "sinc": lambda: torch.sinc(X / 3),
+    "sinc_zero": lambda: torch.special.sinc(0 * X),
+    "prod": lambda: X.prod(),
+    "prod_axis": lambda: torch.prod(IMAGE, 1, keepdim=True),
+    "prod_last": lambda: IMAGE.prod(-1),
+    "prod_one": lambda: X[:, :1].prod(1),
+    "prod_none": lambda: X[:, :0].prod(1),
+    "prod_scalar": lambda: X[0, 0].prod(),
+    "prod_dtype": lambda: X.float().prod(0, dtype=torch.float64),
+    "cumprod": lambda: X.cumprod(1),
+    "cumprod_first": lambda: torch.cumprod(IMAGE, dim=0),
+    "cumprod_scalar": lambda: X[0, 0].cumprod(0),
     "std": lambda: X.std(),
     "std_axis": lambda: X.std(1),
     "std_biased": lambda: torch.std(X, 1, False),

@@ -62,3 +62,21 @@ def test_what_is_out_of_range_is_masked_and_counted(dtype, r):
     assert geometry.scalar.isnan().all()
     with pytest.raises(DegenerateMetricError, match="16 points"):
         curvcore.scalar_curvature(sphere(r), z)
+
+
+@pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
+@pytest.mark.parametrize("unit", [1e20, 1e21, 1e22, 1e30, 1e37])
+def test_derivatives_that_are_subnormal_are_degenerate(derivatives, unit):
+    """They have few digits, which is no fault of the decoder's, or vanish, which is no kink."""
+    linear, tanh = torch.nn.Linear, torch.nn.Tanh()
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(linear(2, 16), tanh, linear(16, 16), tanh, linear(16, 5))
+        z = unit * torch.randn(6, 2)
+
+    def decoder(z):
+        return net(z / unit)
+
+    geometry = curvcore.pullback(decoder, z, derivatives=derivatives, on_degenerate="nan")
+    assert geometry.is_degenerate.all()
+    assert geometry.scalar.isnan().all()

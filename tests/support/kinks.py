@@ -187,7 +187,22 @@ HIDDEN = {
     "custom operation": lambda h: h.sin() + Opaque.apply(h),
     "torch.vmap": torch.vmap(lambda row: row.clamp_min(0)),
 }
-KINKS = BOUNDS | CONDITIONS | LARGEST | SIGNS | PIECES | ROUNDINGS | HIDDEN
+LENGTHS = {
+    "hypot": lambda h: torch.hypot(h, 0 * h),
+    "exponential of half the logarithm": lambda h: (torch.log(h * h) / 2).exp(),
+    "logarithm to base two": lambda h: torch.exp2(torch.log2(h * h) / 2),
+    "logarithm of one more": lambda h: (torch.log1p(h * h - 1) / 2).exp(),
+    "factor times logarithm": lambda h: (torch.special.xlogy(0 * h + 1, h * h) / 2).exp(),
+    "reciprocal root": lambda h: h * h * torch.rsqrt(h * h),
+    "std of two": lambda h: torch.stack([h, 0 * h], -1).std(-1),
+    "cholesky": lambda h: torch.linalg.cholesky((h * h)[..., None, None])[..., 0, 0],
+    "complex abs": lambda h: torch.complex(h, 0 * h).abs(),
+    "largest singular value": lambda h: torch.linalg.svdvals(h[..., None, None])[..., 0],
+    "eigenvalues that cross": lambda h: torch.linalg.eigvalsh(torch.diag_embed(h)),
+    "qr": lambda h: torch.linalg.qr(h.reshape(-1, 8, 1)).R[..., 0],
+    "angle": lambda h: torch.atan2(torch.sin(2 * h), torch.cos(2 * h)),
+}
+KINKS = LENGTHS | BOUNDS | CONDITIONS | LARGEST | SIGNS | PIECES | ROUNDINGS | HIDDEN
 
 
 def softmax(h, largest):
@@ -246,4 +261,25 @@ FITTING = {
     "fast": lambda h: torch.sin(1e3 * h),
     "steep": lambda h: torch.sigmoid(200 * h),
 }
-SMOOTH = GUARDS | FITTING
+APART = {
+    "arcsine": lambda h: torch.asin(0.9 * h.tanh()),
+    "arccosine": lambda h: torch.acos(0.9 * h.sin()),
+    "angle in a half plane": lambda h: torch.atan2(h, h * h + 1),
+    "sine of an angle": lambda h: torch.atan2(h, h.cos()).sin(),
+    "logarithm of a sum": lambda h: torch.log(h * h + 1e-2),
+    "logarithm of a sigmoid": lambda h: h.mul(5).sigmoid().log(),
+    "logarithm of 1 − 0.9 σ": lambda h: torch.log1p(-0.9 * h.mul(5).sigmoid()),
+    "entropy": lambda h: torch.special.xlogy(h.sigmoid(), h.mul(5).sigmoid()),
+    "reciprocal root of a sum": lambda h: h * torch.rsqrt(h * h + 1e-3),
+    "hypotenuse": lambda h: torch.hypot(h, 0 * h + 0.1),
+    "rms_norm": lambda h: F.rms_norm(pairs(h), (2,)).flatten(1),
+    "singular values apart": lambda h: torch.linalg.svdvals(pairs(h)),
+    "cholesky of a sum": lambda h: torch.linalg.cholesky(
+        pairs(h).mT @ pairs(h) + 0.1 * torch.eye(2).to(h)
+    ).flatten(1),
+    "qr of a sum": lambda h: torch.linalg.qr(pairs(h.tanh()) + 2 * torch.eye(4, 2).to(h)).R.flatten(
+        1
+    ),
+    "std of many": lambda h: h.std(1, keepdim=True),
+}
+SMOOTH = APART | GUARDS | FITTING

@@ -92,8 +92,11 @@ def _outcomes(chosen, jobs, console):
         outcomes = {}
         try:
             for future in as_completed(running):
-                outcomes[running[future]] = future.result()
+                mutation = running[future]
+                outcomes[mutation] = future.result()
                 progress.advance(task)
+                if not console.is_terminal:  # a log should tell how far it is
+                    _print_outcome(console, mutation, outcomes[mutation])
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -101,6 +104,12 @@ def _outcomes(chosen, jobs, console):
             [x for x in EVERYTHING if any(o.by == x for o in outcomes.values())], pool, progress
         )
     return {mutation: outcomes[mutation] for mutation in chosen}
+
+
+def _print_outcome(console, mutation, outcome):
+    seconds = f"{outcome.seconds:.0f} s"
+    line = f"{outcome.verdict.value}, {seconds}, by {outcome.by or '-'}: {mutation}"
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _control(selections, pool, progress):

@@ -6,8 +6,9 @@ from verification.mutants.catalogue import (
     fused,
     fused_rules,
     geometry,
+    kinks,
     providers,
 )
 
-PARTS = (formulas, fused, fused_rules, providers, comparison, geometry)
+PARTS = (formulas, fused, fused_rules, providers, comparison, kinks, geometry)
 MUTATIONS = [mutation for part in PARTS for mutation in part.MUTATIONS]

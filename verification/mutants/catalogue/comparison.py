@@ -1,4 +1,4 @@
-"""Mutations of what is compared, when, and of what tells kinks."""
+"""Mutations of what is compared, and when."""
 
 from verification.mutants.mutation import mutations
 
@@ -6,7 +6,6 @@ T = "tests/curvcore"
 CHANGING = f"{T}/test_changing_decoders.py"
 UNITS = f"{T}/test_units_of_coordinates.py"
 ERRORS = f"{T}/test_decoder_errors.py"
-KINKS = f"{T}/test_kinks.py"
 
 DIFFERENCES = mutations(
     "providers/differences.py",
@@ -133,7 +132,7 @@ FINGERPRINT = mutations(
         "custom functions are not looked into",
     ),
     (
-        "self._visit_all(thing for thing in container if isinstance(thing, _CODE))",
+        "self._visit_all(thing for thing in container if isinstance(thing, _CODE + _PLAIN))",
         "pass",
         "containers are not looked into",
     ),
@@ -204,135 +203,6 @@ FINGERPRINT = mutations(
     ),
 )
 
-SWITCHES = mutations(
-    "providers/switches.py",
-    KINKS,
-    (
-        "return not x.is_complex() and _differ(x > 0)",
-        "return not x.is_complex() and _differ(x > -torch.inf)",
-        "relu and |x| are seen to have one sign always",
-    ),
-    (
-        "return not math.isclose(alpha * input_scale, 1)",
-        "return True",
-        "ELU has a kink",
-    ),
-    (
-        "return bool(((output != x) & ~(output.isnan() & x.isnan())).any())",
-        "return True",
-        "bounds that nothing meets count",
-        "",
-        "then it is looked for jumps, and none is found: only time is lost",
-    ),
-    (
-        "return _differ(a > b)",
-        "return True",
-        "a maximum counts though it is always the same one",
-        "",
-        "then it is looked for jumps, and none is found: only time is lost",
-    ),
-    (
-        "return _differ(sign > 0)",
-        "return False",
-        "copysign is taken for smooth",
-    ),
-    (
-        "return bool(output.abs().min() < output.abs().max() / 10)",
-        "return False",
-        "roots that vanish are taken for smooth",
-    ),
-    (
-        "return not whole and _near_zero(output, x)",
-        "return False",
-        "powers of |x| are taken for smooth",
-    ),
-    (
-        "if any(map(_differ, whole)):",
-        "if False:",
-        "comparisons are not noticed",
-    ),
-    (
-        "before = tuple(x.clone() if isinstance(x, torch.Tensor) else x for x in args)",
-        "before = args",
-        "what clamp_ was given is looked at afterwards",
-    ),
-    (
-        "self._storages[storage._cdata] = storage",
-        "pass",
-        "what depends on z is lost sight of",
-    ),
-    (
-        "if not self._is_followed:",
-        "if False:",
-        "an output that only code outside torch can have made is taken for smooth",
-    ),
-    (
-        "if self._depends(tensor):",
-        "if False:",
-        "tensors that are handed to numpy are not noticed",
-    ),
-    (
-        'elif namespace != "aten":',
-        "elif False:",
-        "operations unknown to torch are taken for smooth",
-    ),
-)
-
-JUMPS = mutations(
-    "providers/jumps.py",
-    KINKS,
-    (
-        "return (high - low - whole).abs().amax(1) <= whole.abs().amax(1) / 10",
-        "return (high - low - whole).abs().amax(1) >= 0",
-        "whatever is steep is a jump",
-    ),
-    (
-        "return bool((jump & (intervals.steady >= _STEADY)).any())",
-        "return bool(jump.any())",
-        "a difference need not hold on to be a jump",
-    ),
-    (
-        "speed = (jacobian @ way[lines][..., None])[..., 0]",
-        "speed = value",
-        "kinks are looked for in Ψ alone",
-    ),
-    (
-        "intervals, width = intervals[chosen].halves(middle[chosen], width), width / 2",
-        "intervals, width = intervals[chosen].halves(middle[chosen], width / 2), width / 2",
-        "the right halves begin where nothing was looked at",
-    ),
-    (
-        "torch.cat([torch.where(held, self.steady + 1, 0) for held in held]),",
-        "torch.cat([torch.where(held, self.steady + 1, self.steady) for held in held]),",
-        "halvings at which the difference was lost are not counted against a jump",
-    ),
-)
-
-NOTED = mutations(
-    "providers/kinks.py",
-    KINKS,
-    (
-        "return switches.switching if _has_jumps(derive, z) else set()",
-        "return switches.switching",
-        "guards and formulas that fit together are kinks",
-    ),
-    (
-        "return torch.cat([z, nearby])",
-        "return z",
-        "one point is not enough",
-    ),
-    (
-        "return names or ({_NAMELESS} if _is_piecewise_linear(jet) else set())",
-        "return names",
-        "where operations cannot be looked at, kinks are not noticed",
-    ),
-    (
-        "return has_jumps(derivatives, torch.cat([z, _beyond(z)]))",
-        "return has_jumps(derivatives, z)",
-        "kinks between the points and their mirror images are not noticed",
-    ),
-)
-
 WITNESSED = mutations(
     "providers/witness.py",
     CHANGING,
@@ -341,6 +211,18 @@ WITNESSED = mutations(
         "pass",
         "rows that are coupled but equal are let through",
         ERRORS,
+    ),
+    (
+        "_compare_rows(behind, alone)",
+        "pass",
+        "a first row that decides for all is let through",
+        ERRORS,
+    ),
+    (
+        "allowed = allowed + _in_units(units, lost)",
+        "pass",
+        "subnormal derivatives are taken for wrong ones",
+        f"{T}/test_range.py",
     ),
     (
         "lengths = torch.minimum(value / first, first / second)",
@@ -356,6 +238,4 @@ WITNESSED = mutations(
     ),
 )
 
-MUTATIONS = [
-    *DIFFERENCES, *MEMORY, *FINGERPRINT, *SWITCHES, *JUMPS, *NOTED, *WITNESSED,
-]  # fmt: skip
+MUTATIONS = [*DIFFERENCES, *MEMORY, *FINGERPRINT, *WITNESSED]

@@ -1,0 +1,62 @@
+"""∂R/∂z is right where torch's own derivatives of an operation are NaN in a backward pass."""
+
+import pytest
+import torch
+
+import curvcore
+from tests.support.tolerance import eps
+
+WEIGHT = torch.randn(6, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+Z = torch.tensor([[0, 0], [0.3, -0.7], [-0.4, 0.2]], dtype=torch.float64)
+H = 1e-3
+
+
+def symmetric(h):
+    """(B, 3, 3), whose eigenvalues are apart."""
+    filled = torch.zeros(3, 3, dtype=h.dtype).diagonal_scatter(torch.arange(3.0).to(h))
+    full = h[:, :3, None] * h[:, None, 3:].sin() / 8
+    return filled + full + full.mT
+
+
+def hermitian(h):
+    """The same with skew imaginary parts."""
+    part = h[:, :3, None] * h[:, None, 3:].cos() / 8
+    return torch.complex(symmetric(h), part - part.mT)
+
+
+OPERATIONS = {
+    "eigvalsh": lambda h: torch.linalg.eigvalsh(symmetric(h)),
+    "eigh": lambda h: torch.linalg.eigh(symmetric(h))[0],
+    "eigenvectors": lambda h: torch.linalg.eigh(symmetric(h)).eigenvectors.square().flatten(1),
+    "Hermitian": lambda h: torch.linalg.eigvalsh(hermitian(h)),
+    "sinc": lambda h: torch.sinc(h / 2),
+    "prod": lambda h: h.prod(1, keepdim=True),
+    "prod of pairs": lambda h: h.reshape(-1, 3, 2).prod(2),
+    "cumprod": lambda h: h.cumprod(1),
+    "matrix_norm": lambda h: torch.linalg.matrix_norm(h.reshape(-1, 1, 2, 3) + 2),
+}
+
+
+@pytest.mark.filterwarnings("ignore::curvcore.FallbackWarning")
+@pytest.mark.parametrize("derivatives", ["auto", "autodiff"])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_gradient_is_that_of_differences(name, derivatives):
+    function = OPERATIONS[name]
+
+    def decoder(z):
+        return torch.cat([z, z.square().sum(1, keepdim=True) / 4, function(z @ WEIGHT.T)], 1)
+
+    def scalar(z):
+        return curvcore.scalar_curvature(decoder, z, derivatives=derivatives)
+
+    z = Z.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(scalar(z).sum(), z)
+    with torch.no_grad():
+        for axis, step in enumerate(H * torch.eye(2, dtype=torch.float64)):
+            near, far = (
+                (scalar(Z + n * step) - scalar(Z - n * step)) / (2 * n * H) for n in (1, 2)
+            )
+            # near is off by a third of near − far, to leading order, and by rounding.
+            truncation = (near - far).abs().max() + 1e4 * eps(z.dtype) / H * near.abs().max()
+            assert ((gradient[:, axis] - near).abs() <= truncation).all()
+            assert truncation < near.abs().max() / 100

@@ -10,7 +10,7 @@ from curvcore.providers.fused import chain_rule
 from curvcore.providers.fused.product_rules import split_levels
 from tests.support.tolerance import assert_close
 
-DIMENSIONS = pytest.mark.parametrize("d", [1, 2, 3, 4])
+DIMENSIONS = pytest.mark.parametrize("d", [1, 2, 3, 4, 5])
 
 
 def symmetric(d, rank, *batch):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import curvcore
+from tests.support.tolerance import assert_close
 from tests.verification.test_certificates import sphere
 from verification import certify
 from verification.decoders.random import Architecture, architectures
@@ -61,6 +62,19 @@ def test_the_estimate_follows_the_condition_of_the_metric(stretch):
     assert worst(torch.diag(scale)) < 1e-14
     condition = max(stretch, 1 / stretch) ** 2
     assert 1e-17 * condition < worst(turn @ torch.diag(scale)) < 1e-14 * condition
+
+
+@pytest.mark.parametrize("formula", ["gauss", "intrinsic"])
+def test_the_estimate_does_not_mind_the_unit_of_length(formula):
+    """R is 1/length², and all that may be lost of it."""
+    z = torch.rand(20, 2, dtype=torch.float64) + 0.5
+
+    def estimate(unit):
+        geometry = curvcore.pullback(lambda z: unit * sphere(z), z, formula=formula)
+        return geometry.scalar_relative_error
+
+    for unit in (2.0**-20, 2.0**20):  # powers of two, which round nothing
+        assert_close(estimate(unit), estimate(1.0))
 
 
 def test_an_estimate_above_one_says_that_no_digit_is_left():

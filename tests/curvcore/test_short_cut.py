@@ -6,6 +6,7 @@ from torch import nn
 
 import curvcore
 from curvcore.providers.fused import JetTensor, fused_jet
+from curvcore.providers.fused.readout import factorised
 from tests.support.tolerance import assert_close
 
 # --- structural zeros and the Gram short cut ------------------------------------------------------
@@ -35,6 +36,22 @@ def test_the_short_cut_changes_nothing(formula, dtype):
     one, other = (torch.autograd.grad(r.sum(), parameters) for r in (short, geometry.scalar))
     for a, b in zip(one, other, strict=True):
         assert_close(a, b, scale=scale.max() * (1 + b.abs().max()), factor=300)
+
+
+@pytest.mark.parametrize("s", [1, 1e4])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_lengths_and_angles_of_the_last_layer_lose_roundings_only(dtype, s):
+    """WᵀW = LLᵀ and W = QLᵀ, to some roundings of dtype, whatever the condition of W."""
+    generator = torch.Generator().manual_seed(0)
+    common, own = (torch.randn(300, n, generator=generator) for n in (1, 40))
+    weight = common + own / 100  # columns nearly equal
+    weight = (weight * torch.logspace(0, 1, 40, base=s)).to(dtype)
+    factor, isometry = map(torch.Tensor.double, factorised(weight, True))
+    lengths, weight = weight.double().norm(dim=0), weight.double()
+    units = lengths[:, None] * lengths
+    scale = torch.finfo(dtype).eps / torch.finfo(torch.float64).eps
+    assert_close(factor @ factor.mT / units, weight.mT @ weight / units, scale=scale, factor=20)
+    assert_close(isometry @ factor.mT / lengths, weight / lengths, scale=scale, factor=20)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

@@ -65,16 +65,20 @@ def test_the_estimate_follows_the_condition_of_the_metric(stretch):
 
 
 @pytest.mark.parametrize("formula", ["gauss", "intrinsic"])
-def test_the_estimate_does_not_mind_the_unit_of_length(formula):
-    """R is 1/length², and all that may be lost of it."""
+def test_the_estimate_does_not_mind_units(formula):
+    """Of length, nor of the latent coordinates: R is 1/length², and all that may be lost of it."""
     z = torch.rand(20, 2, dtype=torch.float64) + 0.5
 
-    def estimate(unit):
-        geometry = curvcore.pullback(lambda z: unit * sphere(z), z, formula=formula)
+    def estimate(length=1.0, coordinate=1.0):
+        def decoder(z):
+            return length * sphere(coordinate * z)
+
+        geometry = curvcore.pullback(decoder, z / coordinate, formula=formula)
         return geometry.scalar_relative_error
 
     for unit in (2.0**-20, 2.0**20):  # powers of two, which round nothing
-        assert_close(estimate(unit), estimate(1.0))
+        assert_close(estimate(length=unit), estimate())
+        assert_close(estimate(coordinate=unit), estimate())
 
 
 def test_an_estimate_above_one_says_that_no_digit_is_left():

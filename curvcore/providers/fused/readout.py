@@ -65,7 +65,7 @@ class AffineMap:
 class _IsometricImage(Function):
     @staticmethod
     def forward(ctx, channels, weight):
-        factor, isometry = _factorised(weight, ctx.needs_input_grad[1])
+        factor, isometry = factorised(weight, ctx.needs_input_grad[1])
         ctx.save_for_backward(channels, weight, factor, isometry)
         return channels @ factor
 
@@ -75,7 +75,7 @@ class _IsometricImage(Function):
         if (
             torch.is_grad_enabled() and not torch.compiler.is_compiling()
         ):  # to be differentiated once more
-            factor, isometry = _factorised(weight, True)
+            factor, isometry = factorised(weight, True)
             _check_independent(factor)
         to_channels = to_weight = None
         if ctx.needs_input_grad[0]:
@@ -85,7 +85,7 @@ class _IsometricImage(Function):
         return to_channels, to_weight
 
 
-def _factorised(weight, with_isometry):
+def factorised(weight, with_isometry):
     """L (h, h) and, if asked for, Q (D, h) with W = Q Lᵀ.
 
     WᵀW is factorised in float64, with the columns of W scaled to length one, and 4 h eps of float64

@@ -94,6 +94,19 @@ def test_generated_code():
     assert_close(graph, eager, scale=1e3 * (1 + eager.detach().abs().max()))
 
 
+def test_what_a_graph_makes_without_gradients_has_none_later():
+    """There the last layer is not copied: it has its own gradient."""
+    decoder, z = decoder_and_points()
+
+    def scalar(z):
+        with torch.no_grad():
+            geometry = curvcore.pullback(decoder, z, on_degenerate="nan")
+        return geometry.scalar
+
+    assert not compiled(scalar)(z).requires_grad
+    assert not scalar(z).requires_grad
+
+
 @pytest.mark.skipif(
     torch.__version__ < "2.7", reason="torch 2.6 compiles no function that is given a local one"
 )

@@ -38,7 +38,7 @@ def test_the_short_cut_changes_nothing(formula, dtype):
         assert_close(a, b, scale=scale.max() * (1 + b.abs().max()), factor=300)
 
 
-@pytest.mark.parametrize("s", [1, 1e4])
+@pytest.mark.parametrize("s", [1, 1e-10])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_lengths_and_angles_of_the_last_layer_lose_roundings_only(dtype, s):
     """WᵀW = LLᵀ and W = QLᵀ, to some roundings of dtype, whatever the condition of W."""

@@ -176,7 +176,8 @@ RESULT = mutations(
     (
         "return torch.set_grad_enabled(self._with_gradient and torch.is_grad_enabled())",
         "return torch.set_grad_enabled(torch.is_grad_enabled())",
-        "a jet made without gradients gets those of the last layer alone",
+        "in a graph a jet made without gradients gets those of the last layer alone",
+        f"{T}/test_compile.py::test_what_a_graph_makes_without_gradients_has_none_later",
     ),
     (
         "return self._packed(last_layer.isometric_image(channels))",

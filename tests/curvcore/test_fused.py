@@ -95,6 +95,7 @@ def test_every_layer_to_third_order(name):
     assert_close(actual, expected, scale=1 + expected.abs().max(), factor=1e4)
 
 
+MATRIX = torch.arange(16.0).reshape(4, 4)
 FUNCTIONS = {
     "powers": lambda x: (x**2 + 1) ** 1.5 / (x**2 + 2),
     "quotient": lambda x: x / (3 + x.roll(1, -1)),
@@ -123,13 +124,20 @@ FUNCTIONS = {
     "converted_constant": lambda x: x @ torch.eye(4).to(x) + torch.ones(4).type_as(x),
     "more_functions": lambda x: torch.erf(x) + torch.asinh(x) + torch.tan(x / 3) + (x + 4).log1p(),
     "roots": lambda x: (x + 4).sqrt() * (x + 4).rsqrt() ** 3 + torch.log1p(x**2),
+    "softplus": lambda x: F.softplus(3 * x, beta=2, threshold=1),
+    "logsigmoid": F.logsigmoid,
+    "softsign": F.softsign,
+    "celu": lambda x: F.celu(x, 0.7),
+    "leaky_relu": lambda x: F.leaky_relu(x, 0.2) * x,
+    "matrix on the left": lambda x: (MATRIX.to(x) @ x[:, :, None]).flatten(1),
+    "quotient of both": lambda x: x.sin() / (3 + x.cos()),
     "product": lambda x: x.prod(1, keepdim=True),
     "logit": lambda x: torch.logit(torch.sigmoid(x) / 2 + 0.2),
     "complex": lambda x: torch.fft.irfft(torch.fft.rfft(x) ** 2, n=4),
 }
 
 
-@pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")  # where
+@pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_rules_of_functions(name):
     layer = stack(["tanh"], False, 2, 2)[:2]
@@ -262,16 +270,20 @@ def test_division_that_rounds_is_refused():
         curvcore.jet(decoder, torch.rand(3, 2), derivatives="fused")
 
 
-def test_rules_may_give_numbers():
+@pytest.mark.parametrize("number", [float, torch.tensor])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rules_may_give_numbers(dtype, number):
+    """Tensors of torch's default dtype, too."""
+
     def twice(x):
         return torch.overrides.handle_torch_function(twice, (x,), x) if is_jet(x) else 2 * x
 
     @curvcore.rules.elementwise(twice)
     def _(x, y):
-        yield 2
-        yield torch.tensor(0.0)
+        yield number(2.0)
+        yield number(0.0)
 
-    layer, z = nn.Linear(2, 4), torch.randn(5, 2)
+    layer, z = nn.Linear(2, 4).to(dtype), torch.randn(5, 2, dtype=dtype)
     jet = curvcore.jet(lambda z: torch.sin(twice(layer(z))), z, derivatives="fused")
     expected = curvcore.jet(lambda z: torch.sin(2 * layer(z)), z, derivatives="fused")
     assert_close(jet.hessian, expected.hessian, scale=4)

@@ -148,6 +148,14 @@ def test_a_first_row_that_decides_for_all_is_seen(derivatives, unit):
         curvcore.scalar_curvature(decoder, Z[:4] / 100 + 1, derivatives=derivatives)
 
 
+def test_a_batch_that_makes_nan_is_seen():
+    def decoder(z):
+        return torch.cat([z, z.square()], 1) * (1.0 if len(z) == 1 else torch.nan)
+
+    with pytest.raises(RowsNotIndependentError):
+        curvcore.jet(decoder, Z)
+
+
 def test_a_decoder_may_refuse_points_far_away():
     plain = network()
 

@@ -96,6 +96,9 @@ def test_every_layer_to_third_order(name):
 
 
 MATRIX = torch.arange(16.0).reshape(4, 4)
+with torch.random.fork_rng(devices=()):
+    torch.manual_seed(0)
+    ATTENTION = nn.MultiheadAttention(4, 2, batch_first=True).double().eval()
 FUNCTIONS = {
     "powers": lambda x: (x**2 + 1) ** 1.5 / (x**2 + 2),
     "quotient": lambda x: x / (3 + x.roll(1, -1)),
@@ -130,6 +133,12 @@ FUNCTIONS = {
     "celu": lambda x: F.celu(x, 0.7),
     "leaky_relu": lambda x: F.leaky_relu(x, 0.2) * x,
     "matrix on the left": lambda x: (MATRIX.to(x) @ x[:, :, None]).flatten(1),
+    "batch_norm": lambda x: F.batch_norm(
+        x, MATRIX[1].to(x), MATRIX[2].to(x), None, MATRIX[3].to(x)
+    ),
+    "cross": lambda x: torch.linalg.cross(MATRIX[:1, :3].to(x), x[:, :3].sin()),
+    "addmm": lambda x: torch.addmm(x.sin(), x, MATRIX.to(x), beta=0.5, alpha=2),
+    "attention_weights": lambda x: ATTENTION(*3 * [torch.stack([x, x.sin()], 1)])[1].flatten(1),
     "quotient of both": lambda x: x.sin() / (3 + x.cos()),
     "product": lambda x: x.prod(1, keepdim=True),
     "logit": lambda x: torch.logit(torch.sigmoid(x) / 2 + 0.2),
@@ -148,6 +157,20 @@ def test_rules_of_functions(name):
     actual = curvcore.jet(decoder, z, 3, derivatives="fused")
     for one, other in zip(actual.arrays(), expected.arrays(), strict=True):
         assert_close(one, other, scale=1 + other.abs().max(), factor=1e4)
+
+
+def test_an_affine_part_and_another_are_added():
+    """The affine one has no second derivatives, and its first are the same at all points."""
+    straight, bent = nn.Linear(2, 4).double(), nn.Linear(2, 4).double()
+    z = torch.randn(3, 2, dtype=torch.float64)
+    for decoder in (
+        lambda z: straight(z) + bent(z).tanh(),
+        lambda z: bent(z).tanh() - straight(z),
+    ):
+        expected = curvcore.jet(decoder, z, 2, derivatives="autodiff")
+        actual = curvcore.jet(decoder, z, 2, derivatives="fused")
+        for one, other in zip(actual.arrays(), expected.arrays(), strict=True):
+            assert_close(one, other, scale=10)
 
 
 # --- rules of one's own, and none -----------------------------------------------------------------

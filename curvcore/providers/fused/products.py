@@ -109,11 +109,6 @@ def _divide(a, b, *, rounding_mode=None):
     return a * (1 / b)
 
 
-@composite(*named("__rtruediv__", "__rdiv__"))
-def _reflected_divide(a, b):
-    return b * torch.reciprocal(a)
-
-
 def _power(x, y, exponent):
     """f = x^p; derivatives stop where their coefficient p(p−1)... is zero, as 0 · x^{−1} is NaN."""
     coefficient = 1.0
@@ -142,11 +137,6 @@ def _pow(base, exponent):
     return _elementwise_power(base, exponent)
 
 
-@composite(*named("__rpow__"))
-def _reflected_pow(exponent, base):
-    return _pow(base, exponent)
-
-
 def _product_rule(function):
     return lambda a, b: bilinear(function, a, b)
 
@@ -163,11 +153,6 @@ def _matmul_of_tensor(a, b):
             "torch.matmul(x, W), or F.linear(x, W.mT)."
         )
     return bilinear(torch.matmul, a, b)
-
-
-@composite(*named("__rmatmul__"))
-def _reflected_matmul(a, b):
-    return bilinear(torch.matmul, b, a)
 
 
 @composite(torch.einsum)

@@ -207,14 +207,14 @@ WITNESSED = mutations(
     "providers/witness.py",
     CHANGING,
     (
-        "_compare_rows(call_plainly(decoder, rows.clone()), alone)",
+        "_compare_rows(beside, alone)",
         "pass",
         "rows that are coupled but equal are let through",
         ERRORS,
     ),
     (
-        "_compare_rows(behind, alone)",
-        "pass",
+        "beside = call_plainly(decoder, torch.cat([far, rows]))[1:]",
+        "beside = call_plainly(decoder, rows.clone())",
         "a first row that decides for all is let through",
         ERRORS,
     ),

@@ -98,11 +98,6 @@ PRODUCTS = mutations(
         "a quotient takes its denominator for constant",
     ),
     (
-        "return b * torch.reciprocal(a)",
-        "return b * torch.reciprocal(a.value) * a * torch.reciprocal(a)",
-        "constant / x loses a derivative",
-    ),
-    (
         "coefficient, exponent = coefficient * exponent, exponent - 1",
         "coefficient, exponent = coefficient * (exponent - 1), exponent - 1",
         "(x^p)' has the factor p − 1",
@@ -137,11 +132,6 @@ PRODUCTS = mutations(
         "b = b.to(torch.get_default_dtype())",
         "dividing by integers rounds to float32",
         f"{T}/test_fused.py::test_constants_keep_the_precision_of_the_decoder",
-    ),
-    (
-        "return bilinear(torch.matmul, b, a)",
-        "return bilinear(torch.matmul, a, b.mT)",
-        "W @ x becomes x @ Wᵀ",
     ),
 )
 

@@ -73,7 +73,7 @@ PRIMITIVES = mutations(
     ),
     (
         "return x * torch.tanh(F.softplus(x))",
-        "return x * torch.tanh(F.softplus(x, threshold=10))",
+        "return x * torch.tanh(F.softplus(x, threshold=1))",
         "Mish has another threshold",
     ),
     (

@@ -61,6 +61,11 @@ def check_rows_independent(decoder, z, value):
 
 
 def _compare_rows(together, alone):
+    if not isinstance(together, torch.Tensor):
+        raise RowsNotIndependentError(
+            f"The decoder returned a {type(together).__name__} for a tensor: it keeps the output "
+            "of another call. Remove the cache, or key it by the values of z."
+        )
     if len(together) != len(alone):
         raise DecoderError(
             f"decoder must map z (B, d) to (B, ...); B = {len(alone)} gave "

@@ -54,8 +54,8 @@ SWITCHES = mutations(
     ),
     (
         "return _near_zero(1 + x)",
-        "return _near_zero(x)",
-        "log(1 + x) is taken to be singular at 0",
+        "return False",
+        "log(1 + x) is taken for smooth",
     ),
     (
         "return _near_zero(output) if x.is_complex() else _of_both_signs(output, x)",

@@ -3,6 +3,7 @@
 import copy
 import itertools
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -293,10 +294,12 @@ def test_division_that_rounds_is_refused():
         curvcore.jet(decoder, torch.rand(3, 2), derivatives="fused")
 
 
-@pytest.mark.parametrize("number", [float, torch.tensor])
+@pytest.mark.parametrize(
+    "number", [float, torch.tensor, partial(torch.tensor, dtype=torch.float64)]
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_rules_may_give_numbers(dtype, number):
-    """Tensors of torch's default dtype, too."""
+    """Tensors of another dtype, too."""
 
     def twice(x):
         return torch.overrides.handle_torch_function(twice, (x,), x) if is_jet(x) else 2 * x

@@ -189,6 +189,7 @@ COMPOSITES = mutations(
         "shift = -mean * scale if bias is None else bias - mean * scale",
         "shift = -mean * scale if bias is None else bias + mean * scale",
         "batch_norm adds the mean",
+        RULES,
     ),
     (
         "normalised = primitives.standardise(grouped, (-1,), eps).reshape(x.shape)",

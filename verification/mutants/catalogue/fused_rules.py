@@ -159,7 +159,7 @@ LINEAR = mutations(
         "head = short + long[: len(short)]",
         "head = long[: len(short)]",
         "a sum forgets the summand with fewer derivatives",
-        RULES,
+        f"{FUSED}::test_an_affine_part_and_another_are_added",
     ),
     (
         "return _add(b, a, alpha=-alpha)",

@@ -193,11 +193,16 @@ def _sinc(x):
     return torch.where(near, series, far.sin() / far)
 
 
+def _has_factors(x, dim):
+    """Whether there is something to multiply, and to differentiate; torch widens integers."""
+    return x.ndim > 0 and x.shape[dim] > 0 and (x.is_floating_point() or x.is_complex())
+
+
 def _prod(x, dim=None, keepdim=False, *, dtype=None):
     # By halves; torch divides by the entries, which may be zero.
     x = x if dtype is None else x.to(dtype)
     x, dim = (x.flatten(), 0) if dim is None else (x, dim)
-    if x.shape[dim] == 0:
+    if not _has_factors(x, dim):
         return torch.prod(x, dim, keepdim)
     while (size := x.shape[dim]) > 1:
         pairs = x.narrow(dim, 0, size // 2) * x.narrow(dim, size // 2, size // 2)
@@ -207,7 +212,7 @@ def _prod(x, dim=None, keepdim=False, *, dtype=None):
 
 def _cumprod(x, dim, *, dtype=None):
     x = x if dtype is None else x.to(dtype)
-    if x.ndim == 0 or x.shape[dim] == 0:
+    if not _has_factors(x, dim):
         return torch.cumprod(x, dim)
     products = list(x.unbind(dim))
     for n in range(1, len(products)):

@@ -141,6 +141,21 @@ def test_the_value_is_that_of_torch(call):
     assert_close(actual, expected, factor=1e4)
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int32])
+@pytest.mark.parametrize(
+    "product",
+    [torch.prod, lambda x: x.prod(0), lambda x: torch.prod(x[0], 0), lambda x: x.cumprod(0)],
+)
+def test_products_of_integers_are_widened(product, dtype):
+    """As torch does: 4^20 has no place in 32 bits."""
+    constant = torch.full((20,), 4).to(dtype)
+    with primitives.PrimitiveOperations():
+        actual = product(constant)
+    expected = product(constant)
+    assert actual.dtype == expected.dtype
+    assert torch.equal(actual, expected)
+
+
 def test_logdet_of_a_negative_determinant_is_nan():
     negative = SQUARE[linalg.det(SQUARE) < 0]
     with primitives.PrimitiveOperations():

@@ -118,7 +118,7 @@ def _logit(x, eps=None):
 def _slogdet(matrix):
     permutation, _, upper = torch.linalg.lu(matrix)
     diagonal = torch.diagonal(upper, dim1=-2, dim2=-1)
-    sign = torch.linalg.slogdet(permutation.detach()).sign * diagonal.sign().prod(-1)
+    sign = torch.linalg.slogdet(permutation.detach()).sign * diagonal.sgn().prod(-1)
     return torch.return_types.linalg_slogdet((sign, diagonal.abs().log().sum(-1)))
 
 
@@ -130,7 +130,9 @@ def _det(matrix):
 
 def _logdet(matrix):
     sign, logarithm = _slogdet(matrix)
-    return torch.where(sign > 0, logarithm, torch.where(sign == 0, -torch.inf, torch.nan))
+    if matrix.is_complex():
+        return logarithm + sign.log()
+    return torch.where(sign < 0, torch.nan, logarithm)
 
 
 def _solve(matrix, B, *, left=True):
@@ -142,7 +144,7 @@ def _solve(matrix, B, *, left=True):
 
 def _cholesky_inverse(factor, upper=False):
     factor = factor.triu() if upper else factor.tril()
-    return torch.linalg.inv(factor.mT @ factor if upper else factor @ factor.mT)
+    return torch.linalg.inv(factor.mH @ factor if upper else factor @ factor.mH)
 
 
 def _eigh(A, UPLO="L"):
@@ -230,7 +232,8 @@ def _vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
     x = x if dtype is None else x.to(dtype)
     dim = tuple(range(x.ndim)) if dim is None else dim
     if ord in (2, "fro", None):
-        return x.square().sum(dim, keepdim=keepdim).sqrt()
+        squares = x.real.square() + x.imag.square() if x.is_complex() else x.square()
+        return squares.sum(dim, keepdim=keepdim).sqrt()
     if ord in (0, math.inf, -math.inf):
         return torch.linalg.vector_norm(x, ord, dim, keepdim)
     return x.abs().pow(ord).sum(dim, keepdim=keepdim).pow(1 / ord)

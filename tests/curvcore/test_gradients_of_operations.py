@@ -29,6 +29,7 @@ OPERATIONS = {
     "eigh": lambda h: torch.linalg.eigh(symmetric(h))[0],
     "eigenvectors": lambda h: torch.linalg.eigh(symmetric(h)).eigenvectors.square().flatten(1),
     "Hermitian": lambda h: torch.linalg.eigvalsh(hermitian(h)),
+    "complex norm": lambda h: torch.linalg.vector_norm(hermitian(h) + 1, dim=2),
     "sinc": lambda h: torch.sinc(h / 2),
     "prod": lambda h: h.prod(1, keepdim=True),
     "prod of pairs": lambda h: h.reshape(-1, 3, 2).prod(2),

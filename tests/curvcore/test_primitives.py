@@ -26,6 +26,8 @@ SQUARE = tensor(3, 4, 4, seed=8)  # determinants of either sign
 POSITIVE = SQUARE @ SQUARE.mT + torch.eye(4, dtype=torch.float64)
 FACTOR = linalg.cholesky(POSITIVE)
 HERMITIAN = torch.complex(SQUARE + SQUARE.mT, SQUARE - SQUARE.mT)
+COMPLEX = torch.complex(SQUARE, tensor(3, 4, 4, seed=9))
+COMPLEX_FACTOR = linalg.cholesky(COMPLEX @ COMPLEX.mH + torch.eye(4))
 ROTATION = random_rotation(0, 4)
 
 CALLS = {
@@ -102,6 +104,16 @@ CALLS = {
     "eigenvectors": lambda: linalg.eigh(POSITIVE)[1],
     "eigh_reads_one_triangle": lambda: linalg.eigvalsh(SQUARE),
     "eigh_reads_the_upper": lambda: linalg.eigvalsh(SQUARE, UPLO="U"),
+    "slogdet_complex": lambda: torch.view_as_real(linalg.slogdet(COMPLEX).sign),
+    "logdet_complex": lambda: torch.view_as_real(torch.logdet(COMPLEX).exp()),
+    "cholesky_inverse_complex": lambda: torch.view_as_real(torch.cholesky_inverse(COMPLEX_FACTOR)),
+    "cholesky_inverse_complex_upper": lambda: torch.view_as_real(
+        torch.cholesky_inverse(COMPLEX_FACTOR.mH, True)
+    ),
+    "vector_norm_complex": lambda: linalg.vector_norm(COMPLEX, dim=-1),
+    "matrix_norm_complex": lambda: linalg.matrix_norm(COMPLEX),
+    "norm_complex": lambda: COMPLEX.norm(),
+    "pairwise_distance_complex": lambda: F.pairwise_distance(COMPLEX, HERMITIAN),
     "eigvalsh_complex": lambda: linalg.eigvalsh(HERMITIAN),
     "eigvalsh_complex_upper": lambda: linalg.eigvalsh(HERMITIAN + HERMITIAN.tril(-1), UPLO="U"),
     "sinc": lambda: torch.sinc(X / 3),
@@ -160,6 +172,8 @@ def test_logdet_of_a_negative_determinant_is_nan():
     negative = SQUARE[linalg.det(SQUARE) < 0]
     with primitives.PrimitiveOperations():
         assert torch.logdet(negative).isnan().all()
+        assert torch.logdet(negative * torch.nan).isnan().all()
+        assert (torch.logdet(0 * negative) == -torch.inf).all()
 
 
 def test_the_context_leaves_torch_as_it_was():

@@ -102,6 +102,34 @@ def test_nan_there_and_only_there(quantity, formula, provider):
     assert_close(array[good], expected, scale=1 + expected.abs().max())
 
 
+@pytest.mark.parametrize(
+    ("dtype", "D", "smallest"),
+    [
+        (torch.float64, 3, 100 * eps(torch.float64)),
+        (torch.float32, 3, 100 * eps(torch.float32)),
+        (torch.float32, 40_000, 200 * eps(torch.float32)),
+        (torch.float16, 3, 100 * eps(torch.float16)),
+        (torch.bfloat16, 3, 1 / 8),
+    ],
+)
+def test_a_metric_is_degenerate_where_too_few_digits_are_left(dtype, D, smallest):
+    """Axes at an angle of cosine c: 1/κ = (1 − c)/(1 + c), whatever their lengths."""
+
+    def is_degenerate(reciprocal_condition):
+        cosine = (1 - reciprocal_condition) / (1 + reciprocal_condition)
+        slope = (1 / cosine**2 - 1) ** 0.5
+
+        def decoder(z):
+            x, y = z[:, :1], z[:, 1:]
+            return torch.cat([x + y, slope * y, torch.zeros_like(x).expand(-1, D - 2)], 1)
+
+        z = torch.tensor([[0.25, 0.5], [1.0, 0.75]], dtype=dtype)
+        return curvcore.pullback(decoder, z, on_degenerate="nan").is_degenerate
+
+    assert is_degenerate(smallest / 2).all()
+    assert not is_degenerate(2 * smallest).any()
+
+
 def test_value_metric_and_condition_exist_at_degenerate_points():
     geometry = curvcore.pullback(fold, points(1), on_degenerate="nan")
     for name in ("value", "jacobian", "hessian", "metric"):

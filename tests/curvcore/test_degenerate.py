@@ -130,6 +130,16 @@ def test_a_metric_is_degenerate_where_too_few_digits_are_left(dtype, D, smallest
     assert not is_degenerate(2 * smallest).any()
 
 
+@pytest.mark.parametrize("order", [0, 1, 2])
+@pytest.mark.parametrize("number", [torch.nan, torch.inf])
+def test_points_without_finite_derivatives_are_degenerate(order, number):
+    arrays = list(curvcore.jet(fold, points(), 2).arrays())
+    arrays[order] = arrays[order].clone()
+    arrays[order][3] = number
+    geometry = curvcore.PullbackGeometry(curvcore.Jet(*arrays), on_degenerate="nan")
+    assert geometry.is_degenerate.nonzero().tolist() == [[3]]
+
+
 def test_value_metric_and_condition_exist_at_degenerate_points():
     geometry = curvcore.pullback(fold, points(1), on_degenerate="nan")
     for name in ("value", "jacobian", "hessian", "metric"):

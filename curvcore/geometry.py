@@ -177,7 +177,8 @@ class PullbackGeometry:
         if self.jet.is_symbolic:
             raise InputError("A symbolic scalar curvature is exact: it has no rounding error.")
         with torch.no_grad():
-            derivatives = self._regular(self._derivatives).map(torch.Tensor.double)
+            scalar = self.scalar.double()  # NaN at degenerate points, or an error
+            derivatives = self._derivatives.map(torch.Tensor.double)
             # Lengths of order one, since the estimate has their fourth powers.
             unit = derivatives.jacobian.abs().amax((1, 2))[:, None, None]
             frame = Frame(self._frame.basis.double() * unit, self._frame.dual_basis.double() / unit)
@@ -185,8 +186,8 @@ class PullbackGeometry:
             formulas = Formulas(frame.derivatives(derivatives), self.formula)
             eps = torch.finfo(self.metric.dtype).eps
             error = error_of_scalar(derivatives, frame, formulas, eps)
-            scalar = self.scalar.double() * unit[:, 0, 0] * unit[:, 0, 0]
-            return (error / scalar.abs()).to(self.metric.dtype)
+            unitless = scalar * unit[:, 0, 0] * unit[:, 0, 0]
+            return (error / unitless.abs()).to(self.metric.dtype)
 
     def sectional(self, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Sectional curvature K(u, v) of the plane of tangent vectors u, v: (B, d) or (d,) -> (B,).

@@ -25,6 +25,18 @@ def fold(z):
     return torch.cat([x**2, y, x * y], 1)
 
 
+def leaning(reciprocal_condition, D):
+    """A plane of this 1/κ: axes at an angle of cosine c have (1 − c)/(1 + c)."""
+    cosine = (1 - reciprocal_condition) / (1 + reciprocal_condition)
+    slope = (1 / cosine**2 - 1) ** 0.5
+
+    def decoder(z):
+        x, y = z[:, :1], z[:, 1:]
+        return torch.cat([x + y, slope * y, torch.zeros_like(x).expand(-1, D - 2)], 1)
+
+    return decoder
+
+
 def points(*bad, batch=6, dtype=torch.float64):
     z = 1 + torch.arange(2 * batch, dtype=dtype).reshape(batch, 2) / 10
     z[list(bad)] = 0
@@ -113,17 +125,10 @@ def test_nan_there_and_only_there(quantity, formula, provider):
     ],
 )
 def test_a_metric_is_degenerate_where_too_few_digits_are_left(dtype, D, smallest):
-    """Axes at an angle of cosine c: 1/κ = (1 − c)/(1 + c), whatever their lengths."""
+    z = torch.tensor([[0.25, 0.5], [1.0, 0.75]], dtype=dtype)
 
     def is_degenerate(reciprocal_condition):
-        cosine = (1 - reciprocal_condition) / (1 + reciprocal_condition)
-        slope = (1 / cosine**2 - 1) ** 0.5
-
-        def decoder(z):
-            x, y = z[:, :1], z[:, 1:]
-            return torch.cat([x + y, slope * y, torch.zeros_like(x).expand(-1, D - 2)], 1)
-
-        z = torch.tensor([[0.25, 0.5], [1.0, 0.75]], dtype=dtype)
+        decoder = leaning(reciprocal_condition, D)
         return curvcore.pullback(decoder, z, on_degenerate="nan").is_degenerate
 
     assert is_degenerate(smallest / 2).all()
@@ -138,6 +143,20 @@ def test_points_without_finite_derivatives_are_degenerate(order, number):
     arrays[order][3] = number
     geometry = curvcore.PullbackGeometry(curvcore.Jet(*arrays), on_degenerate="nan")
     assert geometry.is_degenerate.nonzero().tolist() == [[3]]
+
+
+def test_points_whose_sums_leave_half_precision_are_regular():
+    value, *derivatives = (array.half() for array in curvcore.jet(fold, points(), 2).arrays())
+    jet = curvcore.Jet(torch.full_like(value, 3e4), *derivatives)  # three make more than 65504
+    assert not curvcore.PullbackGeometry(jet).is_degenerate.any()
+
+
+@routes
+@pytest.mark.parametrize("quantity", NEEDS_INVERSE)
+def test_nan_where_the_inverse_exists_but_has_no_digits(quantity, formula, provider):
+    decoder = leaning(eps(torch.float64) * 50, D=3)
+    options = {"formula": formula, "derivatives": provider, "on_degenerate": "nan"}
+    assert getattr(curvcore.pullback(decoder, points(), **options), quantity).isnan().all()
 
 
 def test_value_metric_and_condition_exist_at_degenerate_points():

@@ -58,7 +58,7 @@ PATH = interpolated(A, B, 4)
 NAN, NOWHERE, MOVED = A.clone(), PATH.clone(), PATH.clone()
 NAN[1, 0] = torch.nan
 NOWHERE[1, 2] = torch.inf
-MOVED[:, 4] += 1e-6
+MOVED[:, 4] += 1e-12
 BAD = {
     "start_rank": ((A[0], B), {}, r"start: z must be \(B, d\); got \(2,\).*z\[None\]"),
     "end_rank": ((A, B[0]), {}, r"end: z must be \(B, d\); got \(2,\)"),

@@ -62,6 +62,13 @@ def test_enclosures_of_a_paraboloid_contain_its_curvature(formula):
         assert certificate.scalar[n].rad() <= 1e-20 * abs(certificate.scalar[n])
 
 
+def test_enclosures_of_a_saddle_contain_its_curvature():
+    """(x, y, xy): R = −2/(1 + x² + y²)²."""
+    certificate = certify(lambda z: torch.cat([z, z.prod(1, keepdim=True)], 1), POINTS)
+    for ball, (x, y) in zip(certificate.scalar, POINTS.tolist(), strict=True):
+        assert encloses(ball, Fraction(-2) / (1 + Fraction(x) ** 2 + Fraction(y) ** 2) ** 2)
+
+
 def test_enclosures_of_a_sphere_contain_two():
     assert all(ball.contains(2) for ball in certify(sphere, POINTS + 1).scalar)
 

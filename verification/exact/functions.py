@@ -218,6 +218,7 @@ def _full_like(x, number):
 implements(*named("zeros_like"))(lambda x: _full_like(x, 0))
 implements(*named("ones_like"))(lambda x: _full_like(x, 1))
 implements(*named("is_complex"))(lambda x: False)
+implements(*named("is_floating_point"))(lambda x: True)
 implements(*named("dim"))(lambda x: x.ndim)
 implements(*named("size"))(lambda x, dim=None: x.shape if dim is None else x.shape[dim])
 implements(*named("numel"))(lambda x: x.array.size)

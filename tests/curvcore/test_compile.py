@@ -65,6 +65,21 @@ def test_the_whole_geometry():
         assert_close(one, other, scale=1e3 * (1 + other.detach().abs().max())), name
 
 
+@pytest.mark.parametrize("name", ["var", "std"])
+def test_deviations(name):
+    layer, z = nn.Linear(2, 6).double(), torch.randn(5, 2, dtype=torch.float64)
+
+    def scalar(z):
+        def decoder(z):
+            h = layer(z).tanh()
+            return torch.cat([z, getattr(torch, name)(h, 1, keepdim=True)], 1)
+
+        return curvcore.scalar_curvature(decoder, z, derivatives="fused")
+
+    graph = torch.compile(scalar, fullgraph=True, backend="eager")(z)
+    assert_close(graph, scalar(z), scale=1e3 * (1 + scalar(z).abs().max()))
+
+
 def test_degenerate_points_stop_the_graph_or_are_nan():
     def line(z):
         return torch.cat([z[:, :1], z[:, :1] ** 2, 2 * z[:, :1]], 1)

@@ -48,17 +48,17 @@ def _rms_norm(x, normalized_shape, weight=None, eps=None):
 
 
 @composite(*named("var"))
-def _var(x, dim=None, unbiased=None, *, correction=1, keepdim=False):
-    return _var_mean(x, dim, unbiased, correction=correction, keepdim=keepdim)[0]
+def _var(x, *args, **options):
+    return _var_mean(x, *args, **options)[0]
 
 
 @composite(*named("var_mean"))
-def _var_mean(x, dim=None, unbiased=None, *, correction=1, keepdim=False):
+def _var_mean(x, dim=None, unbiased=None, keepdim=False, *, correction=1):
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     correction = correction if unbiased is None else int(unbiased)
     dims = tuple(range(x.ndim)) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
-    count = math.prod(x.shape[d] for d in dims)
+    count = math.prod([x.shape[d] for d in dims])  # torch.compile follows no generator into it
     mean = x.mean(dims, keepdim=True)
     variance = torch.square(x - mean).sum(dims, keepdim=keepdim) / (count - correction)
     return variance, mean if keepdim else x.mean(dims)

@@ -26,6 +26,10 @@ class UnsupportedOperationError(CurvatureError, RuntimeError):
     """An operation in the decoder cannot be differentiated as often as curvature needs."""
 
 
+class MissingRuleError(UnsupportedOperationError):
+    """The fused provider has no rule for an operation of the decoder."""
+
+
 class DegenerateMetricError(CurvatureError, ArithmeticError):
     """The metric is not finite or not positive definite to working precision at some points.
 

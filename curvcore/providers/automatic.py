@@ -2,9 +2,9 @@
 
 import warnings
 
-from curvcore.errors import FallbackWarning
+from curvcore.errors import FallbackWarning, MissingRuleError
 from curvcore.providers.autodiff import autodiff_jet
-from curvcore.providers.fused import MissingRuleError, fused_jet
+from curvcore.providers.fused import fused_jet
 from curvcore.providers.kinks import frames_inside_curvcore
 
 

@@ -142,6 +142,18 @@ FUNCTIONS = {
     "attention_weights": lambda x: ATTENTION(*3 * [torch.stack([x, x.sin()], 1)])[1].flatten(1),
     "quotient of both": lambda x: x.sin() / (3 + x.cos()),
     "product": lambda x: x.prod(1, keepdim=True),
+    "products": lambda x: x.cumprod(1) * x.prod(-1, True, dtype=x.dtype),
+    "empty product": lambda x: x * x[:, :0].prod(1, keepdim=True),
+    "norms": lambda x: (
+        torch.linalg.matrix_norm(x.reshape(-1, 2, 2)) + torch.linalg.norm(input=x, dim=1)
+    )[:, None],
+    "deviations": lambda x: torch.stack(torch.std_mean(x, 1, False), 1) * x.var(1, False, True),
+    "cosine": lambda x: F.cosine_similarity(x1=x, x2=MATRIX[1].to(x), dim=1)[:, None],
+    "names": lambda x: (
+        torch.prod(input=x, axis=1, keepdims=True) * torch.softmax(input=x, dim=1, dtype=x.dtype)
+    ),
+    "names of where": lambda x: torch.where(condition=x > 0, input=x.sin(), other=x**2),
+    "renorm": lambda x: x.renorm(2, 0, 0.5),
     "logit": lambda x: torch.logit(torch.sigmoid(x) / 2 + 0.2),
     "complex": lambda x: torch.fft.irfft(torch.fft.rfft(x) ** 2, n=4),
 }
@@ -223,6 +235,31 @@ def test_a_wrong_rule_is_found_out():
 def test_an_unknown_operation_is_named_with_the_way_out():
     with pytest.raises(MissingRuleError, match=r"no rule for .*bessel_j0.*curvcore\.rules"):
         curvcore.jet(graph(torch.special.bessel_j0), torch.rand(3, 2), derivatives="fused")
+
+
+NORMS = {
+    "vector_norm of order 0": lambda z: torch.linalg.vector_norm(z, 0, 1, True),
+    "vector_norm of order inf": lambda z: torch.linalg.norm(z, torch.inf, 1, True),
+    "vector_norm of order -inf": lambda z: F.normalize(z, -torch.inf),
+    "matrix_norm of order 2": lambda z: torch.linalg.matrix_norm(square(z), 2)[:, None],
+    "norm of order 1": lambda z: torch.linalg.norm(square(z), 1, (1, 2))[:, None],
+    "norm of order 'nuc'": lambda z: torch.norm(square(z), "nuc", (1, 2))[:, None],
+}
+
+
+def square(z):
+    return z[:, :, None] * z[:, None].sin()
+
+
+@pytest.mark.filterwarnings("ignore::curvcore.FallbackWarning")
+@pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")
+@pytest.mark.parametrize("message", NORMS)
+def test_norms_that_are_piecewise_or_of_singular_values_have_no_rule(message):
+    decoder, z = graph(NORMS[message]), torch.rand(3, 2, dtype=torch.float64)
+    with pytest.raises(MissingRuleError, match=f"no rule for .*{message}\\. Write"):
+        curvcore.jet(decoder, z, derivatives="fused")
+    expected = curvcore.jet(decoder, z, derivatives="autodiff")
+    assert torch.equal(curvcore.jet(decoder, z).hessian, expected.hessian)
 
 
 def test_auto_falls_back_with_a_warning():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import curvcore
 from tests.support.tolerance import eps
@@ -24,6 +25,22 @@ def hermitian(h):
     return torch.complex(symmetric(h), part - part.mT)
 
 
+def invertible(h):
+    """(B, 3, 3) complex, of rows as they come."""
+    return torch.complex(symmetric(h) + 1, h[:, :3, None] + h[:, None, 3:])
+
+
+def overwritten(h, in_place):
+    """A copy of h, written to."""
+    copied = h.clone()
+    in_place(copied)
+    return copied
+
+
+def parts(c):
+    return torch.stack([c.real, c.imag], 1)
+
+
 OPERATIONS = {
     "eigvalsh": lambda h: torch.linalg.eigvalsh(symmetric(h)),
     "eigh": lambda h: torch.linalg.eigh(symmetric(h))[0],
@@ -34,11 +51,22 @@ OPERATIONS = {
     "prod": lambda h: h.prod(1, keepdim=True),
     "prod of pairs": lambda h: h.reshape(-1, 3, 2).prod(2),
     "cumprod": lambda h: h.cumprod(1),
+    "cumprod of numbers": lambda h: torch.vmap(torch.vmap(lambda x: x.cumprod(0)))(h.sin()),
+    "sinc in place": lambda h: (h / 2).sinc_(),
+    "cumprod in place": lambda h: overwritten(h, lambda x: x.cumprod_(1)),
+    "celu in place": lambda h: overwritten(h + 3, lambda x: F.celu_(x)),
+    "renorm": lambda h: h.renorm(2, 0, 0.5),
+    "complex sign": lambda h: parts(torch.linalg.slogdet(invertible(h)).sign),
+    "complex slogdet": lambda h: torch.linalg.slogdet(invertible(h)).logabsdet[:, None],
+    "complex logdet": lambda h: parts(torch.logdet(invertible(h))),
+    "complex det": lambda h: parts(torch.linalg.det(invertible(h))),
+    "cholesky_inverse": lambda h: torch.cholesky_inverse(symmetric(h) + torch.eye(3)).flatten(1),
     "matrix_norm": lambda h: torch.linalg.matrix_norm(h.reshape(-1, 1, 2, 3) + 2),
 }
 
 
 @pytest.mark.filterwarnings("ignore::curvcore.FallbackWarning")
+@pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")  # renorm
 @pytest.mark.parametrize("derivatives", ["auto", "autodiff"])
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_the_gradient_is_that_of_differences(name, derivatives):

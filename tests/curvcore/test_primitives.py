@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.overrides import resolve_name
 
 from curvcore.providers import primitives
 from tests.support.immersions import random_rotation
@@ -85,6 +86,7 @@ CALLS = {
     "norm_1": lambda: X.norm(p=1, dim=0),
     "norm_3": lambda: torch.norm(X, 3, 1),
     "norm_infinity": lambda: X.norm(p=float("inf"), dim=1),
+    "norm_dtype": lambda: X.float().norm(2, 1, False, torch.float64),
     "norm_nuclear": lambda: SQUARE[0].norm(p="nuc"),
     "norm_frobenius": lambda: SQUARE.norm(p="fro", dim=(1, 2)),
     "linalg_norm": lambda: linalg.norm(X, dim=1),
@@ -103,8 +105,12 @@ CALLS = {
     "eigenvalues": lambda: linalg.eigh(POSITIVE).eigenvalues,
     "eigenvectors": lambda: linalg.eigh(POSITIVE)[1],
     "eigh_reads_one_triangle": lambda: linalg.eigvalsh(SQUARE),
+    "eigvalsh_of_nothing": lambda: linalg.eigvalsh(SQUARE[:, :0, :0]),
     "eigh_reads_the_upper": lambda: linalg.eigvalsh(SQUARE, UPLO="U"),
     "slogdet_complex": lambda: torch.view_as_real(linalg.slogdet(COMPLEX).sign),
+    "slogdet_complex_singular": lambda: torch.view_as_real(
+        linalg.slogdet(torch.stack([COMPLEX[0], 0 * COMPLEX[0]])).sign
+    ),
     "logdet_complex": lambda: torch.view_as_real(torch.logdet(COMPLEX).exp()),
     "cholesky_inverse_complex": lambda: torch.view_as_real(torch.cholesky_inverse(COMPLEX_FACTOR)),
     "cholesky_inverse_complex_upper": lambda: torch.view_as_real(
@@ -125,20 +131,30 @@ CALLS = {
     "prod_none": lambda: X[:, :0].prod(1),
     "prod_scalar": lambda: X[0, 0].prod(),
     "prod_dtype": lambda: X.float().prod(0, dtype=torch.float64),
+    "prod_in_order": lambda: torch.tensor([1e20, 1e-20, 1e20, 1e-20, 1e20]).prod(),
+    "prod_by_names_of_numpy": lambda: torch.prod(x=X, axis=1, keepdims=True),
     "cumprod": lambda: X.cumprod(1),
+    "cumprod_of_numbers": lambda: torch.vmap(torch.vmap(lambda x: x.cumprod(0)))(X),
+    "cumprod_of_nothing": lambda: X[:, :0].cumprod(1),
     "cumprod_first": lambda: torch.cumprod(IMAGE, dim=0),
     "cumprod_scalar": lambda: X[0, 0].cumprod(0),
     "std": lambda: X.std(),
     "std_axis": lambda: X.std(1),
     "std_biased": lambda: torch.std(X, 1, False),
+    "std_by_position": lambda: torch.std(X, 1, False, True),
     "std_correction": lambda: torch.std(X, dim=(0, 1), correction=0, keepdim=True),
     "std_mean": lambda: torch.stack([*torch.std_mean(X, 1)]),
+    "renorm": lambda: X.renorm(2, 0, 2.5),
+    "renorm_axis": lambda: torch.renorm(IMAGE, 1, -2, 3.0),
     "normalize": lambda: F.normalize(X),
     "normalize_axis": lambda: F.normalize(IMAGE, dim=-1),
     "normalize_1": lambda: F.normalize(X, p=1.0, dim=0),
     "normalize_eps": lambda: F.normalize(1e-3 * X, eps=1.0),
     "cosine_similarity": lambda: F.cosine_similarity(X, Y),
     "cosine_similarity_broadcast": lambda: F.cosine_similarity(X[:, None], Y[None], dim=-1),
+    "cosine_similarity_one_vector": lambda: F.cosine_similarity(X, WEIGHT),
+    "cosine_similarity_one_column": lambda: F.cosine_similarity(X[:, :1], Y),
+    "cosine_similarity_long": lambda: F.cosine_similarity(1e100 * X, 1e100 * Y, -1, 1e140),
     "pairwise_distance": lambda: F.pairwise_distance(X, Y),
     "pairwise_distance_1": lambda: F.pairwise_distance(X, Y, p=1.0, keepdim=True),
 }
@@ -151,6 +167,107 @@ def test_the_value_is_that_of_torch(call):
         actual = call()
     # These matrices have condition numbers of some hundreds, and two algorithms round differently.
     assert_close(actual, expected, factor=1e4)
+
+
+NORM = {"dim": (-2, -1), "keepdim": True, "dtype": torch.float64}
+PAIR = {"x1": X, "x2": Y}
+BY_KEYWORDS = {
+    F.layer_norm: {
+        "input": X, "normalized_shape": (6,), "weight": WEIGHT, "bias": BIAS, "eps": 1e-3
+    },
+    torch.layer_norm: {"input": X, "normalized_shape": (6,), "eps": 1e-3, "cudnn_enable": False},
+    F.instance_norm: {
+        "input": IMAGE, "running_mean": None, "running_var": None, "weight": CHANNELS[0],
+        "bias": CHANNELS[1], "use_input_stats": True, "momentum": 0.2, "eps": 1e-3,
+    },
+    F.silu: {"input": X, "inplace": False},
+    F.mish: {"input": X, "inplace": False},
+    F.glu: {"input": X, "dim": 0},
+    F.celu: {"input": X, "alpha": 0.7, "inplace": False},
+    torch.celu: {"input": X, "alpha": 0.7},
+    torch.logit: {"input": X.sigmoid(), "eps": 0.2},
+    torch.special.logit: {"input": X.sigmoid(), "eps": 0.2},
+    torch.sinc: {"input": X},
+    torch.special.sinc: {"input": X},
+    torch.prod: {"input": X.float(), "dim": 1, "keepdim": True, "dtype": torch.float64},
+    torch.cumprod: {"input": X.float(), "dim": 1, "dtype": torch.float64},
+    linalg.matrix_norm: {"input": SQUARE.float(), "ord": "fro", **NORM},
+    linalg.norm: {"input": SQUARE.float(), "ord": "fro", **NORM},
+    linalg.vector_norm: {"input": SQUARE.float(), "ord": 3, **NORM},
+    torch.norm: {"input": SQUARE.float(), "p": 3, **NORM},
+    torch.cdist: {**PAIR, "p": 3.0, "compute_mode": "donot_use_mm_for_euclid_dist"},
+    torch.std: {"input": X, "dim": 1, "correction": 0, "keepdim": True},
+    torch.std_mean: {"input": X, "dim": 1, "correction": 0, "keepdim": True},
+    torch.renorm: {"input": X, "p": 2, "dim": 0, "maxnorm": 2.0},
+    F.normalize: {"input": X, "p": 3.0, "dim": 0, "eps": 1e-3},
+    F.cosine_similarity: {**PAIR, "dim": 0, "eps": 1e-3},
+    F.pairwise_distance: {**PAIR, "p": 3.0, "eps": 1e-3, "keepdim": True},
+    torch.det: {"input": SQUARE},
+    linalg.det: {"A": SQUARE},
+    torch.slogdet: {"input": SQUARE},
+    linalg.slogdet: {"A": SQUARE},
+    torch.logdet: {"input": POSITIVE},
+    linalg.solve: {"A": SQUARE, "B": SQUARE[:, :2], "left": False},
+    torch.cholesky_inverse: {"input": FACTOR.mT, "upper": True},
+    linalg.eigh: {"input": SQUARE, "UPLO": "U"},
+    linalg.eigvalsh: {"input": SQUARE, "UPLO": "U"},
+}  # fmt: skip
+
+
+def parts(result):
+    return result if isinstance(result, tuple) else (result,)
+
+
+@pytest.mark.parametrize("function", primitives.PRIMITIVES, ids=resolve_name)
+def test_arguments_have_the_names_of_torch(function):
+    """All of them by name, but the tensor of which a function is a method."""
+    _, _, method = resolve_name(function).partition("Tensor.")
+    args, kwargs = (), BY_KEYWORDS[getattr(torch, method) if method else function]
+    if method:
+        args, kwargs = (kwargs["input"],), {k: v for k, v in kwargs.items() if k != "input"}
+    with primitives.PrimitiveOperations():
+        actual = function(*args, **kwargs)
+    for one, other in zip(parts(actual), parts(function(*args, **kwargs)), strict=True):
+        assert_close(one, other, factor=1e4)
+
+
+IN_PLACE = {
+    "sinc_": lambda x: x.sinc_(),
+    "torch.sinc_": lambda x: torch.sinc_(x),
+    "logit_": lambda x: x.logit_(0.2),
+    "torch.logit_": lambda x: torch.logit_(input=x, eps=0.2),
+    "cumprod_": lambda x: x.cumprod_(dim=1),
+    "renorm_": lambda x: x.renorm_(2, 0, 2.0),
+    "celu_": lambda x: F.celu_(x, 0.7),
+    "view": lambda x: x[:, 1:3].sinc_(),
+}
+
+
+@pytest.mark.parametrize("call", IN_PLACE.values(), ids=IN_PLACE)
+def test_what_works_in_place_writes(call):
+    expected, actual = X.clone(), X.clone()
+    returned = call(expected)
+    with primitives.PrimitiveOperations():
+        assert_close(call(actual), returned)
+    assert_close(actual, expected)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda factor: torch.cholesky_inverse(factor),
+        lambda factor: torch.cholesky_inverse(factor.mT, upper=True),
+        lambda matrix: linalg.solve(matrix, SQUARE),
+        lambda matrix: linalg.solve(matrix, SQUARE[:, 0]),
+    ],
+)
+def test_what_has_no_inverse_is_not_finite_alone(function):
+    zero_in_one_row = torch.ones(3, 4, 1, dtype=torch.float64)
+    zero_in_one_row[1, 2] = 0
+    with primitives.PrimitiveOperations():
+        actual = function(FACTOR * zero_in_one_row)
+    assert not actual[1].isfinite().all()
+    assert_close(actual[::2], function(FACTOR)[::2], factor=1e4)
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int32])
@@ -166,6 +283,18 @@ def test_products_of_integers_are_widened(product, dtype):
     expected = product(constant)
     assert actual.dtype == expected.dtype
     assert torch.equal(actual, expected)
+
+
+@pytest.mark.parametrize("upper", [False, True])
+def test_the_inverse_of_a_cholesky_factor_has_its_condition_number(upper):
+    """1/δ; that of F Fᴴ is 1/δ², of which float32 would keep a digit."""
+    delta = 1e-3
+    factor = torch.tensor([[1, 0], [1, delta]])
+    factor = factor.mT if upper else factor
+    with primitives.PrimitiveOperations():
+        actual = torch.cholesky_inverse(factor, upper=upper)
+    expected = torch.cholesky_inverse(factor.double(), upper=upper)
+    assert_close(actual, expected.float(), scale=expected.abs().max() / delta, factor=10)
 
 
 def test_logdet_of_a_negative_determinant_is_nan():

@@ -95,6 +95,7 @@ ARROWS = {
     "curvcore.providers.fused.jet_tensor": {
         "constants",
         "errors",
+        "providers.arguments",
         "providers.fused.product_rules",
     },
     "curvcore.providers.fused.chain_rule": {
@@ -116,6 +117,7 @@ ARROWS = {
         "providers.fused.layers",
     },
     "curvcore.providers.fused.elementwise": {
+        "errors",
         "providers.fused.jet_tensor",
         "providers.fused.registry",
     },
@@ -127,11 +129,13 @@ ARROWS = {
         "providers.fused.registry",
     },
     "curvcore.providers.fused.products": {
+        "errors",
         "providers.fused.jet_tensor",
         "providers.fused.product_rules",
         "providers.fused.registry",
     },
     "curvcore.providers.fused.composites": {
+        "errors",
         "providers",
         "providers.primitives",
         "providers.fused.jet_tensor",
@@ -144,7 +148,15 @@ ARROWS = {
     "curvcore.providers.kinks": {"errors", "providers.jumps", "providers.switches"},
     "curvcore.providers.memory": {"providers.fingerprint"},
     "curvcore.providers.switches": {"providers.primitives"},
-    "curvcore.providers.primitives": {"errors"},
+    "curvcore.providers.primitives": {
+        "errors",
+        "providers.arguments",
+        "providers.matrices",
+        "providers.reductions",
+    },
+    "curvcore.providers.matrices": {"providers.reductions"},
+    "curvcore.providers.reductions": {"errors"},
+    "curvcore.providers.arguments": set(),
     "curvcore.providers.outputs": {"errors", "providers.primitives"},
     "curvcore.providers.witness": {
         "errors",

@@ -8,10 +8,10 @@ computed.
 
 import torch
 
-from curvcore.errors import CurvatureError, DecoderError
+from curvcore.errors import CurvatureError, DecoderError, MissingRuleError
 from curvcore.modes import is_transformed
 from curvcore.providers.fused import composites, elementwise, linear, products  # noqa: F401
-from curvcore.providers.fused.jet_tensor import RULES, JetTensor, MissingRuleError
+from curvcore.providers.fused.jet_tensor import RULES, JetTensor
 from curvcore.providers.fused.result import FusedJet
 from curvcore.providers.kinks import kinks_of, note_kinks
 from curvcore.providers.memory import recall

@@ -5,17 +5,15 @@ import math
 import torch
 import torch.nn.functional as F
 
+from curvcore.errors import MissingRuleError
 from curvcore.providers import primitives
-from curvcore.providers.fused.jet_tensor import MissingRuleError
 from curvcore.providers.fused.products import bilinear
 from curvcore.providers.fused.registry import composite, is_jet, named
 
 # Written once, for both providers.
 for _function in (
     F.layer_norm, torch.layer_norm, F.instance_norm, F.glu, torch.logit, torch.Tensor.logit,
-    torch.special.logit, torch.norm, torch.Tensor.norm, torch.linalg.norm,
-    torch.linalg.vector_norm, torch.std, torch.Tensor.std, F.normalize, F.cosine_similarity,
-    torch.cosine_similarity, F.pairwise_distance, torch.pairwise_distance, torch.cdist,
+    torch.special.logit, *primitives.REDUCTIONS,
 ):  # fmt: skip
     composite(_function)(primitives.PRIMITIVES[_function])
 
@@ -75,12 +73,13 @@ def _shifted_exponential(x, dim):
 
 @composite(*named("softmax"))
 def _softmax(x, dim=None, _stacklevel=3, dtype=None):
-    exponential, _ = _shifted_exponential(x, dim)
+    exponential, _ = _shifted_exponential(x if dtype is None else x.to(dtype), dim)
     return exponential * torch.reciprocal(exponential.sum(dim, keepdim=True))
 
 
 @composite(*named("log_softmax"))
 def _log_softmax(x, dim=None, _stacklevel=3, dtype=None):
+    x = x if dtype is None else x.to(dtype)
     return x - _logsumexp(x, dim, keepdim=True)
 
 
@@ -133,17 +132,6 @@ def _addcdiv(summand, a, b, *, value=1):
 @composite(*named("lerp"))
 def _lerp(start, end, weight):
     return start + weight * (end - start)
-
-
-@composite(*named("prod"))
-def _prod(x, dim=None, keepdim=False):
-    if dim is None:
-        x, dim = x.reshape(x.shape[0], -1), 1
-    factors = x.unbind(dim)
-    product = factors[0]
-    for factor in factors[1:]:
-        product = product * factor
-    return product.unsqueeze(dim) if keepdim else product
 
 
 @composite(torch.cross, torch.linalg.cross, torch.Tensor.cross)

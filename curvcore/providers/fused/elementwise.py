@@ -5,7 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from curvcore.providers.fused.jet_tensor import MissingRuleError
+from curvcore.errors import MissingRuleError
 from curvcore.providers.fused.registry import composite, elementwise, named
 
 _ROOTS = math.sqrt(2), math.sqrt(math.pi)

@@ -10,7 +10,8 @@ import torch
 from torch.overrides import resolve_name
 
 from curvcore.constants import identity
-from curvcore.errors import UnsupportedOperationError
+from curvcore.errors import MissingRuleError, UnsupportedOperationError
+from curvcore.providers.arguments import by_position
 from curvcore.providers.fused.product_rules import level_sizes, split_levels
 
 
@@ -25,10 +26,6 @@ class Rules(UserDict):
 
 
 RULES = Rules()
-
-
-class MissingRuleError(UnsupportedOperationError):
-    """The fused provider has no rule for an operation of the decoder."""
 
 
 class JetTensor:
@@ -145,7 +142,8 @@ class JetTensor:
                 f"derivatives='fused' has no rule for {name}. Write derivatives='autodiff', or "
                 "register a rule: see curvcore.rules."
             )
-        return rule(*args, **(kwargs or {}))
+        args, kwargs = by_position(function, args, kwargs or {})
+        return rule(*args, **kwargs)
 
     def __getattr__(self, name):
         method = getattr(torch.Tensor, name, None)

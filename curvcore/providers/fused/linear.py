@@ -191,15 +191,15 @@ for _function in named("cat", "concat", "concatenate", "stack", "hstack", "vstac
 
 
 @composite(*named("where"))
-def _where(condition, a, b):
+def _where(condition, input, other):
     if isinstance(condition, torch.Tensor) and condition.dtype == torch.bool:
-        like = (a if is_jet(a) else b).value
+        like = (input if is_jet(input) else other).value
         pair = [
             t if is_jet(t) else t.to(like) if isinstance(t, torch.Tensor) else like.new_full((), t)
-            for t in (a, b)
+            for t in (input, other)
         ]
         return _jointly_linear(lambda ab: torch.where(condition, *ab))(pair)
-    raise TypeError("where(condition, a, b) needs a boolean tensor as condition")
+    raise TypeError("where(condition, input, other) needs a boolean tensor as condition")
 
 
 # --- what does not depend on derivatives --------------------------------------------------------

@@ -3,7 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from curvcore.providers.fused.jet_tensor import RULES, MissingRuleError
+from curvcore.errors import MissingRuleError
+from curvcore.providers.fused.jet_tensor import RULES
 from curvcore.providers.fused.product_rules import cross, cross_second
 from curvcore.providers.fused.registry import (
     composite,

@@ -4,6 +4,7 @@ from verification.mutants.mutation import mutations
 
 T = "tests/curvcore"
 ERRORS = f"{T}/test_decoder_errors.py"
+GRADIENTS = f"{T}/test_gradients_of_operations.py"
 
 AUTODIFF = mutations(
     "providers/autodiff.py",
@@ -37,18 +38,6 @@ PRIMITIVES = mutations(
         f"{T}/test_gradients.py::test_gradient_in_each_parameter_and_point",
     ),
     (
-        "for _ in range(3):",
-        "for _ in range(1):",
-        "eigenvectors have first derivatives alone",
-        f"{T}/test_gradients_of_operations.py",
-    ),
-    (
-        "vectors = vectors + vectors @ torch.where(eye == 1, rest / 2, mixed)",
-        "vectors = vectors + vectors @ torch.where(eye == 1, rest, mixed)",
-        "eigenvectors do not keep their length",
-        f"{T}/test_gradients_of_operations.py",
-    ),
-    (
         "for k in range(1, 11)",
         "for k in range(1, 4)",
         "sinc is cut off near zero",
@@ -57,13 +46,7 @@ PRIMITIVES = mutations(
         "far = torch.where(near, 1, angle)",
         "far = angle",
         "gradients of sinc are NaN at zero",
-        f"{T}/test_gradients_of_operations.py",
-    ),
-    (
-        "products[n] = products[n - 1] * products[n]",
-        "products[n] = products[n - 1] * products[n].detach()",
-        "cumulative products are constant in all factors but the first",
-        f"{T}/test_gradients_of_operations.py",
+        GRADIENTS,
     ),
     (
         "return x * torch.sigmoid(x)  # forward mode",
@@ -82,12 +65,89 @@ PRIMITIVES = mutations(
         "logit",
     ),
     (
-        "return sign * torch.diagonal(upper, dim1=-2, dim2=-1).prod(-1)",
-        "return torch.diagonal(upper, dim1=-2, dim2=-1).prod(-1)",
+        "if training and p > 0:",
+        "if training and p > 1:",
+        "active dropout is let through",
+        f"{ERRORS}::test_rows_that_are_not_independent",
+    ),
+    (
+        "return x.copy_(IN_PLACE[function](x.clone(), *args, **kwargs))",
+        "return IN_PLACE[function](x.clone(), *args, **kwargs)",
+        "what works in place leaves its argument as it was",
+        f"{T}/test_primitives.py::test_what_works_in_place_writes",
+    ),
+)
+
+REDUCTIONS = mutations(
+    "providers/reductions.py",
+    f"{T}/test_primitives.py::test_the_value_is_that_of_torch",
+    (
+        "products[n] = products[n - 1] * products[n]",
+        "products[n] = products[n - 1] * products[n].detach()",
+        "cumulative products are constant in all factors but the first",
+        GRADIENTS,
+    ),
+    (
+        "return x.abs().pow(ord).sum(dim, keepdim=keepdim).pow(1 / ord)",
+        "return x.abs().pow(ord).sum(dim, keepdim=keepdim)",
+        "the p-norm is its p-th power",
+    ),
+    (
+        "return _vector_norm(x1 - x2 + eps, p, -1, keepdim)",
+        "return _vector_norm(x1 - x2, p, -1, keepdim)",
+        "pairwise_distance forgets eps",
+    ),
+    (
+        "vectors = [x.broadcast_to(shape) for x in (x1, x2)]",
+        "vectors = x1, x2",
+        "a vector of one entry for all is as long as that entry",
+    ),
+    (
+        "total = total * factor",
+        "total = total * factor.detach()",
+        "products are constant in all factors but the first",
+        GRADIENTS,
+    ),
+    (
+        "return x.sum(dim, keepdim=keepdim) + 1",
+        "return x.sum(dim, keepdim=keepdim)",
+        "the product of nothing is zero",
+    ),
+    (
+        "return torch.where(long, x * (maxnorm / (lengths + 1e-7)), x)",
+        "return x * (maxnorm / (lengths + 1e-7))",
+        "short vectors are lengthened",
+    ),
+    (
+        "if not isinstance(x, torch.Tensor):",
+        "if x is None:",
+        "norms that have no rule call themselves",
+        f"{T}/test_fused.py::test_norms_that_are_piecewise_or_of_singular_values_have_no_rule",
+    ),
+)
+
+MATRICES = mutations(
+    "providers/matrices.py",
+    f"{T}/test_primitives.py::test_the_value_is_that_of_torch",
+    (
+        "for _ in range(3):",
+        "for _ in range(1):",
+        "eigenvectors have first derivatives alone",
+        GRADIENTS,
+    ),
+    (
+        "vectors = vectors + vectors @ torch.where(eye == 1, rest / 2, mixed)",
+        "vectors = vectors + vectors @ torch.where(eye == 1, rest, mixed)",
+        "eigenvectors do not keep their length",
+        GRADIENTS,
+    ),
+    (
+        "return sign * product(torch.diagonal(upper, dim1=-2, dim2=-1), -1)",
+        "return product(torch.diagonal(upper, dim1=-2, dim2=-1), -1)",
         "det forgets the sign of the permutation",
     ),
     (
-        "return torch.where(sign < 0, torch.nan, logarithm)",
+        "return logarithm + sign.log()",
         "return logarithm",
         "logdet of a negative determinant is a number",
         f"{T}/test_primitives.py",
@@ -98,25 +158,35 @@ PRIMITIVES = mutations(
         "solve from the right solves from the left",
     ),
     (
-        "return x.abs().pow(ord).sum(dim, keepdim=keepdim).pow(1 / ord)",
-        "return x.abs().pow(ord).sum(dim, keepdim=keepdim)",
-        "the p-norm is its p-th power",
+        "return x / torch.where(length > 0, length, 1)",
+        "return x / length",
+        "the sign of a singular complex matrix is NaN",
     ),
     (
-        "return _vector_norm(x - y + eps, p, -1, keepdim)",
-        "return _vector_norm(x - y, p, -1, keepdim)",
-        "pairwise_distance forgets eps",
+        "factor = factor.triu() if upper else factor.tril()",
+        "factor = factor.tril()",
+        "the inverse of an upper factor is that of its diagonal",
     ),
     (
-        "return (x * y).sum(dim) / (lengths[0] * lengths[1])",
-        "return (x * y).sum(dim) / (lengths[0] * lengths[0])",
-        "the cosine is divided by |x|²",
+        "linalg.eigh(A.detach(), UPLO)",
+        "linalg.eigh(A.detach())",
+        "eigenvectors point elsewhere than in torch",
+        f"{T}/test_primitives.py::test_arguments_have_the_names_of_torch",
+    ),
+)
+
+ARGUMENTS = mutations(
+    "providers/arguments.py",
+    f"{T}/test_primitives.py",
+    (
+        "kwargs = {_LIKE_NUMPY.get(name, name): value for name, value in kwargs.items()}",
+        "kwargs = dict(kwargs)",
+        "axis and keepdims, as numpy and torch name them, are not known",
     ),
     (
-        "if training and p > 0:",
-        "if training and p > 1:",
-        "active dropout is let through",
-        f"{ERRORS}::test_rows_that_are_not_independent",
+        "args = (kwargs.pop(names[0]),)",
+        "args = (kwargs[names[0]],)",
+        "first arguments by name come twice",
     ),
 )
 
@@ -170,4 +240,13 @@ SYMBOLIC = mutations(
     ),
 )
 
-MUTATIONS = [*AUTODIFF, *PRIMITIVES, *WITNESS, *KINKS, *SYMBOLIC]
+MUTATIONS = [
+    *AUTODIFF,
+    *PRIMITIVES,
+    *REDUCTIONS,
+    *MATRICES,
+    *ARGUMENTS,
+    *WITNESS,
+    *KINKS,
+    *SYMBOLIC,
+]

@@ -254,3 +254,39 @@ def test_regularising_the_metric_is_explicit(formula, provider):
     plain = curvcore.pullback(fold, z, **options)
     assert_close(regular.metric, plain.metric + epsilon * torch.eye(2, dtype=z.dtype))
     assert torch.isfinite(regular.scalar).all()
+
+
+def lower(z):
+    """((1 + x, 0), (y, y)), singular where y = 0."""
+    x, y = z.unbind(1)
+    return torch.stack([1 + x, 0 * x, y, y], 1).reshape(-1, 2, 2)
+
+
+@pytest.mark.filterwarnings("ignore::curvcore.FallbackWarning")
+@pytest.mark.parametrize("derivatives", ["auto", "autodiff"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda z: torch.cholesky_inverse(lower(z)).flatten(1),
+        lambda z: torch.linalg.solve(lower(z), z + 1),
+    ],
+)
+@pytest.mark.parametrize("singular", [0, 2])
+def test_a_singular_matrix_is_a_degenerate_point(function, singular, derivatives):
+    """For which torch ends the whole batch."""
+
+    def decoder(z):
+        return torch.cat([z, function(z)], 1)
+
+    options = {"derivatives": derivatives, "on_degenerate": "nan"}
+    z = points(singular).requires_grad_()
+    scalar = curvcore.scalar_curvature(decoder, z, **options)
+    (gradient,) = torch.autograd.grad(scalar.nansum(), z)
+    assert scalar.isnan().nonzero().tolist() == [[singular]]
+    others = torch.arange(len(z)) != singular
+    alone = curvcore.scalar_curvature(decoder, z[others], **options)
+    assert_close(scalar[others], alone, factor=1e4)
+    assert gradient[others].isfinite().all()
+    with pytest.raises(curvcore.DegenerateMetricError) as caught:
+        curvcore.scalar_curvature(decoder, z, derivatives=derivatives)
+    assert caught.value.points.tolist() == [singular]

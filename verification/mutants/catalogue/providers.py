@@ -76,6 +76,12 @@ PRIMITIVES = mutations(
         "what works in place leaves its argument as it was",
         f"{T}/test_primitives.py::test_what_works_in_place_writes",
     ),
+    (
+        "with PrimitiveOperations():",
+        "with torch.no_grad():",
+        "a singular matrix ends the whole batch",
+        f"{T}/test_degenerate.py::test_a_singular_matrix_is_a_degenerate_point",
+    ),
 )
 
 REDUCTIONS = mutations(

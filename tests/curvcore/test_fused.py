@@ -148,6 +148,7 @@ FUNCTIONS = {
         torch.linalg.matrix_norm(x.reshape(-1, 2, 2)) + torch.linalg.norm(input=x, dim=1)
     )[:, None],
     "deviations": lambda x: torch.stack(torch.std_mean(x, 1, False), 1) * x.var(1, False, True),
+    "deviation by default": lambda x: torch.std(x, dim=1, correction=None, keepdim=True),
     "cosine": lambda x: F.cosine_similarity(x1=x, x2=MATRIX[1].to(x), dim=1)[:, None],
     "names": lambda x: (
         torch.prod(input=x, axis=1, keepdims=True) * torch.softmax(input=x, dim=1, dtype=x.dtype)

@@ -51,11 +51,12 @@ def _var(x, *args, **options):
 
 
 @composite(*named("var_mean"))
-def _var_mean(x, dim=None, unbiased=None, keepdim=False, *, correction=1):
+def _var_mean(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
     if isinstance(dim, bool):
         dim, unbiased = None, dim
-    correction = correction if unbiased is None else int(unbiased)
-    dims = tuple(range(x.ndim)) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+    correction = unbiased if correction is None else correction
+    correction = 1 if correction is None else correction
+    dims = (dim,) if isinstance(dim, int) else tuple(dim or range(x.ndim))
     count = math.prod([x.shape[d] for d in dims])  # torch.compile follows no generator into it
     mean = x.mean(dims, keepdim=True)
     variance = torch.square(x - mean).sum(dims, keepdim=keepdim) / (count - correction)

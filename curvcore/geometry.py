@@ -51,8 +51,9 @@ class PullbackGeometry:
         on_degenerate: what points get at which the metric is degenerate to working precision
             (condition number above 0.01/eps) or a derivative is not finite: ``"raise"`` a
             DegenerateMetricError once a quantity needs g⁻¹, or ``"nan"``: NaN in every such
-            quantity, and no gradient. ``value``, ``jacobian``, ``hessian``, ``metric`` and
-            ``condition_number`` exist at every point.
+            quantity, and no gradient, as far as the decoder's own derivatives are finite there.
+            ``value``, ``jacobian``, ``hessian``, ``metric`` and ``condition_number`` exist at every
+            point.
 
     Raises:
         InputError: the jet's order is too low, or an option is unknown.
@@ -344,5 +345,6 @@ def _of_order_one(vectors):
 
 
 def _nan_where(mask, array):
-    # where() passes no gradient to the points left out, so NaN cannot reach the parameters.
+    # where() passes no gradient to the points left out. A decoder that is singular there makes NaN
+    # of it none the less, 0 · ∞.
     return torch.where(mask.reshape(-1, *(1,) * (array.ndim - 1)), torch.nan, array)

@@ -1,7 +1,8 @@
 """A Jacobian against finite differences, in whatever units the latent coordinates are.
 
 The Jacobian under test decides nothing of what is believed. The rounding ν of Ψ is measured, by
-moving z by a few units in its last place. Each coordinate has a step h_i of its own, at which Ψ
+moving z by a few units in its last place, and further where a component stands still that ∂Ψ says
+to move: beside numbers that are far larger inside the decoder, Ψ moves in leaps. Each coordinate has a step h_i of its own, at which Ψ
 moves by τ, a small multiple of its rounding: found by trying, from the guess τ/|∂_iΨ|. No shorter
 step would tell anything, so no other is more likely to be short enough; and in the units h all
 columns ∂_iΨ are of one size, so that a wrong one shows.
@@ -94,12 +95,19 @@ class _Image:
 def _steps(image, jacobian):
     """Steps with |Ψ(z + h_i e_i) − Ψ(z)| ≈ τ."""
     z, eps, noise = image.z, torch.finfo(image.z.dtype).eps, image.noise()
-    target = torch.maximum(64 * noise, eps ** (2 / 3) * image.size)
     columns, unit = jacobian.abs().amax(1), z.abs().amax(0)
     unit = torch.where(unit > 0, unit, 1)
     told = (columns > 0) & columns.isfinite()
     least, most = 32 * eps * z.abs(), torch.finfo(z.dtype).max ** 0.5
-    guess = torch.where(told, target / columns, eps**0.5 * unit).clamp(max=most).maximum(least)
+
+    def target_and_guess(noise):
+        target = torch.maximum(64 * noise, eps ** (2 / 3) * image.size)
+        guess = torch.where(told, target / columns, eps**0.5 * unit)
+        return target, guess.clamp(max=most).maximum(least)
+
+    _, guess = target_and_guess(noise)
+    noise = torch.maximum(noise, _leap(image, jacobian, guess, noise))
+    target, guess = target_and_guess(noise)
     h = guess
     for _ in range(_TRIALS):
         moved = image.distance(h)
@@ -113,6 +121,21 @@ def _steps(image, jacobian):
         for factor in (sign * n for n in _LADDER for sign in (1, -1)):
             unmoved &= image.distance(factor * guess) < abs(factor) * guess * columns / 4
     return _Steps(torch.where(found, h, 0), guess, unmoved, target, noise)
+
+
+def _leap(image, jacobian, steps, noise):
+    """By how much components first move that stand still at ``steps``, told to move: (B, 1)."""
+    offset = steps * fixed_random(steps.shape[1], steps)
+    stands = (jacobian @ offset[..., None])[..., 0].abs() > noise
+    stands &= image.moved(offset) == 0
+    furthest = torch.finfo(steps.dtype).eps ** 0.5 * image.z.abs().amax().clamp(min=1)
+    leap = torch.zeros_like(noise)
+    while stands.any() and offset.abs().amax() < furthest:
+        offset = torch.where(stands.any(1, keepdim=True), 8 * offset, offset)
+        moved = image.moved(offset).abs().nan_to_num(0, 0, 0)
+        leap = torch.maximum(leap, torch.where(stands, moved, 0).amax(1, keepdim=True))
+        stands &= moved == 0
+    return leap
 
 
 def _differs(image, jacobian, steps, direction):

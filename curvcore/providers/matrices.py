@@ -24,9 +24,29 @@ def _direction(x):
 
 
 def _det(matrix):
-    permutation, _, upper = torch.linalg.lu(matrix)
-    sign = torch.linalg.slogdet(permutation.detach()).sign
-    return sign * product(torch.diagonal(upper, dim1=-2, dim2=-1), -1)
+    """By elimination in the order of torch's pivots, and three dimensions at the end in full.
+
+    So nothing is divided by the last three pivots, and det is differentiated at singular matrices.
+    """
+    permutation = torch.linalg.lu(matrix.detach()).P
+    rest, pivots = permutation.mT @ matrix, []
+    while rest.shape[-1] > 3:
+        pivot = rest[..., :1, :1]
+        pivots.append(pivot[..., 0, 0])
+        rest = rest[..., 1:, 1:] - rest[..., 1:, :1] * (rest[..., :1, 1:] / pivot)
+    sign = torch.linalg.slogdet(permutation).sign
+    return product(torch.stack([sign, *pivots, _small_det(rest)], -1), -1)
+
+
+def _small_det(matrix):
+    """det by its definition, up to three dimensions."""
+    if matrix.shape[-1] < 2:
+        return matrix.sum((-2, -1)) if matrix.shape[-1] else matrix.sum((-2, -1)) + 1
+    if matrix.shape[-1] == 2:
+        (a, b), (c, d) = (row.unbind(-1) for row in matrix.unbind(-2))
+        return a * d - b * c
+    first, *others = matrix.unbind(-2)
+    return (first * torch.linalg.cross(*others)).sum(-1)
 
 
 def _logdet(matrix):

@@ -61,16 +61,16 @@ class PrimitiveOperations(TorchFunctionMode):
 # --- the same functions, from primitives ------------------------------------------------------
 
 
-def standardise(x, dims, eps):
+def _standardise(x, dims, eps):
     """(x − mean)/√(var + eps) over ``dims``, with the biased variance."""
     centred = x - x.mean(dims, keepdim=True)
-    return centred * (centred.square().mean(dims, keepdim=True) + eps).rsqrt()
+    return centred / (centred.square().mean(dims, keepdim=True) + eps).sqrt()
 
 
 def _layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5, cudnn_enable=True):
     if tuple(x.shape[-len(normalized_shape) :]) != tuple(normalized_shape):
         raise RuntimeError(f"layer_norm of {tuple(x.shape)} over {tuple(normalized_shape)}")
-    normalised = standardise(x, tuple(range(-len(normalized_shape), 0)), eps)
+    normalised = _standardise(x, tuple(range(-len(normalized_shape), 0)), eps)
     normalised = normalised if weight is None else normalised * weight
     return normalised if bias is None else normalised + bias
 
@@ -87,10 +87,22 @@ def _instance_norm(
 ):
     if not use_input_stats:
         return F.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
-    return affine_by_channel(standardise(x, tuple(range(2, x.ndim)), eps), weight, bias)
+    return _affine_by_channel(_standardise(x, tuple(range(2, x.ndim)), eps), weight, bias)
 
 
-def affine_by_channel(x, weight, bias):
+def _group_norm(x, num_groups, weight=None, bias=None, eps=1e-5, cudnn_enabled=True):
+    grouped = x.reshape(x.shape[0], num_groups, -1)
+    return _affine_by_channel(_standardise(grouped, (-1,), eps).reshape(x.shape), weight, bias)
+
+
+def _rms_norm(x, normalized_shape, weight=None, eps=None):
+    eps = torch.finfo(x.dtype).eps if eps is None else eps
+    dims = tuple(range(-len(normalized_shape), 0))
+    normalised = x / (x.square().mean(dims, keepdim=True) + eps).sqrt()
+    return normalised if weight is None else normalised * weight
+
+
+def _affine_by_channel(x, weight, bias):
     """weight · x + bias with one weight and bias for each index of axis 1, where given."""
     shape = (-1,) + (1,) * (x.ndim - 2)
     x = x if weight is None else x * weight.reshape(shape)
@@ -130,10 +142,37 @@ def _sinc(x):
     return torch.where(near, series, far.sin() / far)
 
 
+# --- of torch's derivatives of these, factors leave the range of numbers ----------------------
+
+
+def _rsqrt(x):
+    return x.sqrt().reciprocal()  # not by the cube of the result
+
+
+def _pow(x, exponent):
+    """x^p, at x/|x| and |x|, which is held constant."""
+    whole = isinstance(exponent, int) and exponent >= 0
+    number = isinstance(x, torch.Tensor) and not isinstance(exponent, torch.Tensor)
+    if whole or not number or not (x.is_floating_point() or x.is_complex()):
+        return torch.pow(x, exponent)
+    size = magnitude(x)
+    return torch.pow(x / size, exponent) * torch.pow(size, exponent)
+
+
+def magnitude(x):
+    """|x| > 0, without gradient; 1 where that is no number to divide by."""
+    size = x.detach().abs()
+    return torch.where((size > 0) & (size < torch.inf), size, 1)
+
+
 PRIMITIVES = {
     F.layer_norm: _layer_norm,
     torch.layer_norm: _layer_norm,
     F.instance_norm: _instance_norm,
+    F.group_norm: _group_norm,
+    torch.group_norm: _group_norm,
+    F.rms_norm: _rms_norm,
+    torch.rms_norm: _rms_norm,
     F.silu: _silu,
     F.mish: _mish,
     F.glu: _glu,
@@ -142,6 +181,11 @@ PRIMITIVES = {
     torch.logit: _logit,
     torch.Tensor.logit: _logit,
     torch.special.logit: _logit,
+    torch.rsqrt: _rsqrt,
+    torch.Tensor.rsqrt: _rsqrt,
+    torch.pow: _pow,
+    torch.Tensor.pow: _pow,
+    torch.Tensor.__pow__: _pow,
     torch.sinc: _sinc,
     torch.Tensor.sinc: _sinc,
     torch.special.sinc: _sinc,

@@ -118,3 +118,23 @@ def test_small_waves_on_a_large_value_are_no_error(waves, dtype):
         return 1 + size * torch.cat([torch.sin(waves * z), torch.cos(math.pi * waves * z)], 1)
 
     check_jacobian(decoder, z, jacobian_of(decoder, z))
+
+
+def beside_ones(z):
+    """Small itself, of far larger numbers: it moves in leaps, of their rounding."""
+    x, y = z.unbind(1)
+    return torch.stack([x, (1 + x) * (2 + y) - 2, (3 + x - y) ** 2 - 9], 1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "point", [[0.0, 0.0], [1e-9, -2e-9], [1e-30, 1e-25], [0.0, 0.3], [[0.0, 0.0], [0.3, 0.2]]]
+)
+def test_leaps_beside_larger_numbers_are_rounding(point, dtype):
+    z = torch.tensor(point, dtype=dtype).reshape(-1, 2)
+    right = jacobian_of(beside_ones, z)
+    check_jacobian(beside_ones, z, right)
+    for a, i, factor in ((1, 0, 0), (1, 0, -1), (1, 1, 0), (1, 1, -1), (2, 1, 1.2)):
+        wrong = right.clone()
+        wrong[:, a, i] *= factor
+        assert_refused(beside_ones, z, wrong)

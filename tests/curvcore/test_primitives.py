@@ -1,10 +1,14 @@
 """Each torch function that is swapped for primitives keeps its value, whatever its arguments."""
 
+import itertools
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch.overrides import resolve_name
 
+import curvcore
 from curvcore.providers import primitives
 from tests.support.immersions import random_rotation
 from tests.support.tolerance import assert_close
@@ -45,6 +49,14 @@ CALLS = {
         IMAGE, *STATISTICS, *CHANNELS, use_input_stats=False
     ),
     "rms_norm": lambda: F.rms_norm(X, (6,), WEIGHT),
+    "rsqrt": lambda: X.square().rsqrt(),
+    "roots": lambda: X.abs() ** 0.3,
+    "negative_powers": lambda: X**-3,
+    "powers_of_integers": lambda: torch.arange(5) ** 2.5,
+    "integer_powers": lambda: X**3,
+    "complex_powers": lambda: torch.view_as_real(torch.complex(X, Y) ** -1.5),
+    "powers_that_are_tensors": lambda: X.abs() ** Y,
+    "powers_at_zero": lambda: torch.tensor([0.0, 1.0]) ** 0.5,
     "silu": lambda: F.silu(X),
     "silu_in_place": lambda: F.silu(X.clone(), inplace=True),
     "mish": lambda: F.mish(30 * X),
@@ -180,6 +192,12 @@ BY_KEYWORDS = {
         "input": IMAGE, "running_mean": None, "running_var": None, "weight": CHANNELS[0],
         "bias": CHANNELS[1], "use_input_stats": True, "momentum": 0.2, "eps": 1e-3,
     },
+    F.group_norm: {
+        "input": IMAGE, "num_groups": 2, "weight": CHANNELS[0], "bias": CHANNELS[1], "eps": 1e-3
+    },
+    torch.group_norm: {"input": IMAGE, "num_groups": 2, "eps": 1e-3, "cudnn_enabled": False},
+    F.rms_norm: {"input": X, "normalized_shape": (6,), "weight": WEIGHT, "eps": 1e-3},
+    torch.rms_norm: {"input": X, "normalized_shape": (6,)},
     F.silu: {"input": X, "inplace": False},
     F.mish: {"input": X, "inplace": False},
     F.glu: {"input": X, "dim": 0},
@@ -187,6 +205,8 @@ BY_KEYWORDS = {
     torch.celu: {"input": X, "alpha": 0.7},
     torch.logit: {"input": X.sigmoid(), "eps": 0.2},
     torch.special.logit: {"input": X.sigmoid(), "eps": 0.2},
+    torch.rsqrt: {"input": X.square()},
+    torch.pow: {"input": X.abs(), "exponent": -0.7},
     torch.sinc: {"input": X},
     torch.special.sinc: {"input": X},
     torch.prod: {"input": X.float(), "dim": 1, "keepdim": True, "dtype": torch.float64},
@@ -222,7 +242,7 @@ def parts(result):
 def test_arguments_have_the_names_of_torch(function):
     """All of them by name, but the tensor of which a function is a method."""
     _, _, method = resolve_name(function).partition("Tensor.")
-    args, kwargs = (), BY_KEYWORDS[getattr(torch, method) if method else function]
+    args, kwargs = (), BY_KEYWORDS[getattr(torch, method.strip("_")) if method else function]
     if method:
         args, kwargs = (kwargs["input"],), {k: v for k, v in kwargs.items() if k != "input"}
     with primitives.PrimitiveOperations():
@@ -313,3 +333,32 @@ def test_the_context_leaves_torch_as_it_was():
     assert F.layer_norm is torch.nn.functional.layer_norm
     torch.tanh(X)
     assert mode.operation == "torch.relu"
+
+
+def leibniz(matrix):
+    """det by its definition."""
+    total, size = 0, matrix.shape[-1]
+    for order in itertools.permutations(range(size)):
+        inversions = sum(a > b for a, b in itertools.combinations(order, 2))
+        term = math.prod(matrix[..., i, j] for i, j in enumerate(order))
+        total = total + (-1) ** inversions * term
+    return total
+
+
+@pytest.mark.parametrize(("size", "rank"), [(2, 1), (3, 1), (4, 2), (5, 3), (5, 5)])
+def test_determinants_are_differentiated_at_singular_matrices(size, rank):
+    """Polynomials all of them."""
+    singular = tensor(size, rank, seed=1) @ tensor(rank, size, seed=2)
+    one, other = tensor(size, size, seed=3), tensor(size, size, seed=4)
+
+    def decoder(det):
+        def of_points(z):
+            x, y = z[:, 0, None, None], z[:, 1, None, None]
+            return torch.cat([z, det(singular + x * one + y * other)[:, None]], 1)
+
+        return of_points
+
+    z = torch.tensor([[0.0, 0.0], [1e-9, -2e-9], [0.3, 0.2]], dtype=torch.float64)
+    expected = curvcore.scalar_curvature(decoder(leibniz), z, derivatives="fused")
+    found = curvcore.scalar_curvature(decoder(torch.linalg.det), z, derivatives="autodiff")
+    assert_close(found, expected, scale=1 + expected.abs(), factor=1e4)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import curvcore
 from curvcore import DegenerateMetricError
@@ -80,3 +81,54 @@ def test_derivatives_that_are_subnormal_are_degenerate(derivatives, unit):
     geometry = curvcore.pullback(decoder, z, derivatives=derivatives, on_degenerate="nan")
     assert geometry.is_degenerate.all()
     assert geometry.scalar.isnan().all()
+
+
+# Functions of features h in units c that do not depend on c, or are divided by it again.
+UNITLESS = {
+    "layer_norm": lambda h, c: F.layer_norm(h, (6,), eps=0.0),
+    "rms_norm": lambda h, c: F.rms_norm(h, (6,), eps=0.0),
+    "cosine_similarity": lambda h, c: F.cosine_similarity(h, h.flip(1), eps=0.0)[:, None],
+    "rsqrt": lambda h, c: h * torch.rsqrt(h.square().sum(1, keepdim=True)),
+    "norm": lambda h, c: h.norm(dim=1, keepdim=True) / c,
+    "std": lambda h, c: h.std(1, keepdim=True) / c,
+    "normalize": lambda h, c: F.normalize(h, eps=0.0),
+    "quotient": lambda h, c: h[:, :3] / h[:, 3:],
+    "log": lambda h, c: torch.log(h),
+    "root": lambda h, c: h**0.5 / c**0.5,
+    "reciprocal": lambda h, c: c * h**-1,
+    "power": lambda h, c: c * (h**-1.0),
+}
+
+
+@pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
+@pytest.mark.parametrize("formula", ["gauss", "intrinsic"])
+@pytest.mark.parametrize("exponent", [-45, 30, 45])
+@pytest.mark.parametrize("name", UNITLESS)
+def test_curvature_does_not_mind_the_units_of_features(name, exponent, formula, derivatives):
+    """f'' of √x, 1/x, ... is out of range long before f is."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        weight, bias, z = torch.randn(6, 2), torch.randn(6), torch.randn(8, 3) / 2
+
+    def scalar(c):
+        def decoder(z):
+            h = c * (((z[:, :2] @ weight.mT + bias).sin() + 1.5) * z[:, 2:].exp())
+            return torch.cat([z, UNITLESS[name](h, c)], 1)
+
+        return curvcore.scalar_curvature(decoder, z, derivatives=derivatives, formula=formula)
+
+    expected = scalar(1.0)
+    # A power of two costs no rounding but in logarithms and roots of it.
+    assert_close(scalar(2.0**exponent), expected, scale=expected.abs().max(), factor=300)
+
+
+@pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
+def test_powers_that_are_smooth_at_zero_are_differentiated_there(derivatives):
+    def decoder(z):
+        return torch.cat([z, z[:, :1] ** 2.5 + z[:, 1:] ** 2], 1)
+
+    z = torch.tensor([[0.0, 0.3], [0.2, 0.3]], dtype=torch.float64)
+    scalar = curvcore.scalar_curvature(decoder, z, derivatives=derivatives)
+    x, y = z.unbind(1)
+    slopes = 1 + (2.5 * x**1.5) ** 2 + (2 * y) ** 2
+    assert_close(scalar, 2 * (3.75 * x**0.5) * 2 / slopes**2, scale=torch.tensor(1.0), factor=100)

@@ -115,6 +115,7 @@ ARROWS = {
         "providers.fused.chain_rule",
         "providers.fused.jet_tensor",
         "providers.fused.layers",
+        "providers.primitives",
     },
     "curvcore.providers.fused.elementwise": {
         "errors",

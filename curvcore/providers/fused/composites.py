@@ -12,7 +12,8 @@ from curvcore.providers.fused.registry import composite, is_jet, named
 
 # Written once, for both providers.
 for _function in (
-    F.layer_norm, torch.layer_norm, F.instance_norm, F.glu, torch.logit, torch.Tensor.logit,
+    F.layer_norm, torch.layer_norm, F.group_norm, torch.group_norm, F.rms_norm, torch.rms_norm,
+    F.instance_norm, F.glu, torch.logit, torch.Tensor.logit,
     torch.special.logit, *primitives.REDUCTIONS,
 ):  # fmt: skip
     composite(_function)(primitives.PRIMITIVES[_function])
@@ -28,21 +29,6 @@ def _batch_norm(x, mean, var, weight=None, bias=None, training=False, momentum=0
     shift = -mean * scale if bias is None else bias - mean * scale
     channels = (-1,) + (1,) * (x.ndim - 2)
     return x * scale.reshape(channels) + shift.reshape(channels)
-
-
-@composite(*named("group_norm"))
-def _group_norm(x, num_groups, weight=None, bias=None, eps=1e-5, cudnn_enabled=True):
-    grouped = x.reshape(x.shape[0], num_groups, -1)
-    normalised = primitives.standardise(grouped, (-1,), eps).reshape(x.shape)
-    return primitives.affine_by_channel(normalised, weight, bias)
-
-
-@composite(*named("rms_norm"))
-def _rms_norm(x, normalized_shape, weight=None, eps=None):
-    eps = torch.finfo(x.dtype).eps if eps is None else eps
-    dims = tuple(range(-len(normalized_shape), 0))
-    normalised = x * torch.rsqrt(torch.square(x).mean(dims, keepdim=True) + eps)
-    return normalised if weight is None else normalised * weight
 
 
 @composite(*named("var"))

@@ -94,7 +94,7 @@ def _logarithm(reciprocal):
     yield 2 * reciprocal**3
 
 
-@elementwise(*named("log"))
+@elementwise(*named("log"), multiplier=torch.ones_like)
 def _log(x, y):
     return _logarithm(1 / x)
 
@@ -104,21 +104,21 @@ def _log1p(x, y):
     return _logarithm(1 / (1 + x))
 
 
-@elementwise(*named("sqrt"))
+@elementwise(*named("sqrt"), multiplier=torch.sqrt)
 def _sqrt(x, y):
     yield 1 / (2 * y)
     yield -1 / (4 * x * y)
     yield 3 / (8 * x * x * y)
 
 
-@elementwise(*named("rsqrt"))
+@elementwise(*named("rsqrt"), multiplier=torch.rsqrt)
 def _rsqrt(x, y):
     yield -y / (2 * x)
     yield 3 * y / (4 * x * x)
     yield -15 * y / (8 * x * x * x)
 
 
-@elementwise(*named("reciprocal"))
+@elementwise(*named("reciprocal"), multiplier=torch.reciprocal)
 def _reciprocal(x, y):
     square = y * y
     yield -square

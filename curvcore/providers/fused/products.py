@@ -120,7 +120,9 @@ def _power(x, y, exponent):
             return
 
 
-_POWER = elementwise(*named("pow"))(_power)
+elementwise(*named("pow"))(_power)
+_polynomial = RULES[torch.pow]
+elementwise(*named("pow"), multiplier=torch.pow)(_power)
 _elementwise_power = RULES[torch.pow]
 
 
@@ -135,7 +137,8 @@ def _pow(base, exponent):
     if is_jet(exponent):
         logarithm = torch.log(base) if is_jet(base) else torch.log(_like(base, exponent.value))
         return torch.exp(exponent * logarithm)
-    return _elementwise_power(base, exponent)
+    whole = isinstance(exponent, int) and exponent >= 0
+    return (_polynomial if whole else _elementwise_power)(base, exponent)
 
 
 def _product_rule(function):

@@ -36,6 +36,7 @@ import torch
 from curvcore.providers.fused.chain_rule import compose
 from curvcore.providers.fused.jet_tensor import RULES, JetTensor
 from curvcore.providers.fused.layers import Activation, activated, can_be_activated
+from curvcore.providers.primitives import magnitude
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -61,6 +62,7 @@ def elementwise(
     *functions: Callable[..., Any],
     closed: bool = False,
     kernel: str | Callable[..., Any] | None = None,
+    multiplier: Callable[..., Any] | None = None,
 ) -> Callable[[F], F]:
     """Decorator of (x, y, *arguments) -> generator of f'(x), f''(x), f'''(x).
 
@@ -72,11 +74,13 @@ def elementwise(
             before is fused with the function, its gradient by hand.
         kernel: the function's name in :mod:`curvcore.kernels.activations`, or what gives it from
             the further arguments.
+        multiplier: m with f(cx) = m(c) f(x), c > 0, but for a constant. Then f is differentiated at
+            x/|x|: f'' leaves the range of numbers long before f does.
     """
 
     def register(derivatives: F) -> F:
         for function in functions:
-            RULES[function] = _chain_rule(function, derivatives, closed, kernel)
+            RULES[function] = _chain_rule(function, derivatives, closed, kernel, multiplier)
         return derivatives
 
     return register
@@ -94,7 +98,7 @@ def rowwise_linear(*functions: Callable[..., Any]) -> None:
         RULES[function] = _rowwise_rule(function)
 
 
-def _chain_rule(function, derivatives, closed=False, kernel=None):
+def _chain_rule(function, derivatives, closed=False, kernel=None, multiplier=None):
     def rule(x, *args, **kwargs):
         # A function that works in place gets a copy: its derivatives need what was there.
         in_place = kwargs.get("inplace") or any(argument is True for argument in args)
@@ -106,8 +110,16 @@ def _chain_rule(function, derivatives, closed=False, kernel=None):
             )
             return JetTensor.of_stack(activated(*x.pending, activation), x.d, x.order)
         value = applied(function, x.value.clone() if in_place else x.value, *args, **kwargs)
+        if multiplier is None or not isinstance(value, torch.Tensor):
+            return x.like(value, composed(x, value, *args, **kwargs))
+        size = magnitude(x.value)
+        unit = x.like(x.value / size, x.channels / size)
+        channels = composed(unit, function(unit.value, *args, **kwargs), *args, **kwargs)
+        return x.like(value, channels * multiplier(size, *args, **kwargs))
+
+    def composed(x, value, *args, **kwargs):
         factors = islice(derivatives(x.value, value, *args, **kwargs), x.order)
-        return x.like(value, compose([_filled(factor, value) for factor in factors], x))
+        return compose([_filled(factor, value) for factor in factors], x)
 
     return rule
 

@@ -225,6 +225,12 @@ REGISTRY = mutations(
     "providers/fused/registry.py",
     f"{T}/test_fused.py",
     (
+        "return x.like(value, channels * multiplier(size, *args, **kwargs))",
+        "return x.like(value, channels)",
+        "derivatives at x/|x| are taken for those at x",
+        f"{T}/test_range.py",
+    ),
+    (
         "value = applied(function, x.value.clone() if in_place else x.value, *args, **kwargs)",
         "value = applied(function, x.value, *args, **kwargs)",
         "activations that work in place destroy what their derivatives need",

@@ -192,16 +192,6 @@ COMPOSITES = mutations(
         RULES,
     ),
     (
-        "normalised = primitives.standardise(grouped, (-1,), eps).reshape(x.shape)",
-        "normalised = primitives.standardise(grouped, (1, 2), eps).reshape(x.shape)",
-        "group_norm takes all groups for one",
-    ),
-    (
-        "eps = torch.finfo(x.dtype).eps if eps is None else eps",
-        "eps = 1e-5 if eps is None else eps",
-        "rms_norm has another default eps than torch",
-    ),
-    (
         "keepdim=keepdim) / (count - correction)",
         "keepdim=keepdim) / count",
         "var has no Bessel correction",

@@ -69,6 +69,7 @@ API = mutations(
         'return 3 if formula == "intrinsic" else 2',
         "return 3",
         "the Gauss formula asks for third derivatives: slower, equally right",
+        f"{T}/test_geometry.py::test_short_cuts_agree_with_the_geometry",
     ),
     (
         "z.split(int(chunk_size))",

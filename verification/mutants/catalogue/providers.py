@@ -27,9 +27,37 @@ PRIMITIVES = mutations(
     "providers/primitives.py",
     f"{T}/test_primitives.py::test_the_value_is_that_of_torch",
     (
-        "return centred * (centred.square().mean(dims, keepdim=True) + eps).rsqrt()",
-        "return centred * centred.square().mean(dims, keepdim=True).rsqrt()",
+        "return centred / (centred.square().mean(dims, keepdim=True) + eps).sqrt()",
+        "return centred / centred.square().mean(dims, keepdim=True).sqrt()",
         "normalisations forget eps",
+    ),
+    (
+        "return x.sqrt().reciprocal()  # not by the cube of the result",
+        "return x.rsqrt()",
+        "the derivative of 1/√x leaves the range of numbers",
+        f"{T}/test_range.py",
+    ),
+    (
+        "size = x.detach().abs()",
+        "size = torch.ones_like(x.detach().abs())",
+        "f'' of roots and quotients leaves the range of numbers",
+        f"{T}/test_range.py",
+    ),
+    (
+        "return torch.where((size > 0) & (size < torch.inf), size, 1)",
+        "return size",
+        "powers are divided by zero at zero",
+        f"{T}/test_range.py",
+    ),
+    (
+        "_standardise(grouped, (-1,), eps)",
+        "_standardise(grouped, (1, 2), eps)",
+        "group_norm takes all groups for one",
+    ),
+    (
+        "eps = torch.finfo(x.dtype).eps if eps is None else eps",
+        "eps = 1e-5 if eps is None else eps",
+        "rms_norm has another default eps than torch",
     ),
     (
         "normalised = normalised if weight is None else normalised * weight",

@@ -2,10 +2,10 @@
 
 The Jacobian under test decides nothing of what is believed. The rounding ν of Ψ is measured, by
 moving z by a few units in its last place, and further where a component stands still that ∂Ψ says
-to move: beside numbers that are far larger inside the decoder, Ψ moves in leaps. Each coordinate has a step h_i of its own, at which Ψ
-moves by τ, a small multiple of its rounding: found by trying, from the guess τ/|∂_iΨ|. No shorter
-step would tell anything, so no other is more likely to be short enough; and in the units h all
-columns ∂_iΨ are of one size, so that a wrong one shows.
+to move: beside numbers that are far larger inside the decoder, Ψ moves in leaps. Each coordinate
+has a step h_i of its own, at which Ψ moves by τ, a small multiple of its rounding: found by trying,
+from the guess τ/|∂_iΨ|. No shorter step would tell anything, so no other is more likely to be short
+enough; and in the units h all columns ∂_iΨ are of one size, so that a wrong one shows.
 
 Quotients to both sides, at one, two and eight steps, tell by their spread how far they can be
 trusted: it is large at a kink, where Ψ is curved over a step, and where rounding is more than was

@@ -89,3 +89,36 @@ def test_the_gradient_is_that_of_differences(name, derivatives):
             truncation = (near - far).abs().max() + 1e4 * eps(z.dtype) / H * near.abs().max()
             assert ((gradient[:, axis] - near).abs() <= truncation).all()
             assert truncation < near.abs().max() / 100
+
+
+def test_second_derivatives_of_curvature_over_eigenvectors():
+    """They take fourth derivatives of eigenvectors, in the plane (cos α, sin α) by tan 2α."""
+
+    def decoder(direction):
+        def of_points(z):
+            x, y = z.unbind(1)
+            return torch.stack([x, y, (direction(x + 2, x * y + 0.3) ** 2).sum(1)], 1)
+
+        return of_points
+
+    def by_eigh(a, b):
+        matrix = torch.stack([a, b, b, -a], 1).reshape(-1, 2, 2)
+        return torch.linalg.eigh(matrix).eigenvectors[:, 0] * torch.tensor([1, 2]).to(a)
+
+    def by_angle(a, b):
+        angle = torch.atan2(b, a) / 2
+        return torch.stack([angle.sin(), 2 * angle.cos()], 1)
+
+    def hessian(direction):
+        def scalar(z):
+            psi = decoder(direction)
+            return curvcore.scalar_curvature(psi, z, derivatives="autodiff").sum()
+
+        z = Z[1:].clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(scalar(z), z, create_graph=True)
+        return torch.stack(
+            [torch.autograd.grad(g.sum(), z, retain_graph=True)[0] for g in gradient.T]
+        )
+
+    found, expected = hessian(by_eigh), hessian(by_angle)
+    assert (found - expected).abs().max() <= 1e5 * eps(found.dtype) * expected.abs().max()

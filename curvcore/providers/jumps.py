@@ -4,7 +4,8 @@ import torch
 
 _PARTS = 8  # of a line, at first
 _KEPT = 16  # intervals at a time
-_STEADY = 3  # last halvings of an interval that left the difference between its ends as it was
+_STEADY = 6  # last halvings of an interval that left the difference between its ends as it was
+_GROWTH = 10  # of differences over all those first seen: at a pole they grow without end
 _LEAST = 1e-4  # jump, relative to |∂_tΨ|
 
 
@@ -14,7 +15,8 @@ def has_jumps(derive, corners):
     Between the ends of an interval f = (Ψ, ∂_tΨ) of a smooth map differs by less and less as the
     interval is halved, and f(a) − 2 f(m) + f(b) falls by four. At a jump both stay what they are.
     So the intervals in which the second is largest are halved, again and again, until one is seen
-    to hold on to its difference, or all have lost theirs. Where f is not finite nothing is seen.
+    to hold on to its difference, or all have lost theirs. Where f is not finite, or grows without
+    bound, nothing is seen.
 
     Args:
         derive: points (N, d) -> (Ψ (N, D), ∇Ψ (N, D, d)).
@@ -30,8 +32,10 @@ def has_jumps(derive, corners):
     lines, t = lines.repeat_interleave(len(ends)), ends.repeat(len(start))
     values = _along(derive, start, way, lines, t).unflatten(0, (-1, len(ends)))
     speed = values[..., values.shape[-1] // 2 :].abs().nan_to_num(0, 0, 0).amax((1, 2))
-    search = _Search(derive, start, way, speed.clamp(min=torch.finfo(speed.dtype).tiny))
-    return search.finds(_Intervals.between(values / search.speed[:, None, None], ends))
+    speed = speed.clamp(min=torch.finfo(speed.dtype).tiny)
+    values = values / speed[:, None, None]
+    search = _Search(derive, start, way, speed, _range(values.flatten(0, 1)))
+    return search.finds(_Intervals.between(values, ends))
 
 
 def _along(derive, start, way, lines, t):
@@ -39,6 +43,12 @@ def _along(derive, start, way, lines, t):
     value, jacobian = derive(start[lines] + t[:, None] * way[lines])
     speed = (jacobian @ way[lines][..., None])[..., 0]
     return torch.cat([value, speed], 1)
+
+
+def _range(values):
+    """How far each column of ``values`` reaches, from its least entry to its largest."""
+    finite = values.nan_to_num(0, 0, 0)
+    return finite.amax(0) - finite.amin(0)
 
 
 class _Intervals:
@@ -75,8 +85,9 @@ class _Intervals:
 
 
 class _Search:
-    def __init__(self, derive, start, way, speed):
-        self.derive, self.start, self.way, self.speed = derive, start, way, speed
+    def __init__(self, derive, start, way, speed, range_of_f):
+        self.derive, self.start, self.way = derive, start, way
+        self.speed, self.range_of_f = speed, range_of_f
 
     def finds(self, intervals):
         """Whether one of the intervals has a jump in it, down to the finest: it may be steep."""
@@ -87,8 +98,9 @@ class _Search:
             worst = bent.nan_to_num(0, 0, 0).sort(descending=True)
             chosen = worst.indices[:_KEPT][worst.values[:_KEPT] > _LEAST]
             intervals, width = intervals[chosen].halves(middle[chosen], width), width / 2
-        jump = (intervals.high - intervals.low).abs().amax(1) > _LEAST
-        return bool((jump & (intervals.steady >= _STEADY)).any())
+        jump = (intervals.high - intervals.low).abs()
+        bounded = (jump <= _LEAST + _GROWTH * self.range_of_f).all(1)
+        return bool((bounded & (jump.amax(1) > _LEAST) & (intervals.steady >= _STEADY)).any())
 
     def _at(self, lines, t):
         values = _along(self.derive, self.start, self.way, lines, t)

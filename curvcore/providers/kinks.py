@@ -6,18 +6,21 @@ Curvature that sits there is seen by no derivative. Noticed are:
   ...), wherever they act on what depends on z, inside TorchScript or a custom function as well;
 - whatever else switches between formulas (clamp, where, a comparison times a value, max, sort, abs,
   masks, rounding, ...), or is singular close by (√, log, hypot near zero, asin, atan2, eigenvalues,
-  ...; :mod:`curvcore.providers.switches`), if at the points looked at not all entries switch the
-  same way, and if Ψ or its derivative is then seen to jump on the lines
-  between these points or from them through the box that they span about the origin
+  quotients and inverses at their poles, ...; :mod:`curvcore.providers.switches`), if at the points
+  looked at not all entries switch the same way, and if Ψ or its derivative is then seen to jump on
+  the lines between these points or from them through the box that they span about the origin
   (:mod:`curvcore.providers.jumps`). So guards that nothing meets are none of it (``clamp_min`` of a
-  norm at 1e-12), nor formulas that fit together (softmax less the largest entry, ELU);
+  norm at 1e-12), nor formulas that fit together (softmax less the largest entry, ELU, sin(h)/h);
 - whatever it is made of, a Hessian that is zero at all points while the Jacobian is not constant.
 
 Looked at are the first eight points: of every autodiff call; under ``"fused"`` whenever the jet is
 compared with other derivatives (:mod:`curvcore.providers.memory`). Not noticed are kinks that
-lie elsewhere, jumps below 1e-4 of the derivative along the line, kinks inside compiled graphs, and
-those of operations that neither switch nor come near a point where they are singular. In float32
-the singularity of asin(sin h) is lost in rounding.
+lie elsewhere, jumps below 1e-4 of the derivative along the line, kinks inside compiled graphs,
+those of operations that neither switch nor come near a point where they are singular, or that are
+not listed as singular (atanh, erfinv, eigenvalues of matrices that are not symmetric, ...), and
+jumps where Ψ or its derivative is not finite or has a pole (1/(1 + exp(1/h)), whose derivative
+overflows). In float32 singularities where an argument is ±1 are lost in rounding: those of
+asin(sin h), acosh(cosh h) and log1p(h² − 1).
 """
 
 import sys

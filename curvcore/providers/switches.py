@@ -76,12 +76,11 @@ class Switches(TorchDispatchMode):
             return function(*args, **kwargs)
         before = args
         if function._schema.is_mutable:  # in place: what was there is gone afterwards
-            before = tuple(x.clone() if isinstance(x, torch.Tensor) else x for x in args)
+            before = tuple(self._copy(x) if isinstance(x, torch.Tensor) else x for x in args)
         output = function(*args, **kwargs)
         made = list(_tensors(output))
-        for tensor in made:  # and all views of its memory
-            storage = tensor.untyped_storage()
-            self._storages[storage._cdata] = storage
+        for tensor in made:
+            self._remember(tensor)
         if self._is_followed:
             self._look_at(function, before, kwargs, given, made)
         return output
@@ -89,20 +88,36 @@ class Switches(TorchDispatchMode):
     def _depends(self, tensor):
         return tensor.untyped_storage()._cdata in self._storages
 
+    def _remember(self, tensor):
+        """That it depends on z, and so all views of its memory."""
+        storage = tensor.untyped_storage()
+        self._storages[storage._cdata] = storage
+
+    def _copy(self, tensor):
+        copy = tensor.clone()
+        if self._depends(tensor):
+            self._remember(copy)
+        return copy
+
     def _look_at(self, function, args, kwargs, given, made):
         namespace, _, name = function.name().partition("::")
         name = name.partition(".")[0].strip("_")
-        if name in _KINKED and _KINKED[name](made[0], *args, **kwargs):
+        output = made[0] if made else None
+        if name in _KINKED and _KINKED[name](output, *args, **kwargs):
             self.kinked.add(_LABELS.get(name, name))
         elif namespace != "aten":
             self.switching.add(function.name())
-        elif name in _SWITCHING:
-            if _SWITCHING[name](made[0], *args, **kwargs):
-                self.switching.add(_LABELS.get(name, name))
-        elif not name.startswith(_INTEGERS_ASIDE) and any(x.is_floating_point() for x in given):
-            whole = [x for x in made if not (x.is_floating_point() or x.is_complex())]
-            if any(map(_differ, whole)):
-                self.switching.add(name)
+        elif (
+            (name in _SWITCHING and _SWITCHING[name](output, *args, **kwargs))
+            or _is_singular_nearby(name, output, *map(self._varying, args), **kwargs)
+            or _makes_whole_numbers(name, given, made)
+        ):
+            self.switching.add(_LABELS.get(name, name))
+
+    def _varying(self, x):
+        """x, or ones in place of a tensor that does not depend on z: nor will it then vanish."""
+        constant = isinstance(x, torch.Tensor) and not self._depends(x)
+        return torch.ones_like(x) if constant else x
 
 
 class _Exits(TorchFunctionMode):
@@ -132,6 +147,20 @@ def _tensors(arguments):
 def _differ(tensor):
     """Whether not all entries are equal."""
     return bool((tensor != tensor.flatten()[:1]).any())
+
+
+def _is_whole(tensor):
+    """Whether it holds whole numbers."""
+    return not (tensor.is_floating_point() or tensor.is_complex())
+
+
+def _makes_whole_numbers(name, given, made):
+    """Whether it makes whole numbers of real ones, and not one and the same number of all."""
+    return (
+        not name.startswith(_INTEGERS_ASIDE)
+        and any(x.is_floating_point() for x in given)
+        and any(_differ(x) for x in made if _is_whole(x))
+    )
 
 
 # --- pieces, whatever they are given ------------------------------------------------------------
@@ -181,66 +210,112 @@ def _rounded(output, x, y, rounding_mode=None):
     return rounding_mode is not None
 
 
-def _near_zero(output, *args, **kwargs):
-    """√ and |x| have their kink where they vanish: is that far from here?"""
-    return bool(output.abs().min() < output.abs().max() / 10)
-
-
-def _of_small(output, x, *args, **kwargs):
-    """log x² and 1/√x² are as √x² is."""
-    return _near_zero(x)
-
-
-def _of_small_argument(output, factor, x):
-    return isinstance(x, torch.Tensor) and _near_zero(x)
-
-
-def _of_minus_one(output, x):
-    return _near_zero(1 + x)
-
-
-def _sign_or_length(output, x):
-    return _near_zero(output) if x.is_complex() else _of_both_signs(output, x)
-
-
-def _root(output, x, exponent):
-    whole = not isinstance(exponent, torch.Tensor) and float(exponent).is_integer()
-    return not whole and _near_zero(output, x)
-
-
 def _norm(output, x, ord=2, *args, **kwargs):
-    return ord not in (2, None) or _near_zero(output, x)
+    return ord not in (2, None)
 
 
 def _distance(output, a, b, p, *args):
-    return p != 2 or _near_zero(output)
+    return p != 2
 
 
 _SWITCHING = {
     **dict.fromkeys(("clamp", "clip", "clamp_min", "clamp_max", "nan_to_num"), _changed),
     **dict.fromkeys(("maximum", "minimum", "fmax", "fmin"), _of_both),
-    **dict.fromkeys(("sign", "sgn", "heaviside"), _of_both_signs),
-    "abs": _sign_or_length,
+    **dict.fromkeys(("sign", "sgn", "heaviside", "abs"), _of_both_signs),
     **dict.fromkeys(
         (
             "relu", "max", "min", "amax", "amin", "aminmax", "median", "nanmedian",
             "floor", "ceil", "round", "trunc", "frac", "fmod", "remainder", "floor_divide",
             "renorm", "grid_sampler_2d", "grid_sampler_3d", "multi_margin_loss",
             "asin", "acos", "atan2", "angle", "linalg_qr", "linalg_eigh", "linalg_svd",
+            "linalg_pinv", "linalg_lstsq",
         ),
         _always,
     ),
     "copysign": _copied_sign,
     "div": _rounded,
-    **dict.fromkeys(("sqrt", "hypot", "std", "linalg_cholesky_ex"), _near_zero),
-    **dict.fromkeys(("log", "log2", "log10", "rsqrt"), _of_small),
-    "xlogy": _of_small_argument,
-    "log1p": _of_minus_one,
-    "pow": _root,
     "linalg_vector_norm": _norm,
     "norm": _norm,
     "cdist_forward": _distance,
 }  # fmt: skip
+
+# --- is it singular close by? -------------------------------------------------------------------
+
+
+def _near_zero(x):
+    """√x² and log x² have their kink where x vanishes: is that far from here?"""
+    size = x.abs()
+    return bool(size.min() < size.max() / 10)
+
+
+def _crosses_zero(x):
+    """Whether a denominator does: 1 + exp(−x) does not, though it is large here and there."""
+    size = x.abs()
+    return _of_both_signs(x, x) or bool(size.min() < size.median() / 10)
+
+
+def _output(output, *args, **kwargs):
+    return output
+
+
+def _first(output, a, *args, **kwargs):
+    return a
+
+
+def _second(output, a, b, *args, **kwargs):
+    return b
+
+
+def _base(output, x, exponent):
+    whole = not isinstance(exponent, torch.Tensor) and float(exponent).is_integer()
+    return None if whole and exponent >= 0 else x
+
+
+def _determinant(output, a, *args, **kwargs):
+    return torch.linalg.det(a)
+
+
+def _of_triangular(output, a, *args, **kwargs):
+    return a.diagonal(dim1=-2, dim2=-1).prod(-1)
+
+
+# What vanishes where the operation is singular, and whether it does so close by.
+_SINGULAR = {
+    _near_zero: {
+        **dict.fromkeys(
+            (
+                "sqrt", "hypot", "std", "std_mean", "acosh", "linalg_cholesky_ex",
+                "linalg_vector_norm", "norm", "cdist_forward",
+            ),
+            _output,
+        ),
+        **dict.fromkeys(("log", "log2", "log10", "rsqrt"), _first),
+        "abs": lambda output, x: output if x.is_complex() else None,
+        "xlogy": _second,
+        "log1p": lambda output, x: 1 + x,
+        "special_xlog1py": lambda output, factor, x: 1 + x,
+        "logit": lambda output, x, *eps: x * (1 - x),
+    },
+    _crosses_zero: {
+        **dict.fromkeys(("reciprocal", "lgamma", "digamma"), _first),
+        "div": _second,
+        "addcdiv": lambda output, summand, a, b, **kwargs: b,
+        "pow": _base,
+        "tan": lambda output, x: x.cos(),
+        **dict.fromkeys(("linalg_inv_ex", "linalg_solve_ex", "linalg_slogdet"), _determinant),
+        **dict.fromkeys(("linalg_lu_solve", "linalg_solve_triangular"), _of_triangular),
+        "cholesky_solve": lambda output, b, a, *upper: _of_triangular(output, a),
+    },
+}  # fmt: skip
+
+
+def _is_singular_nearby(name, *args, **kwargs):
+    for comes_close, vanishing in _SINGULAR.items():
+        x = vanishing[name](*args, **kwargs) if name in vanishing else None
+        if isinstance(x, torch.Tensor) and not _is_whole(x) and comes_close(x):
+            return True
+    return False
+
 
 _LABELS = {
     "elu": "selu, or elu with alpha ≠ 1",

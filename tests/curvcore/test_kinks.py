@@ -11,7 +11,8 @@ import curvcore
 from curvcore import PiecewiseLinearWarning, UnsupportedOperationError
 from curvcore.providers.jumps import has_jumps
 from curvcore.providers.kinks import kinks_of
-from tests.support.kinks import KINKS, SMOOTH, Clamped
+from curvcore.providers.switches import operations_of
+from tests.support.kinks import AWAY, KINKS, SINGULAR_IN_FLOAT32, SMOOTH, Clamped
 
 GENERATOR = torch.Generator().manual_seed(0)
 WEIGHT = torch.randn(8, 2, generator=GENERATOR, dtype=torch.float64)
@@ -151,14 +152,24 @@ def test_one_point_is_enough(name):
         assert warned(graph(KINKS[name]), Z[:1], derivatives=derivatives)
 
 
-@pytest.mark.parametrize("name", ["where", "maximum", "sort", "little of it"])
-def test_kinks_are_noticed_in_float32(name):
-    assert warned(graph(KINKS[name]), Z.float())
+@pytest.mark.parametrize("derivatives", ["auto", "autodiff"])
+@pytest.mark.parametrize(
+    "name", ["where", "maximum", "sort", "little of it", *sorted(SINGULAR_IN_FLOAT32)]
+)
+def test_kinks_are_noticed_in_float32(name, derivatives):
+    assert warned(graph(KINKS[name]), Z.float(), derivatives=derivatives)
 
 
+@pytest.mark.parametrize("derivatives", ["auto", "autodiff"])
 @pytest.mark.parametrize("name", SMOOTH)
-def test_float32_gives_no_false_alarm(name):
-    assert not warned(graph(SMOOTH[name]), Z.float(), order=1)
+def test_float32_gives_no_false_alarm(name, derivatives):
+    assert not warned(graph(SMOOTH[name]), Z.float(), order=1, derivatives=derivatives)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("function", AWAY.values(), ids=AWAY)
+def test_what_keeps_away_from_its_singularities_is_not_measured(function, dtype):
+    assert not operations_of(graph(function), Z.to(dtype)).switching
 
 
 @pytest.mark.parametrize("width", [64, 512])
@@ -230,6 +241,10 @@ CORNERS = torch.tensor([[-0.9, 0.3], [1.0, 0.5], [0.4, -1.0]], dtype=torch.float
         (lambda x: torch.where(x > 0, x.abs().sqrt(), 0 * x), False),
         (lambda x: torch.where(x > 0, x, torch.nan * x), False),
         (lambda x: x * 1e-12 + 1e6 * x.floor().detach(), True),
+        (lambda x: x.reciprocal().atan(), True),
+        (lambda x: (x - 0.1).reciprocal(), False),
+        (lambda x: (x - 0.3).reciprocal(), False),
+        (lambda x: x.square().log(), False),
     ],
 )
 def test_jumps_are_told_from_what_is_steep_or_singular(function, jumps):

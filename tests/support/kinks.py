@@ -33,6 +33,11 @@ def pairs(h):
     return h.reshape(-1, 4, 2)
 
 
+def matrices(h):
+    """(B, 8, 1, 1)."""
+    return h[..., None, None]
+
+
 def in_place(name, *arguments):
     """A method that works in place, on a copy."""
     return lambda h: getattr(h.clone(), name)(*arguments)
@@ -194,7 +199,13 @@ LENGTHS = {
     "logarithm of one more": lambda h: (torch.log1p(h * h - 1) / 2).exp(),
     "factor times logarithm": lambda h: (torch.special.xlogy(0 * h + 1, h * h) / 2).exp(),
     "reciprocal root": lambda h: h * h * torch.rsqrt(h * h),
+    "factor times logarithm of one more": lambda h: (torch.special.xlog1py(1, h * h - 1) / 2).exp(),
+    "logit": lambda h: (torch.logit(h * h / (1 + h * h)) / 2).exp(),
+    "acosh": lambda h: torch.acosh(torch.cosh(h)),
+    "slogdet": lambda h: torch.linalg.slogdet(matrices(h)).logabsdet.exp(),
+    "logdet": lambda h: (torch.logdet(matrices(h * h)) / 2).exp(),
     "std of two": lambda h: torch.stack([h, 0 * h], -1).std(-1),
+    "std_mean of two": lambda h: torch.std_mean(torch.stack([h, 0 * h], -1), -1)[0],
     "cholesky": lambda h: torch.linalg.cholesky((h * h)[..., None, None])[..., 0, 0],
     "complex abs": lambda h: torch.complex(h, 0 * h).abs(),
     "largest singular value": lambda h: torch.linalg.svdvals(h[..., None, None])[..., 0],
@@ -202,7 +213,43 @@ LENGTHS = {
     "qr": lambda h: torch.linalg.qr(h.reshape(-1, 8, 1)).R[..., 0],
     "angle": lambda h: torch.atan2(torch.sin(2 * h), torch.cos(2 * h)),
 }
-KINKS = LENGTHS | BOUNDS | CONDITIONS | LARGEST | SIGNS | PIECES | ROUNDINGS | HIDDEN
+POLES = {
+    "arctangent of a reciprocal": lambda h: torch.atan(1 / h),
+    "times arctangent of a reciprocal": lambda h: h * torch.atan(1 / h),
+    "sigmoid of a reciprocal": lambda h: torch.sigmoid(1 / h),
+    "reciprocal method": lambda h: h.reciprocal().tanh(),
+    "reciprocal_": lambda h: h.clone().reciprocal_().atan(),
+    "quotient": lambda h: torch.atan(h.cos() / h),
+    "quotient with a square": lambda h: torch.atan(h / h**2),
+    "div_": lambda h: torch.ones_like(h).div_(h).atan(),
+    "addcdiv": lambda h: torch.addcdiv(h, h.cos(), h).atan(),
+    "negative power": lambda h: torch.atan(h**-1),
+    "negative root": lambda h: h**2 * (h**2) ** -0.5,
+    "tangent": lambda h: torch.atan(torch.tan(3 * h)),
+    "digamma": lambda h: torch.atan(torch.digamma(h)),
+    "lgamma": lambda h: torch.exp(-torch.lgamma(h * h) / 2),
+    "inverse": lambda h: torch.atan(torch.linalg.inv(matrices(h))).flatten(1),
+    "inverse of two by two": lambda h: torch.atan(torch.linalg.inv(h.reshape(-1, 2, 2, 2))).flatten(
+        1
+    ),
+    "pseudoinverse": lambda h: torch.atan(torch.linalg.pinv(matrices(h))).flatten(1),
+    "solve": lambda h: torch.atan(torch.linalg.solve(matrices(h), matrices(h.cos()))).flatten(1),
+    "solve_triangular": lambda h: torch.atan(
+        torch.linalg.solve_triangular(matrices(h), matrices(h.cos()), upper=True)
+    ).flatten(1),
+    "cholesky_solve": lambda h: torch.atan(
+        h * torch.cholesky_solve(matrices(h.cos()), matrices(h)).flatten(1)
+    ),
+    "lu_solve": lambda h: torch.atan(
+        torch.linalg.lu_solve(*torch.linalg.lu_factor(matrices(h)), matrices(h.cos()))
+    ).flatten(1),
+    "lstsq": lambda h: torch.atan(
+        torch.linalg.lstsq(matrices(h), matrices(h.cos())).solution
+    ).flatten(1),
+}
+ROUNDED_AWAY = {"logarithm of one more", "factor times logarithm of one more", "acosh"}
+SINGULAR_IN_FLOAT32 = (LENGTHS | POLES).keys() - ROUNDED_AWAY
+KINKS = LENGTHS | POLES | BOUNDS | CONDITIONS | LARGEST | SIGNS | PIECES | ROUNDINGS | HIDDEN
 
 
 def softmax(h, largest):
@@ -261,6 +308,55 @@ FITTING = {
     "fast": lambda h: torch.sin(1e3 * h),
     "steep": lambda h: torch.sigmoid(200 * h),
 }
+FITTING_AT_POLES = {
+    "sinc": lambda h: h.sin() / h,
+    "sinc of cotangent": lambda h: h / torch.tan(h / 3),
+    "harmonic sum": lambda h: 1 / (1 + 1 / h**2),
+    "twice reciprocal": lambda h: 1 / (1 / h),
+    "cube times arctangent": lambda h: h**3 * torch.atan(1 / h),
+    "arctangent of a reciprocal square": lambda h: torch.atan(1 / h**2),
+    "flat": lambda h: torch.exp(-1 / h**2),
+    "cosine by tangent": lambda h: 1 / (1 + torch.tan(h) ** 2),
+    "Planck": lambda h: h / torch.expm1(h),
+    "Langevin": lambda h: 1 / torch.tanh(h) - 1 / h,
+    "cancelling": lambda h: (1 - h.cos()) / h**2,
+    "pole": lambda h: 1 / h,
+    "tangent": lambda h: torch.tan(3 * h),
+    "pole of an inverse": lambda h: torch.linalg.inv(matrices(h)).flatten(1),
+    "twice inverse": lambda h: torch.linalg.inv(torch.linalg.inv(matrices(h))).flatten(1),
+    "solve": lambda h: torch.linalg.solve(matrices(h), matrices(h * h.sin())).flatten(1),
+    "square by slogdet": lambda h: (2 * torch.linalg.slogdet(matrices(h)).logabsdet).exp(),
+    "square by logit": lambda h: torch.logit(h * h / (1 + h * h)).exp(),
+    "square by xlog1py": lambda h: torch.special.xlog1py(1, h * h - 1).exp(),
+    "square by acosh": lambda h: torch.acosh(torch.cosh(h)) ** 2,
+    "var_mean": lambda h: torch.var_mean(torch.stack([h, 0 * h], -1), -1)[0],
+    "negative power of a sum": lambda h: h * (h * h + 1e-2) ** -1.5,
+}
+# Of which one need not measure whether they jump.
+AWAY = {
+    "tanh by hand": lambda h: ((2 * h).exp() - 1) / ((2 * h).exp() + 1),
+    "swish by hand": lambda h: h / (1 + torch.exp(-h)),
+    "softmax by hand of exponentials": lambda h: h.exp() / h.exp().sum(-1, keepdim=True),
+    "standardised": lambda h: (h - h.mean(1, keepdim=True)) / h.std(1, keepdim=True),
+    "over constants": lambda h: h / torch.linspace(-1, 1, 8).to(h),
+    "over constants in place": lambda h: h.sin().div_(torch.linspace(-1, 1, 8).to(h)),
+    "solve of constants": lambda h: torch.linalg.solve(
+        torch.linspace(-1, 1, 8).diag().to(h), h[..., None]
+    ).flatten(1),
+    "polynomial": lambda h: h**2 + h**3,
+    "exponential": lambda h: 2**h,
+    "small tangent": lambda h: torch.tan(h.tanh()),
+    "inverse of one and a little": lambda h: torch.linalg.inv(
+        torch.eye(2).to(h) + h.tanh().reshape(-1, 2, 2, 2) / 4
+    ).flatten(1),
+    "logdet of one and a little": lambda h: torch.logdet(
+        torch.eye(2).to(h) + h.tanh().reshape(-1, 2, 2, 2) / 4
+    ),
+    "acosh of more than one": lambda h: torch.acosh(1.1 + h * h),
+    "logit of a half and a little": lambda h: torch.logit(h.sigmoid() / 2 + 0.25),
+    "xlog1py of what is positive": lambda h: torch.special.xlog1py(h, h.sigmoid()),
+    "std_mean of many": lambda h: torch.std_mean(h, 1, keepdim=True)[0],
+}
 APART = {
     "arcsine": lambda h: torch.asin(0.9 * h.tanh()),
     "arccosine": lambda h: torch.acos(0.9 * h.sin()),
@@ -282,4 +378,4 @@ APART = {
     ),
     "std of many": lambda h: h.std(1, keepdim=True),
 }
-SMOOTH = APART | GUARDS | FITTING
+SMOOTH = APART | AWAY | GUARDS | FITTING | FITTING_AT_POLES

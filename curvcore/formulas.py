@@ -117,7 +117,7 @@ class Formulas:
 
     def _unpacked(self, of_pairs):
         """The last two axes, a pair p and 1, as i, j."""
-        return unpack(of_pairs[..., 0], self.derivatives.dimension, 2)
+        return unpack(of_pairs[..., 0], self.metric.shape[-1], 2)
 
     # --- intrinsic ------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from curvcore.formulas import Formulas, check_order
 from curvcore.frames import CoordinateFrame, Frame
 from curvcore.jets import Derivatives, Jet
 from curvcore.modes import is_plain_eager
+from curvcore.projection import ProjectedFormulas
 from curvcore.rounding import error_of_scalar
 from curvcore.types import Formula, OnDegenerate, Points
 from curvcore.validation import check_choice, check_finite
@@ -239,13 +240,30 @@ class PullbackGeometry:
     @cached_quantity
     def _in_frame(self):
         """The formulas in the frame, with NaN or an error at degenerate points."""
-        return self._formulas(self._derivatives)
+        if not self._is_projected:
+            return self._formulas(self._derivatives)
+        if self._on_degenerate == "raise":
+            self._refuse_degeneracy()
+        return ProjectedFormulas(self._channels, self._frame, self._left_out)
+
+    @property
+    def _is_projected(self):
+        return self.formula == "gauss" and not self.jet.is_symbolic and self._derivatives.order == 2 and is_plain_eager()
+
+    @cached_quantity
+    def _channels(self):
+        derivatives = self._derivatives
+        if derivatives.channels is not None:
+            return derivatives.channels
+        return torch.cat([x.movedim(-1, 0) for x in derivatives.levels()])
+
+    @property
+    def _left_out(self):
+        return self.is_degenerate if self._on_degenerate == "nan" else None
 
     @cached_quantity
     def _extrinsic(self):
         """The same in the ambient space itself."""
-        if self._derivatives.ambient_dimension == self.jet.ambient_dimension:
-            return self._in_frame
         return self._formulas(self.jet.derivatives())
 
     def _formulas(self, derivatives):

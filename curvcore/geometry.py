@@ -240,26 +240,12 @@ class PullbackGeometry:
     @cached_quantity
     def _in_frame(self):
         """The formulas in the frame, with NaN or an error at degenerate points."""
-        if not self._is_projected:
+        if not self._is_by_hand:
             return self._formulas(self._derivatives)
-        if self._on_degenerate == "raise":
-            self._refuse_degeneracy()
-        return ProjectedFormulas(self._channels, self._frame, self._left_out)
-
-    @property
-    def _is_projected(self):
-        return self.formula == "gauss" and not self.jet.is_symbolic and self._derivatives.order == 2 and is_plain_eager()
-
-    @cached_quantity
-    def _channels(self):
-        derivatives = self._derivatives
-        if derivatives.channels is not None:
-            return derivatives.channels
-        return torch.cat([x.movedim(-1, 0) for x in derivatives.levels()])
-
-    @property
-    def _left_out(self):
-        return self.is_degenerate if self._on_degenerate == "nan" else None
+        if self._on_degenerate == "nan":
+            return ProjectedFormulas(self._channels, self._frame, self.is_degenerate)
+        self._refuse_degeneracy()
+        return ProjectedFormulas(self._channels, self._frame)
 
     @cached_quantity
     def _extrinsic(self):
@@ -301,31 +287,39 @@ class PullbackGeometry:
     def _is_known_regular(self):
         return not self.is_degenerate.any()
 
-    # --- by kernel ------------------------------------------------------------------------------
+    # --- by hand, and by kernel -----------------------------------------------------------------
+
+    @property
+    def _is_by_hand(self):
+        """Whether derivatives go by hand, by the Gauss equation."""
+        is_gauss = self.formula == "gauss" and not self.jet.is_symbolic
+        return is_gauss and self._derivatives.order == 2 and is_plain_eager()
 
     @property
     def _has_kernel(self):
-        """Whether R comes from one kernel: of surfaces, by the Gauss equation."""
-        if self.formula != "gauss" or self.jet.is_symbolic or self.jet.dimension != 2:
-            return False
-        derivatives = self._derivatives
-        return derivatives.order == 2 and is_plain_eager() and kernels.serve(derivatives.jacobian)
+        """Whether R comes from one kernel: of surfaces."""
+        is_surface = self._is_by_hand and self.jet.dimension == 2
+        return is_surface and kernels.serve(self._derivatives.jacobian)
 
     @cached_quantity
     def _by_kernel(self):
         """R, degenerate points included, and the condition number of g."""
         from curvcore.kernels import curvature  # Triton, where there is any
 
-        derivatives = self._derivatives
-        channels = derivatives.channels
-        if channels is None:
-            channels = torch.cat([x.movedim(-1, 0) for x in derivatives.levels()])
-        return curvature.ScalarOfSurface.apply(channels, self._scalar_of_channels)
+        return curvature.ScalarOfSurface.apply(self._channels, self._scalar_of_channels)
 
     def _scalar_of_channels(self, channels):
         """R from channels (5, B, N), by the formulas."""
         first, second = channels.permute(1, 2, 0).split([2, 3], -1)
         return self._formulas(Derivatives(first, second)).scalar
+
+    @cached_quantity
+    def _channels(self):
+        """The derivatives, packed, as one tensor (K, B, N)."""
+        derivatives = self._derivatives
+        if derivatives.channels is not None:
+            return derivatives.channels
+        return torch.cat([level.movedim(-1, 0) for level in derivatives.levels()])
 
     @cached_quantity
     def is_degenerate(self) -> torch.Tensor:

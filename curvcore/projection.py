@@ -6,11 +6,12 @@ constant (:mod:`curvcore.frames`, :mod:`curvcore.packing`)::
     e_a = E^i_a x_i,   h_p = (Sym² E)^q_p x_q,   m_ab = ⟨e_a, e_b⟩,   Γ^a_p = m^{ab}⟨e_b, h_p⟩,
     II_p = h_p − Γ^a_p e_a,   S_pq = ⟨II_p, II_q⟩
 
-are the formulas of :mod:`curvcore.metrics` and :mod:`curvcore.riemann`, and all that intrinsic
-quantities depend on. With gradients m̄, Γ̄, S̄ of m, Γ, S, and B = m⁻¹Γ̄, because of ⟨e_a, II_p⟩ = 0,
+are the formulas of :mod:`curvcore.metrics` and :mod:`curvcore.riemann`, and m, m⁻¹, Γ, S all that
+intrinsic quantities depend on. With their gradients m̄, w̄, Γ̄, S̄, M = m̄ − m⁻¹ w̄ m⁻¹, B = m⁻¹ Γ̄, and
+because of ⟨e_a, II_p⟩ = 0,
 
     h̄_p = (S̄ + S̄ᵀ)_pq II_q + B^a_p e_a,
-    ē_a = B^a_p II_p − Γ^a_p (S̄ + S̄ᵀ)_pq II_q + (m̄ + m̄ᵀ)^ab e_b − Γ^a_p B^b_p e_b.
+    ē_a = B^a_p II_p − Γ^a_p (S̄ + S̄ᵀ)_pq II_q + (M + Mᵀ)^ab e_b − Γ^a_p B^b_p e_b.
 
 Of R this is the first variation of :mod:`curvcore.rounding`.
 """
@@ -36,14 +37,14 @@ class ProjectedFormulas(Formulas):
 
     def __init__(self, channels, frame, left_out=None):
         self.formula, self.device_type = "gauss", channels.device.type
-        metric, christoffel, products = _Projection.apply(channels, frame.basis, left_out)
-        self.metric = metric
+        results = _Projection.apply(channels, frame.basis, left_out)
+        self.metric, self.inverse_metric, christoffel, products = results
         self._christoffel_of_pairs = christoffel[..., None]
         self._products_of_pairs = products[:, :, None, :, None]
 
 
 class _Projection(Function):
-    """(channels, E, where to leave out) -> m (B, d, d), Γ (B, d, P), S (B, P, P)."""
+    """(channels, E, where to leave out) -> m and m⁻¹ (B, d, d), Γ (B, d, P), S (B, P, P)."""
 
     @staticmethod
     def forward(ctx, channels, basis, left_out):
@@ -59,7 +60,7 @@ class _Projection(Function):
             channels, basis, left_out, square, e, form, inverse_metric, christoffel
         )
         ctx.set_materialize_grads(False)
-        results = metric, christoffel, torch.bmm(form, form.mT)
+        results = metric, inverse_metric, christoffel, torch.bmm(form, form.mT)
         if left_out is None:
             return results
         return tuple(x.masked_fill(left_out[:, None, None], torch.nan) for x in results)
@@ -77,19 +78,19 @@ class _Projection(Function):
         return gradient, None, None
 
 
-def _coefficients(of_metric, of_christoffel, of_products, inverse_metric, christoffel):
+def _coefficients(of_metric, of_inverse, of_christoffel, of_products, inverse_metric, christoffel):
     """ē (B, d, K) and h̄ (B, P, K) in terms of e and II."""
     pairs = christoffel.shape[-1]
+    along = torch.zeros_like(inverse_metric) if of_metric is None else of_metric
+    if of_inverse is not None:
+        along = along - inverse_metric @ of_inverse @ inverse_metric
+    along, raised = along + along.mT, torch.zeros_like(christoffel)
+    if of_christoffel is not None:
+        raised = inverse_metric @ of_christoffel
+        along = torch.baddbmm(along, christoffel, raised.mT, alpha=-1)
     if of_products is None:
         of_products = christoffel.new_zeros(len(christoffel), pairs, pairs)
     of_products = of_products + of_products.mT
-    if of_christoffel is None:
-        raised, along = torch.zeros_like(christoffel), torch.zeros_like(inverse_metric)
-    else:
-        raised = torch.bmm(inverse_metric, of_christoffel)
-        along = -torch.bmm(christoffel, raised.mT)
-    if of_metric is not None:
-        along = along + of_metric + of_metric.mT
     across = torch.baddbmm(raised, christoffel, of_products, alpha=-1)
     return torch.cat([along, across], -1), torch.cat([raised.mT, of_products], -1)
 
@@ -104,6 +105,7 @@ def _differentiable(channels, basis, left_out, gradients):
     formulas = Formulas(Frame(basis, None).derivatives(Derivatives(*levels)), "gauss")
     results = (
         formulas.metric,
+        formulas.inverse_metric,
         formulas._christoffel_of_pairs[..., 0],
         formulas._products_of_pairs[..., 0, :, 0],
     )

@@ -56,12 +56,23 @@ def scalar(inverse_metric, ricci):
 def scalar_of_pairs(inverse_metric, normal_products):
     """R = g^{ij} g^{kl} (S_ij,kl − S_ik,jl), the same in fewer steps; S over packed pairs.
 
-    Sums over all indices become sums over pairs i ≤ j, k ≤ l (:mod:`curvcore.packing`).
+    Sums over all indices become sums over pairs i ≤ j, k ≤ l (:mod:`curvcore.packing`), and one
+    term is left of a surface: R = 2 det g⁻¹ (S_11,22 − S_12,12).
     """
+    if inverse_metric.shape[-1] == 2:
+        return (
+            2
+            * _determinant_of_two(inverse_metric)
+            * (normal_products[..., 0, 2] - normal_products[..., 1, 1])
+        )
     twice = multiplicities(inverse_metric)
     trace = pack(inverse_metric, 2) * twice
     weights = einsum("...p,...q->...pq", trace, trace) - symmetric_square(inverse_metric) * twice
     return einsum("...pq,...pq->...", weights, normal_products)
+
+
+def _determinant_of_two(matrix):
+    return matrix[..., 0, 0] * matrix[..., 1, 1] - matrix[..., 0, 1] * matrix[..., 1, 0]
 
 
 def bivector(u, v):

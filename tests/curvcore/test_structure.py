@@ -80,6 +80,7 @@ ARROWS = {
         "providers.witness",
     },
     "curvcore.packing": {"constants"},
+    "curvcore.projection": {"arithmetic", "formulas", "frames", "jets", "packing"},
     "curvcore.rounding": {"arithmetic"},
     "curvcore.providers.fused.product_rules": {"packing"},
     "curvcore.providers.fused.result": {
@@ -196,6 +197,7 @@ ARROWS = {
         "kernels.curvature",
         "metrics",
         "modes",
+        "projection",
         "rounding",
         "riemann",
         "types",

@@ -64,6 +64,7 @@ def _written(tensor, array):
     return tensor
 
 
+implements(*named("mul_"))(lambda x, factor: _written(x, (x * factor).array))
 implements(*named("add_"))(lambda x, summand: _written(x, (x + summand).array))
 implements(*named("addcmul_"))(
     lambda x, a, b, *, value=1: _written(x, torch.addcmul(x, a, b, value=value).array)

@@ -81,12 +81,10 @@ class _SecondOrder(Function):
         first, second = channels[:d], channels[d:]
         of_first, of_second = gradient[:d], gradient[d:]
         s = slopes(of_second, first)
+        to_f1, to_f2 = contracted(gradient, channels), contracted(s, first) / 2
         to_channels = torch.addcmul(of_first * f1, s, f2)
-        to_f1 = (of_first * first).sum(0)
-        to_f2 = (s * first).sum(0) / 2
         if len(second):
             to_channels = torch.cat([to_channels, of_second * f1])
-            to_f1 = to_f1 + (of_second * second).sum(0)
         return to_channels.sum_to_size(channels.shape), to_f1, to_f2, None
 
     @staticmethod
@@ -99,14 +97,25 @@ class _SecondOrder(Function):
         return torch.cat([f1_t * first + f1 * first_t, second_t])
 
 
-def slopes(pairs, x):
+def slopes(pairs, x, out=None):
     """s_k = Σ_j (1 + δ_kj) g_kj x_j, the derivative of Σ_{i≤j} g_ij x_i x_j; g = ``pairs``."""
     d = len(x)
-    slopes, start = pairs[:d] * x[:1], 0
+    slopes, start = torch.mul(pairs[:d], x[:1], out=out), 0
     for i in range(d):
         row = pairs[start : start + d - i]
         start += d - i
         if i:
-            slopes[i:].add_(row * x[i])
-        slopes[i].add_((row * x[i:]).sum(0))
+            slopes[i:].addcmul_(row, x[i])
+        _add_contracted(slopes[i], row, x[i:])
     return slopes
+
+
+def contracted(a, b):
+    """Σ_k a_k b_k, without the products as temporaries."""
+    return _add_contracted(a[0] * b[0], a[1:], b[1:])
+
+
+def _add_contracted(total, a, b):
+    for a_k, b_k in zip(a, b):  # noqa: B905  (of constant second derivatives b has none)
+        total.addcmul_(a_k, b_k)
+    return total

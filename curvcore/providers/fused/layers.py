@@ -25,7 +25,12 @@ from torch.autograd import Function
 from curvcore import kernels
 from curvcore.modes import is_plain_eager
 from curvcore.packing import count
-from curvcore.providers.fused.chain_rule import compose_into, compose_levels, slopes
+from curvcore.providers.fused.chain_rule import (
+    compose_into,
+    compose_levels,
+    contracted,
+    slopes,
+)
 from curvcore.providers.fused.product_rules import split_levels
 
 
@@ -119,15 +124,14 @@ def _adjoint(channels, factors, gradient, d):
     f1, f2, f3 = factors
     first, second = channels[:d], channels[d:]
     of_first, of_second = gradient[1 : d + 1], gradient[d + 1 :]
-    s = slopes(of_second, first)
     to_x = gradient.new_empty((1 + d + len(second), *gradient.shape[1:]))
-    linear = (of_first * first).sum(0)
+    s = slopes(of_second, first, out=to_x[1 : d + 1])
+    torch.mul(gradient[0], f1, out=to_x[0])
+    to_x[0].addcmul_(f2, contracted(gradient[1:], channels))
+    to_x[0].addcmul_(f3, contracted(s, first), value=0.5)
+    s.mul_(f2).addcmul_(of_first, f1)
     if len(second):
-        linear += (of_second * second).sum(0)
         torch.mul(of_second, f1, out=to_x[d + 1 :])
-    torch.mul(of_first, f1, out=to_x[1 : d + 1]).addcmul_(s, f2)
-    torch.mul(gradient[0], f1, out=to_x[0]).addcmul_(f2, linear)
-    to_x[0].addcmul_(f3, (s * first).sum(0), value=0.5)
     return to_x
 
 

@@ -57,17 +57,21 @@ class AffineMap:
         short += _FACTORISATION.get(self.weight.device.type, 0)
         return short < rows * inputs * outputs
 
-    def isometric_image(self, channels):
-        """Lᵀx in the place of W x, for channels (K, B, h); the gradient is that of W x."""
-        return _IsometricImage.apply(channels, self.weight)
+    def isometric_image(self, channels, first=0):
+        """Lᵀx in the place of W x, for x from ``first`` on of channels (K, B, h).
+
+        The gradient is that of W x.
+        """
+        return _IsometricImage.apply(channels, self.weight, first)
 
 
 class _IsometricImage(Function):
     @staticmethod
-    def forward(ctx, channels, weight):
+    def forward(ctx, channels, weight, first):
         factor, isometry = factorised(weight, ctx.needs_input_grad[1])
         ctx.save_for_backward(channels, weight, factor, isometry)
-        return channels @ factor
+        ctx.first = first
+        return channels[first:] @ factor
 
     @staticmethod
     def backward(ctx, gradient):
@@ -78,11 +82,13 @@ class _IsometricImage(Function):
             factor, isometry = factorised(weight, True)
             _check_independent(factor)
         to_channels = to_weight = None
+        rows = gradient.flatten(0, -2)
         if ctx.needs_input_grad[0]:
-            to_channels = gradient @ factor.mT
+            before = torch.zeros_like(channels[: ctx.first]).flatten(0, -2)
+            to_channels = torch.cat([before, rows @ factor.mT]).view(channels.shape)
         if ctx.needs_input_grad[1]:
-            to_weight = isometry @ (gradient.flatten(0, -2).mT @ channels.flatten(0, -2))
-        return to_channels, to_weight
+            to_weight = isometry @ (rows.mT @ channels[ctx.first :].flatten(0, -2))
+        return to_channels, to_weight, None
 
 
 def factorised(weight, with_isometry):

@@ -100,6 +100,8 @@ class FusedJet(Jet):
         if not last_layer.pays(rows=channels[..., 0].numel()):
             return self._derivatives
         with self._gradients():
+            if self._source.stack is not None:  # whose gradient then comes in one piece
+                return self._packed(last_layer.isometric_image(self._source.stack, first=1))
             return self._packed(last_layer.isometric_image(channels))
 
     def _gradients(self):

@@ -1,4 +1,4 @@
-"""Mutations of what users hold: the public functions, PullbackGeometry, caches, geodesics."""
+"""Mutations of what users hold (public functions, PullbackGeometry, geodesics), and below it."""
 
 from verification.mutants.mutation import mutations
 
@@ -253,4 +253,49 @@ GEODESIC = mutations(
     ),
 )
 
-MUTATIONS = [*CACHING, *JETS, *API, *GEOMETRY, *GEODESIC]
+PROJECTION = mutations(
+    "projection.py",
+    f"{T}/test_projection.py",
+    (
+        "form = torch.baddbmm(h, christoffel.mT, e, alpha=-1)",
+        "form = h",
+        "II_ij keeps the tangential part of ∂_i∂_jΨ",
+    ),
+    (
+        "along = along - inverse_metric @ of_inverse @ inverse_metric",
+        "along = along + inverse_metric @ of_inverse @ inverse_metric",
+        "g⁻¹ has the gradient of −g⁻¹",
+    ),
+    (
+        "along, raised = along + along.mT, torch.zeros_like(christoffel)",
+        "along, raised = 2 * along, torch.zeros_like(christoffel)",
+        "the gradient of g is not made symmetric",
+    ),
+    (
+        "along = torch.baddbmm(along, christoffel, raised.mT, alpha=-1)",
+        "pass",
+        "Γ has no gradient by way of g⁻¹",
+    ),
+    (
+        "of_products = of_products + of_products.mT",
+        "of_products = 2 * of_products",
+        "the gradient of ⟨II_p, II_q⟩ is not made symmetric",
+    ),
+    (
+        "across = torch.baddbmm(raised, christoffel, of_products, alpha=-1)",
+        "across = raised",
+        "∂_iΨ gets no gradient from II",
+    ),
+    (
+        "gradient.masked_fill_(left_out[:, None], 0)",
+        "pass",
+        "points left out pass on NaN",
+    ),
+    (
+        "channels = channels.masked_fill(left_out[:, None], torch.nan)",
+        "pass",
+        "points left out pass on NaN to what is differentiated again",
+    ),
+)
+
+MUTATIONS = [*CACHING, *JETS, *API, *GEOMETRY, *PROJECTION, *GEODESIC]

@@ -47,10 +47,14 @@ class LearnedPotential(nn.Module):
         )
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        """h at one point (d,)."""
+        """h at points (..., d), each by itself: (...)."""
         if self.periodic:
             z = torch.cat([torch.cos(2 * torch.pi * z), torch.sin(2 * torch.pi * z)], -1)
         return self.network(z)[..., 0]
+
+    def _summed(self, z):
+        h = self(z)
+        return h.sum(), h
 
     def on(self, sampled: SampledGeometry, log_factor, reverse=False) -> Potential:
         """The normalised potential; ``reverse`` turns the sign of the network's gradients."""
@@ -59,7 +63,7 @@ class LearnedPotential(nn.Module):
                 f"The LearnedPotential is of {self.d} variables; latent points have "
                 f"{sampled.dimension}. Set its d."
             )
-        gradient, h = torch.func.vmap(torch.func.grad_and_value(self))(sampled.z)
+        gradient, h = torch.func.grad(self._summed, has_aux=True)(sampled.z)
         if reverse:
             gradient, h = reversed_gradient(gradient), reversed_gradient(h)
         volume = sampled.log_volume_density - sampled.log_density[0]

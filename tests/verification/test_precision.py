@@ -11,15 +11,17 @@ import curvcore
 from verification import precision
 from verification.precision import app
 
+SURFACE = "tanh 2→20"  # of which R is one product of II, and no frame loses little
+
 
 def run(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture
-def surface(monkeypatch):
-    """Only the first decoder: a third of the time."""
-    chosen = {"tanh 2→20": precision.decoders(0)["tanh 2→20"]}
+def one_decoder(monkeypatch):
+    """Only one decoder: a third of the time. Not of a surface, where no frame loses little."""
+    chosen = {"tanh 4→20": precision.decoders(0)["tanh 4→20"]}
     monkeypatch.setattr(precision, "decoders", lambda seed: chosen)
 
 
@@ -80,15 +82,15 @@ def test_cholesky_keeps_the_law_and_no_frame_does_not(tmp_path):
     record = json.loads(file.read_text())
     assert record["passed"]
     assert len(record["results"]) == 3 * 5
-    for exponents in record["exponents"].values():
+    for name, exponents in record["exponents"].items():
         assert exponents["Cholesky"] < exponents["jet alone"] + 0.25
-        assert exponents["no frame"] > exponents["Cholesky"] + 0.3
+        assert name == SURFACE or exponents["no frame"] > exponents["Cholesky"] + 0.3
     for row in record["results"]:
-        if row["decade"] == 4:
+        if row["decade"] == 4 and row["decoder"] != SURFACE:
             assert row["median"]["no frame"] > 10 * row["median"]["Cholesky"]
 
 
-def test_fails_without_a_frame(surface, monkeypatch, tmp_path):
+def test_fails_without_a_frame(one_decoder, monkeypatch, tmp_path):
     def no_frame(metric):
         identity = torch.eye(metric.shape[-1], dtype=metric.dtype).expand_as(metric)
         return identity, identity
@@ -103,7 +105,7 @@ def test_fails_without_a_frame(surface, monkeypatch, tmp_path):
     assert highest["median"]["Cholesky"] > 10 * highest["median"]["QR"]
 
 
-def test_nan_at_a_regular_point_fails(surface, monkeypatch):
+def test_nan_at_a_regular_point_fails(one_decoder, monkeypatch):
     def nan_somewhere(jet):
         scalar = curvcore.PullbackGeometry(jet, on_degenerate="nan").scalar
         return torch.where(torch.arange(len(scalar)) == 3, torch.nan, scalar)
@@ -123,7 +125,7 @@ def test_a_much_better_referee_fails():
     assert row.passed
 
 
-def test_a_decade_without_points_fails(surface, monkeypatch):
+def test_a_decade_without_points_fails(one_decoder, monkeypatch):
     monkeypatch.setattr(precision, "SMALLEST_SCALE", 0.5)
     outcome = run("--quick", "--points", 4)
     assert outcome.exit_code == 1, outcome.output

@@ -65,15 +65,20 @@ def test_the_whole_geometry():
         assert_close(one, other, scale=1e3 * (1 + other.detach().abs().max())), name
 
 
-@pytest.mark.parametrize("name", ["var", "std"])
-def test_deviations(name):
-    layer, z = nn.Linear(2, 6).double(), torch.randn(5, 2, dtype=torch.float64)
+class Deviation(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.layer, self.function = nn.Linear(2, 6).double(), function
+
+    def forward(self, z):
+        return torch.cat([z, self.function(self.layer(z).tanh(), 1, keepdim=True)], 1)
+
+
+@pytest.mark.parametrize("function", [torch.var, torch.std])
+def test_deviations(function):
+    decoder, z = Deviation(function), torch.randn(5, 2, dtype=torch.float64)
 
     def scalar(z):
-        def decoder(z):
-            h = layer(z).tanh()
-            return torch.cat([z, getattr(torch, name)(h, 1, keepdim=True)], 1)
-
         return curvcore.scalar_curvature(decoder, z, derivatives="fused")
 
     graph = torch.compile(scalar, fullgraph=True, backend="eager")(z)

@@ -67,6 +67,8 @@ class _Projection(Function):
 
     @staticmethod
     def backward(ctx, *gradients):
+        if all(gradient is None for gradient in gradients):
+            return None, None, None
         channels, basis, left_out, square, e, form, *of_point = ctx.saved_tensors
         if torch.is_grad_enabled():  # to be differentiated once more
             return _differentiable(channels, basis, left_out, gradients), None, None

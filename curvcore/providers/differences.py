@@ -99,6 +99,7 @@ def _steps(image, jacobian):
     unit = torch.where(unit > 0, unit, 1)
     told = (columns > 0) & columns.isfinite()
     least, most = 32 * eps * z.abs(), torch.finfo(z.dtype).max ** 0.5
+    far = min(1e8, most)  # in half precision less
 
     def target_and_guess(noise):
         target = torch.maximum(64 * noise, eps ** (2 / 3) * image.size)
@@ -114,7 +115,7 @@ def _steps(image, jacobian):
         found = (moved > target / 4) & (moved < 4 * target)
         if found.all():
             break
-        better = h * (target / moved).clamp(1e-8, 1e8)
+        better = h * (target / moved).clamp(1 / far, far)
         h = torch.where(found, h, better.clamp(max=most).maximum(least))
     unmoved = told & ~found & (_LADDER[-1] * guess < unit)
     if unmoved.any():
@@ -124,16 +125,27 @@ def _steps(image, jacobian):
 
 
 def _leap(image, jacobian, steps, noise):
-    """By how much components first move that stand still at ``steps``, told to move: (B, 1)."""
+    """By how much components first move that stand still at ``steps``, told to move: (B, 1).
+
+    Only leaps of the size of rounding count, beside what a component is about one unit away: those
+    of a rounding written into the decoder are larger, and its derivative is none of them.
+    """
+    z, eps = image.z, torch.finfo(steps.dtype).eps
     offset = steps * fixed_random(steps.shape[1], steps)
     stands = (jacobian @ offset[..., None])[..., 0].abs() > noise
     stands &= image.moved(offset) == 0
-    furthest = torch.finfo(steps.dtype).eps ** 0.5 * image.z.abs().amax().clamp(min=1)
     leap = torch.zeros_like(noise)
-    while stands.any() and offset.abs().amax() < furthest:
+    if not stands.any():
+        return leap
+    unit = z.abs().amax(0).clamp(min=1)
+    around = unit * fixed_random(len(unit), z).sign()
+    sizes = torch.stack([image.at(z + around), image.at(z - around)]).abs().nan_to_num(0, 0, 0)
+    largest = 16 * eps * sizes.amax(0)
+    while stands.any() and (offset.abs() < eps**0.5 * unit).all():
         offset = torch.where(stands.any(1, keepdim=True), 8 * offset, offset)
         moved = image.moved(offset).abs().nan_to_num(0, 0, 0)
-        leap = torch.maximum(leap, torch.where(stands, moved, 0).amax(1, keepdim=True))
+        excused = torch.where(stands & (moved <= largest), moved, 0)
+        leap = torch.maximum(leap, excused.amax(1, keepdim=True))
         stands &= moved == 0
     return leap
 

@@ -24,18 +24,31 @@ def _direction(x):
 
 
 def _det(matrix):
-    """By elimination in the order of torch's pivots, and three dimensions at the end in full.
+    """By elimination with complete pivoting, and three dimensions at the end in full.
 
-    So nothing is divided by the last three pivots, and det is differentiated at singular matrices.
+    So det is differentiated at singular matrices, three times at those of any rank: a pivot is zero
+    only where all that is left is.
     """
-    permutation = torch.linalg.lu(matrix.detach()).P
-    rest, pivots = permutation.mT @ matrix, []
+    rest, factors = matrix, []
     while rest.shape[-1] > 3:
+        rest, sign = _pivoted(rest)
         pivot = rest[..., :1, :1]
-        pivots.append(pivot[..., 0, 0])
-        rest = rest[..., 1:, 1:] - rest[..., 1:, :1] * (rest[..., :1, 1:] / pivot)
-    sign = torch.linalg.slogdet(permutation).sign
-    return product(torch.stack([sign, *pivots, _small_det(rest)], -1), -1)
+        factors += [sign, pivot[..., 0, 0]]
+        row = rest[..., :1, 1:] / torch.where(pivot == 0, 1, pivot)
+        rest = rest[..., 1:, 1:] - rest[..., 1:, :1] * row
+    return product(torch.stack([*factors, _small_det(rest)], -1), -1)
+
+
+def _pivoted(matrix):
+    """The rows and columns with the largest entry first, and the sign of their permutation."""
+    n = matrix.shape[-1]
+    largest = matrix.detach().abs().flatten(-2).argmax(-1, keepdim=True)
+    places, sign = torch.arange(n, device=matrix.device), 1
+    for dim, place in ((-2, largest // n), (-1, largest % n)):
+        order = torch.where(places == place, 0, torch.where(places == 0, place, places))
+        matrix = torch.take_along_dim(matrix, order.unsqueeze(-3 - dim), dim)
+        sign = sign * torch.where(place[..., 0] == 0, 1, -1)
+    return matrix, sign
 
 
 def _small_det(matrix):

@@ -96,7 +96,8 @@ def _group_norm(x, num_groups, weight=None, bias=None, eps=1e-5, cudnn_enabled=T
 
 
 def _rms_norm(x, normalized_shape, weight=None, eps=None):
-    eps = torch.finfo(x.dtype).eps if eps is None else eps
+    if eps is None:  # float32's in half precision too
+        eps = torch.finfo(torch.promote_types(x.dtype, torch.float32)).eps
     dims = tuple(range(-len(normalized_shape), 0))
     normalised = x / (x.square().mean(dims, keepdim=True) + eps).sqrt()
     return normalised if weight is None else normalised * weight

@@ -138,3 +138,29 @@ def test_leaps_beside_larger_numbers_are_rounding(point, dtype):
         wrong = right.clone()
         wrong[:, a, i] *= factor
         assert_refused(beside_ones, z, wrong)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("unit", "offset"), [(1, 0), (1e-4, 0), (1e6, 0), (1, 1e-6)])
+def test_a_rounding_in_the_decoder_is_no_leap(unit, offset, dtype):
+    """Rounding passed by, as by a straight-through estimator, in whatever units z is."""
+    offset = offset / torch.finfo(dtype).eps
+
+    def decoder(z):
+        y = (z - torch.tensor([offset, 0.0], dtype=dtype)) / unit
+        rounded = y[:, 1:] + (y[:, 1:].round() - y[:, 1:]).detach()
+        return torch.cat([y, rounded], 1)
+
+    z = torch.tensor([[offset + 0.3 * unit, 0.4 * unit]], dtype=dtype)
+    assert_refused(decoder, z, jacobian_of(decoder, z), r"At point 0 ∂Ψ_2/∂z_1 is \S+, and 0 by")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_in_range(dtype):
+    z = points(2, dtype)
+    layer = points(2, dtype, 6)
+
+    def decoder(z):
+        return torch.nn.functional.layer_norm(z @ layer.mT, (6,))
+
+    check_jacobian(decoder, z, jacobian_of(lambda z: decoder(z.double().to(z)), z))

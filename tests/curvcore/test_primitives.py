@@ -49,6 +49,7 @@ CALLS = {
         IMAGE, *STATISTICS, *CHANNELS, use_input_stats=False
     ),
     "rms_norm": lambda: F.rms_norm(X, (6,), WEIGHT),
+    "rms_norm_of_halves": lambda: F.rms_norm((X / 100).half(), (6,)),
     "rsqrt": lambda: X.square().rsqrt(),
     "roots": lambda: X.abs() ** 0.3,
     "negative_powers": lambda: X**-3,
@@ -345,10 +346,25 @@ def leibniz(matrix):
     return total
 
 
-@pytest.mark.parametrize(("size", "rank"), [(2, 0), (3, 0), (3, 1), (4, 2), (5, 3), (5, 5)])
+@pytest.mark.parametrize(("size", "rank"), [(2, 0), (3, 0), (3, 1), (4, 2), (5, 3), (5, 5), (5, 1)])
 def test_determinants_are_differentiated_at_singular_matrices(size, rank):
     """Polynomials all of them."""
     singular = tensor(size, rank, seed=1) @ tensor(rank, size, seed=2)
+    assert_determinant_is_differentiated(size, singular)
+
+
+@pytest.mark.parametrize("size", [4, 5])
+def test_determinants_are_differentiated_at_empty_columns(size):
+    """Where partial pivoting finds no pivot, and det has derivatives other than zero."""
+    full = tensor(size, size, seed=1)
+    for column in (0, size - 1):
+        for matrix in (full, 0 * full):
+            singular = matrix.clone()
+            singular[:, column] = 0
+            assert_determinant_is_differentiated(size, singular)
+
+
+def assert_determinant_is_differentiated(size, singular):
     one, other = tensor(size, size, seed=3), tensor(size, size, seed=4)
 
     def decoder(det):

@@ -64,6 +64,25 @@ def test_gradients_of_each_result_and_of_gradients(d, points, size, bent):
     assert torch.autograd.gradcheck(lambda x: _Projection.apply(x, basis, None), channels)
 
 
+class NoGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, *inputs):
+        return tuple(x.clone() for x in inputs)
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        return (None,) * len(gradients)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradients_that_stop_after_it_are_none(create_graph):
+    channels = random_channels(2, 4, 6).requires_grad_()
+    results = NoGradient.apply(*_Projection.apply(channels, frame_of(channels, 2).basis, None))
+    total = sum(x.sum() for x in results)
+    (found,) = torch.autograd.grad(total, channels, create_graph=create_graph, allow_unused=True)
+    assert found is None
+
+
 def test_points_left_out_are_nan_and_pass_on_nothing():
     channels = random_channels(2, 4, 6)
     channels[:, 1], channels[0, 2] = torch.nan, channels[1, 2]  # not finite, and singular

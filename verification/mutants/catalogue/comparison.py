@@ -22,8 +22,14 @@ DIFFERENCES = mutations(
         f"{T}/test_differences.py::test_leaps_beside_larger_numbers_are_rounding",
     ),
     (
-        "better = h * (target / moved).clamp(1e-8, 1e8)",
-        "better = h * (moved / target).clamp(1e-8, 1e8)",
+        "excused = torch.where(stands & (moved <= largest), moved, 0)",
+        "excused = torch.where(stands, moved, 0)",
+        "a rounding written into the decoder is taken for that of its numbers",
+        f"{T}/test_differences.py::test_a_rounding_in_the_decoder_is_no_leap",
+    ),
+    (
+        "better = h * (target / moved).clamp(1 / far, far)",
+        "better = h * (moved / target).clamp(1 / far, far)",
         "steps that are too long grow",
     ),
     (

@@ -55,8 +55,8 @@ PRIMITIVES = mutations(
         "group_norm takes all groups for one",
     ),
     (
-        "eps = torch.finfo(x.dtype).eps if eps is None else eps",
-        "eps = 1e-5 if eps is None else eps",
+        "eps = torch.finfo(torch.promote_types(x.dtype, torch.float32)).eps",
+        "eps = torch.finfo(x.dtype).eps",
         "rms_norm has another default eps than torch",
     ),
     (
@@ -176,9 +176,21 @@ MATRICES = mutations(
         GRADIENTS,
     ),
     (
-        "return product(torch.stack([sign, *pivots, _small_det(rest)], -1), -1)",
-        "return product(torch.stack([*pivots, _small_det(rest)], -1), -1)",
+        "sign = sign * torch.where(place[..., 0] == 0, 1, -1)",
+        "sign = sign * torch.where(place[..., 0] == 0, 1, 1)",
         "det forgets the sign of the permutation",
+    ),
+    (
+        "row = rest[..., :1, 1:] / torch.where(pivot == 0, 1, pivot)",
+        "row = rest[..., :1, 1:] / pivot",
+        "det is NaN at matrices whose rank is far too low",
+        f"{T}/test_primitives.py::test_determinants_are_differentiated_at_singular_matrices",
+    ),
+    (
+        "largest = matrix.detach().abs().flatten(-2).argmax(-1, keepdim=True)",
+        "largest = matrix.detach()[..., :, 0].abs().argmax(-1, keepdim=True) * n",
+        "det pivots in one column, which may be zero",
+        f"{T}/test_primitives.py::test_determinants_are_differentiated_at_singular_matrices",
     ),
     (
         "while rest.shape[-1] > 3:",

@@ -7,33 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import curvcore
 from curvcore.providers.fused import layers
-
-# What reads a number, makes a tensor of data that decide its shape, or of Python numbers.
-WAITS = {
-    "aten._local_scalar_dense.default",
-    "aten.nonzero.default",
-    "aten.masked_select.default",
-    "aten.lift_fresh.default",
-    "aten.eye.default",
-    "aten.is_nonzero.default",
-    "aten.equal.default",
-}
-
-
-class Waits(TorchDispatchMode):
-    """Gathers the operations at which a host would wait for its device."""
-
-    def __init__(self):
-        super().__init__()
-        self.met = []
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        between = str(function) == "aten._to_copy.default" and "device" in kwargs
-        if str(function) in WAITS or (between and kwargs["device"] != args[0].device):
-            self.met.append(str(function))
-        return function(*args, **kwargs)
-
+from tests.support.waits import Waits
 
 ACTIVATIONS = {"tanh": nn.Tanh, "silu": nn.SiLU, "gelu": nn.GELU, "softplus": nn.Softplus}
 

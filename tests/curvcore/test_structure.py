@@ -80,7 +80,16 @@ ARROWS = {
         "providers.witness",
     },
     "curvcore.packing": {"constants"},
-    "curvcore.projection": {"arithmetic", "formulas", "frames", "jets", "packing"},
+    "curvcore.degenerate": {"constants", "jets"},
+    "curvcore.projection": {
+        "arithmetic",
+        "constants",
+        "degenerate",
+        "formulas",
+        "frames",
+        "jets",
+        "packing",
+    },
     "curvcore.rounding": {"arithmetic"},
     "curvcore.providers.fused.product_rules": {"packing"},
     "curvcore.providers.fused.result": {
@@ -189,6 +198,7 @@ ARROWS = {
     "curvcore.geometry": {
         "arithmetic",
         "caching",
+        "degenerate",
         "errors",
         "formulas",
         "frames",

@@ -212,12 +212,12 @@ def _adjoint(
         tl.debug_barrier()
 
 
-def forward(x, rows, biases, weights, d, kind, precision):
+def forward(x, rows, weights, biases, d, kind, precision):
     """y (C, B, h_L) from x (C, B, h_1), or from its value (1, B, h_1) and rows (d, h_1).
 
     Args:
-        biases: b_1, …, b_L, each (h_l,) or None.
         weights: W_2, …, W_L, each (h_l, h_{l−1}); at least one.
+        biases: b_1, …, b_L, each (h_l,) or None.
         precision: of the products, "ieee" or "tf32x3".
     """
     points, out_width = x.shape[1], weights[-1].shape[0]
@@ -226,42 +226,54 @@ def forward(x, rows, biases, weights, d, kind, precision):
     programs = _programs(points, tile, x.device)
     buffers = x.new_empty((programs, 2, tile["C"] * tile["P"] * tile["H"]))
     _forward[(programs,)](
-        *_operands(x, rows, biases, weights, tile["H"]), buffers, out, points, x.shape[-1],
+        *_operands(x, rows, weights, biases, tile["H"]), buffers, out, points, x.shape[-1],
         out_width, len(weights), **tile, D=d, KIND=kind, IS_FIRST=rows is not None,
         PRECISION=precision,
     )  # fmt: skip
     return out
 
 
-def adjoint(x, rows, biases, weights, gradient, d, kind, precision):
-    """x̄ (C, B, h_1), with rows (1 + d, B, h_1); (b̄_2, …, b̄_L); (W̄_2, …, W̄_L); from ȳ."""
+def adjoint(x, rows, weights, biases, gradient, of_parameters, d, kind, precision):
+    """x̄ (C, B, h_1), with rows (1 + d, B, h_1); (W̄_2, …); (b̄_2, …), or None for each; from ȳ."""
     points, width = x.shape[1:]
     out = x.new_empty((_channels(d) if rows is None else 1 + d, points, width))
     tile = _tile(d, weights, width)
-    size, layers = tile["C"] * tile["P"] * tile["H"], len(weights)
-    at_once = max(1, _PART // (2 * layers * size))  # tiles
-    operands = *_operands(x, rows, biases, weights, tile["H"]), gradient.contiguous()
-    of_biases, of_weights = 0, 0
-    for begin in range(0, points, at_once * tile["P"]):
-        end = min(points, begin + at_once * tile["P"])
+    operands = *_operands(x, rows, weights, biases, tile["H"]), gradient.contiguous()
+    to_weights, to_biases = 0, 0
+    for begin, end in _parts(points, tile, len(weights)):
         programs = _programs(end - begin, tile, x.device)
-        buffers = x.new_empty((programs, layers + 1, size))
-        inputs, gradients = x.new_empty((2, layers, triton.cdiv(end - begin, tile["P"]), size))
+        size = tile["C"] * tile["P"] * tile["H"]
+        buffers = x.new_empty((programs, len(weights) + 1, size))
+        u, of_x = x.new_empty((2, len(weights), triton.cdiv(end - begin, tile["P"]), size))
         _adjoint[(programs,)](
-            *operands, buffers, inputs, gradients, out, begin, end, points, width,
-            gradient.shape[-1], layers, **tile, D=d, KIND=kind, IS_FIRST=rows is not None,
-            PRECISION=precision,
+            *operands, buffers, u, of_x, out, begin, end, points, width, gradient.shape[-1],
+            len(weights), **tile, D=d, KIND=kind, IS_FIRST=rows is not None, PRECISION=precision,
         )  # fmt: skip
-        of_values = gradients.unflatten(2, (tile["C"], tile["P"], tile["H"]))[:, :, 0]
-        of_biases = of_biases + of_values.sum((1, 2))
-        inputs, gradients = (t.reshape(layers, -1, tile["H"]) for t in (inputs, gradients))
-        of_weights = of_weights + gradients.mT @ inputs
-    heights = [weight.shape for weight in weights]
+        if of_parameters:
+            to_weight, to_bias = _of_parameters(u, of_x, tile)
+            to_weights, to_biases = to_weights + to_weight, to_biases + to_bias
+    if not of_parameters:
+        return out, [None] * len(weights), [None] * len(weights)
+    shapes = [weight.shape for weight in weights]
     return (
         out,
-        [b[:rows] for b, (rows, _) in zip(of_biases, heights, strict=True)],
-        [w[:rows, :columns] for w, (rows, columns) in zip(of_weights, heights, strict=True)],
+        [w[:rows, :columns] for w, (rows, columns) in zip(to_weights, shapes, strict=True)],
+        [b[:rows] for b, (rows, _) in zip(to_biases, shapes, strict=True)],
     )
+
+
+def _of_parameters(u, of_x, tile):
+    """Σ x̄ uᵀ (L − 1, H, H) and Σ x̄ of the values (L − 1, H)."""
+    values = of_x.unflatten(2, (tile["C"], tile["P"], tile["H"]))[:, :, 0]
+    u, of_x = (t.reshape(len(t), -1, tile["H"]) for t in (u, of_x))
+    return of_x.mT @ u, values.sum((1, 2))
+
+
+def _parts(points, tile, layers):
+    """From where to where points go backward at a time."""
+    of_tile = 2 * layers * tile["C"] * tile["P"] * tile["H"]
+    at_once = tile["P"] * max(1, _PART // of_tile)
+    return [(n, min(n + at_once, points)) for n in range(0, points, at_once)]
 
 
 def _channels(d):
@@ -279,7 +291,7 @@ def _tile(d, weights, width):
     }  # fmt: skip
 
 
-def _operands(x, rows, biases, weights, H):
+def _operands(x, rows, weights, biases, H):
     """x, its derivatives, the biases (L, H) and the matrices (L − 1, H, H)."""
     derivatives = x[1:] if rows is None else rows
     biases = [x.new_zeros(H) if bias is None else _padded(bias, H) for bias in biases]

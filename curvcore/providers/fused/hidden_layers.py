@@ -19,7 +19,7 @@ from torch import nn
 from torch.autograd import Function
 
 from curvcore import kernels
-from curvcore.errors import MissingRuleError
+from curvcore.errors import UnsupportedOperationError
 from curvcore.modes import is_plain_eager
 from curvcore.providers.fused.layers import (
     ActivatedLayer,
@@ -87,15 +87,14 @@ class HiddenLayer:
         """Its stack (1 + d + d(d+1)/2, B, h), and with it those of what it waits for.
 
         Raises:
-            MissingRuleError: weights were changed in place after the layer had been applied.
+            UnsupportedOperationError: weights were changed in place after the layer had been applied.
         """
         layers = self._run()
         for layer in layers:
             if layer.versions != _versions(layer.affine_map):
-                raise MissingRuleError(
-                    "derivatives='fused' cannot run this decoder: its forward changes weights in "
-                    "place after it has applied them. Write derivatives='autodiff', or let forward "
-                    "compute new weights."
+                raise UnsupportedOperationError(
+                    "The decoder's forward changes weights in place after it has applied them. "
+                    "Let it compute new ones: weight = factor * weight, not weight.mul_(factor)."
                 )
         source, maps = layers[0].source, [layer.affine_map for layer in layers]
         with torch.set_grad_enabled(self.with_gradient):

@@ -87,7 +87,7 @@ class HiddenLayer:
         """Its stack (1 + d + d(d+1)/2, B, h), and with it those of what it waits for.
 
         Raises:
-            UnsupportedOperationError: weights were changed in place after the layer had been applied.
+            UnsupportedOperationError: weights were changed after the layer had been applied.
         """
         layers = self._run()
         for layer in layers:

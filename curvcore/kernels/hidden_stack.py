@@ -30,7 +30,7 @@ WIDTH = 256  # of a layer, at most
 _ROWS, _COLUMNS, _INNER = 64, 64, 32  # of a block of a product
 _BLOCK = 1024  # entries of a block of the chain rule
 _TILE = 2**14  # entries of the stack of P points, about
-_PROGRAMS = 3  # of a multiprocessor
+_PROGRAMS, _REGISTERS = 3, 168  # of a multiprocessor, which has 2¹⁶; and of a thread
 _PART = 2**26
 
 
@@ -287,7 +287,7 @@ def _tile(d, weights, width):
     P = min(64, max(16, 2 ** ((_TILE // (C * H)).bit_length() - 1)))
     return {
         "C": C, "P": P, "H": H, "BM": _ROWS, "BN": min(_COLUMNS, H), "BK": min(_INNER, H),
-        "BE": min(_BLOCK // P, H),
+        "BE": min(_BLOCK // P, H), **({} if torch.version.hip else {"maxnreg": _REGISTERS}),
     }  # fmt: skip
 
 

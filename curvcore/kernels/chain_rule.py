@@ -142,7 +142,8 @@ def adjoint(x, rows, bias, gradient, d, kind):
 def _launch(kernel, x, rows, bias, *tensors, **constants):
     size, width = x[0].numel(), x.shape[-1]
     derivatives = x[1:] if rows is None else rows.contiguous()
-    kernel[(triton.cdiv(size, _BLOCK),)](
-        x, derivatives, bias, *tensors, size, width,
-        **constants, IS_FIRST=rows is not None, HAS_BIAS=bias is not None, BLOCK=_BLOCK,
-    )  # fmt: skip
+    with torch.cuda.device_of(x):  # Triton launches on the current one
+        kernel[(triton.cdiv(size, _BLOCK),)](
+            x, derivatives, bias, *tensors, size, width,
+            **constants, IS_FIRST=rows is not None, HAS_BIAS=bias is not None, BLOCK=_BLOCK,
+        )  # fmt: skip

@@ -29,7 +29,7 @@ WIDTH = 256  # of a layer, at most
 
 _ROWS, _COLUMNS, _INNER = 64, 64, 32  # of a block of a product
 _BLOCK = 1024  # entries of a block of the chain rule
-_TILE = 2**14  # entries of the stack of P points, about
+_TILE = 2**13  # entries of the stack of P points, about: two for each program are 26 MB on an H100
 _PROGRAMS, _REGISTERS = 3, 168  # of a multiprocessor, which has 2¹⁶; and of a thread
 _PART = 2**26
 
@@ -225,11 +225,12 @@ def forward(x, rows, weights, biases, d, kind, precision):
     tile = _tile(d, weights, x.shape[-1])
     programs = _programs(points, tile, x.device)
     buffers = x.new_empty((programs, 2, tile["C"] * tile["P"] * tile["H"]))
-    _forward[(programs,)](
-        *_operands(x, rows, weights, biases, tile["H"]), buffers, out, points, x.shape[-1],
-        out_width, len(weights), **tile, D=d, KIND=kind, IS_FIRST=rows is not None,
-        PRECISION=precision,
-    )  # fmt: skip
+    operands = _operands(x, rows, weights, biases, tile["H"])
+    with torch.cuda.device_of(x):  # Triton launches on the current one
+        _forward[(programs,)](
+            *operands, buffers, out, points, x.shape[-1], out_width, len(weights),
+            **tile, D=d, KIND=kind, IS_FIRST=rows is not None, PRECISION=precision,
+        )  # fmt: skip
     return out
 
 
@@ -245,10 +246,12 @@ def adjoint(x, rows, weights, biases, gradient, of_parameters, d, kind, precisio
         size = tile["C"] * tile["P"] * tile["H"]
         buffers = x.new_empty((programs, len(weights) + 1, size))
         u, of_x = x.new_empty((2, len(weights), triton.cdiv(end - begin, tile["P"]), size))
-        _adjoint[(programs,)](
-            *operands, buffers, u, of_x, out, begin, end, points, width, gradient.shape[-1],
-            len(weights), **tile, D=d, KIND=kind, IS_FIRST=rows is not None, PRECISION=precision,
-        )  # fmt: skip
+        with torch.cuda.device_of(x):
+            _adjoint[(programs,)](
+                *operands, buffers, u, of_x, out, begin, end, points, width, gradient.shape[-1],
+                len(weights), **tile, D=d, KIND=kind, IS_FIRST=rows is not None,
+                PRECISION=precision,
+            )  # fmt: skip
         if of_parameters:
             to_weight, to_bias = _of_parameters(u, of_x, tile)
             to_weights, to_biases = to_weights + to_weight, to_biases + to_bias

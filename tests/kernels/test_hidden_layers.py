@@ -263,6 +263,20 @@ def test_precision_is_that_which_the_user_chose_for_products(monkeypatch):
         matmul.allow_tf32 = before
 
 
+@pytest.mark.parametrize(
+    ("activation", "mode"), [(nn.SiLU(), torch.enable_grad), (nn.Tanh(), torch.no_grad)], ids=str
+)
+def test_what_does_not_go_along_is_computed_at_once(activation, mode, device, launches):
+    """So that layers of many kinds do not wait for each other in a long row."""
+    source = JetTensor.coordinates(torch.randn(3, 2, device=device), 2)
+    hidden = nn.Sequential(nn.Linear(2, 8), nn.Tanh()).to(device)(source)
+    assert hidden.layer is not None
+    with mode():
+        output = nn.Sequential(nn.Linear(8, 8), activation).to(device)(hidden)
+    assert hidden.layer is None
+    assert output.layer is not None
+
+
 def test_asking_for_dtype_and_device_computes_nothing(device, launches):
     layers = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 8)).to(device)
     hidden = layers(JetTensor.coordinates(torch.randn(3, 2, device=device), 2))

@@ -35,11 +35,12 @@ from curvcore.providers.fused.readout import AffineMap
 def pays(width):
     """Whether a layer of h = ``width`` units is faster in one kernel with its neighbours.
 
-    For an entry of a layer's stack, in ps, on a GPU of 3.3 TB/s, 51 TFLOP/s in products of float32,
-    twice that in Triton's TF32×3, half of it in Triton's float32, and a cache of 5.5 TB/s: layers
-    one by one take max(2h/51, 2.4) for the product and 2.4 for the chain rule, 8 bytes each, or 2.4
-    for either where products are of TF32. The kernel takes 2h/25, or 2h/80 with TF32×3, or else 2.9
-    for 16 bytes of the cache.
+    By arithmetic, not by measurement, for an entry of a layer's stack in ps, on a GPU of 3.3 TB/s,
+    a cache of 5.5 TB/s, and 51 TFLOP/s in products of float32, where Triton's reach half of that
+    and with TF32×3 half of a third of the tensor cores' 495: one by one, layers take
+    max(2h/51, 2.4) for the product and 2.4 for the chain rule, 8 bytes each, or 2.4 for either
+    where products are of TF32. The kernel takes the more of 2.9, for 16 bytes of the cache, and
+    2h/25, or 2h/80 with TF32×3.
 
     ====  ===========  =======  =================  ==================
     h     one by one   kernel   one by one, TF32   kernel, TF32×3
@@ -79,9 +80,12 @@ class HiddenLayer:
 
     @classmethod
     def of(cls, source, affine_map, activation):
-        """The layer as it is now."""
+        """The layer as it is now; what does not go with it is computed before."""
         versions = _versions(affine_map)
-        return cls(source, affine_map, activation, torch.is_grad_enabled(), versions)
+        layer = cls(source, affine_map, activation, torch.is_grad_enabled(), versions)
+        if source.layer is not None and not layer._goes_with(source.layer):
+            source.settle()
+        return layer
 
     def stack(self):
         """Its stack (1 + d + d(d+1)/2, B, h), and with it those of what it waits for.
@@ -106,9 +110,9 @@ class HiddenLayer:
             )
 
     def _run(self):
-        """This layer and those before it that go with it, the first one first."""
+        """This layer and those before it that nobody looked at, the first one first."""
         layers = [self]
-        while (before := layers[-1].source.layer) is not None and self._goes_with(before):
+        while (before := layers[-1].source.layer) is not None:
             layers.append(before)
         return layers[::-1]
 

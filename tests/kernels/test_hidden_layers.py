@@ -1,7 +1,6 @@
 """Which layers of a decoder go by one kernel, and that the result is right whatever is between."""
 
 import itertools
-import warnings
 
 import pytest
 import torch
@@ -73,6 +72,11 @@ class InPlace(MLP):
         return self.last(nn.functional.mish(self.third(h)))
 
 
+class WithoutKernel(MLP):
+    def __init__(self):
+        super().__init__(nn.Mish)
+
+
 class Looking(MLP):
     """A hook that sees what is between the layers, and one that replaces it."""
 
@@ -102,6 +106,7 @@ DECODERS = {
     Mixed: [2],
     Reshaped: [2],
     InPlace: [],
+    WithoutKernel: [],
     Looking: [],
     Normalised: [3],
     EndsInActivation: [2],
@@ -233,6 +238,11 @@ def test_weights_that_are_not_plain_float32_tensors_go_layer_by_layer(device, si
     found = curvcore.jet(decoder, z, derivatives="fused").jacobian
     assert not sizes
     assert_close(found.as_subclass(torch.Tensor), expected)
+    source = JetTensor.coordinates(z, 2)
+    mixed = nn.Sequential(*made(OneNet, device).net[:3], nn.SiLU())
+    mixed[2].double()
+    with pytest.raises(RuntimeError, match="dtype"):  # torch's
+        _ = mixed(source).value
     source = JetTensor.coordinates(z.double(), 2)
     layers = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh())
     assert layers.to(device).double()(source).layer is None
@@ -284,10 +294,19 @@ def test_asking_for_dtype_and_device_computes_nothing(device, launches):
     assert hidden.pending[0].layer is not None
 
 
-def test_autocast_ends_nothing_silently(device, launches):
-    """The provider computes in the dtype of z."""
-    decoder, z = made(MLP, device), torch.randn(9, 2, device=device)
-    expected = curvcore.scalar_curvature(decoder, z)
-    with torch.autocast(device, dtype=torch.bfloat16), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert torch.equal(curvcore.scalar_curvature(decoder, z), expected)
+def test_layers_in_autocast_go_one_by_one(device, launches):
+    source = JetTensor.coordinates(torch.randn(3, 2, device=device), 2)
+    layers = nn.Sequential(nn.Linear(2, 8), nn.Tanh()).to(device)
+    with torch.autocast(device, dtype=torch.bfloat16):
+        assert layers(source).layer is None
+
+
+def test_weights_of_inference_mode(device, sizes):
+    """Their changes are not counted."""
+    with torch.inference_mode():
+        decoder = made(MLP, device)
+    z = torch.randn(9, 2, device=device)
+    with torch.no_grad():
+        found = curvcore.scalar_curvature(decoder, z)
+    assert not sizes
+    assert torch.isfinite(found).all()

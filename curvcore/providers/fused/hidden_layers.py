@@ -130,7 +130,7 @@ def can_be_gathered(source, affine_map, activation):
         and (source.layer is not None or kernels.serve(source.value))
         and pays(len(weight))
         and is_plain_eager()
-        and not torch.is_autocast_enabled()
+        and not torch.is_autocast_enabled(weight.device.type)
     )
 
 

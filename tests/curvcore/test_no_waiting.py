@@ -76,8 +76,8 @@ def test_a_small_call_is_few_operators():
 def test_a_layer_with_its_activation_is_one_operation(monkeypatch):
     """Of three hidden layers, each is one node of the graph."""
     calls = []
-    apply = layers._ActivatedLayer.apply
-    monkeypatch.setattr(layers._ActivatedLayer, "apply", lambda *a: calls.append(1) or apply(*a))
+    apply = layers.ActivatedLayer.apply
+    monkeypatch.setattr(layers.ActivatedLayer, "apply", lambda *a: calls.append(1) or apply(*a))
     hidden = [m for _ in range(2) for m in (nn.Linear(8, 8), nn.Tanh())]
     network = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), *hidden, nn.Linear(8, 9))
     z = torch.randn(5, 2)

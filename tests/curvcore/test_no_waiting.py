@@ -3,11 +3,10 @@
 import pytest
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import curvcore
 from curvcore.providers.fused import layers
-from tests.support.waits import Waits
+from tests.support.waits import Operators, Waits
 
 ACTIVATIONS = {"tanh": nn.Tanh, "silu": nn.SiLU, "gelu": nn.GELU, "softplus": nn.Softplus}
 
@@ -44,19 +43,6 @@ def test_cuda_does_not_wait(d):
         forward_and_backward(network, z, "nan")
     finally:
         torch.cuda.set_sync_debug_mode("default")
-
-
-class Operators(TorchDispatchMode):
-    """Counts the operations that launch work: views and empty tensors do not."""
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        name = function.name()
-        self.count += not (function.is_view or "empty" in name or "unsafe_view" in name)
-        return function(*args, **kwargs or {})
 
 
 def test_a_small_call_is_few_operators():

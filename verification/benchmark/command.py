@@ -28,8 +28,9 @@ from rich.text import Text
 from verification.benchmark import growth as benchmark_growth
 from verification.benchmark import routes, schedule, tables, targets, timing
 from verification.benchmark import sweep as benchmark_sweep
-from verification.benchmark.measurement import NOT_RUN, Measured, Settings, measure, reason
+from verification.benchmark.measurement import Measured, Settings, measure, reason
 from verification.benchmark.record import Record
+from verification.benchmark.tables import NOT_RUN
 from verification.decoders import UsageError, check_device
 
 WIDTH = 100
@@ -125,6 +126,8 @@ def main(
     if sweep or plot is not None:
         with _recorded("sweeps", record, console):
             record.sweeps = benchmark_sweep.measure(settings)
+            for swept in record.sweeps:
+                record.crashed |= swept.crashed
     _measure_all(later, record, console)
     if plot is not None and record.sweeps:
         _plot(plot, record.sweeps)

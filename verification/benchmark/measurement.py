@@ -9,12 +9,10 @@ import torch
 
 import curvcore
 from verification.benchmark import counting, routes, timing
-from verification.benchmark.tables import DIRECTIONS
+from verification.benchmark.tables import DIRECTIONS, NOT_RUN
 
 # Points at which results are compared.
 COMPARED = 8
-# Why a route is not there when time has run out.
-NOT_RUN = "not run: the time limit"
 
 
 @dataclass(frozen=True)

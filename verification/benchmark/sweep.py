@@ -17,11 +17,12 @@ MOST_OF_PEERS = 2**16
 
 @dataclass(frozen=True)
 class Sweep:
-    """Sizes that differ from a base in one field, and their right Lines."""
+    """Sizes that differ from a base in one field, their right Lines, and what crashed."""
 
     field: str
     base: routes.Size
     lines: list
+    crashed: dict
 
     @property
     def curves(self):
@@ -41,27 +42,31 @@ def measure(settings):
     budget = settings.budget / 5
     repeats = min(settings.repeats, 5)
     settings = replace(settings, names=names, budget=budget, repeats=repeats, counts=False)
-    fields = {"batch": CUDA_BATCHES if on_cuda else BATCHES, "d": DIMENSIONS, "D": AMBIENTS}
+    without_peers = tuple(name for name in names if name not in routes.PEERS)
+    # JAX compiles for every size: on CUDA only the batches are worth that.
+    for_dimensions = replace(settings, names=without_peers) if on_cuda else settings
     return [
-        Sweep(field, base, _lines([replace(base, **{field: value}) for value in values], settings))
-        for field, values in fields.items()
+        _sweep("batch", CUDA_BATCHES if on_cuda else BATCHES, base, settings),
+        _sweep("d", DIMENSIONS, base, for_dimensions),
+        _sweep("D", AMBIENTS, base, for_dimensions),
     ]
 
 
-def _lines(sizes, settings):
+def _sweep(field, values, base, settings):
     """A wrong result is left out."""
-    lines = []
-    for size in sizes:
+    lines, crashed = [], {}
+    for value in values:
         if settings.is_late:
             break
+        size = replace(base, **{field: value})
         names = settings.names
         if size.batch > MOST_OF_PEERS:
             names = tuple(name for name in names if name not in routes.PEERS)
-        measured = measurement.measure(
-            size, replace(settings, names=names), directions=("forward",), memory=False
-        )
+        here = replace(settings, names=names)
+        measured = measurement.measure(size, here, directions=("forward",), memory=False)
         lines += [line for line in measured.lines if line.passed]
-    return lines
+        crashed |= {f"{size}, {name}": text for name, text in measured.crashed.items()}
+    return Sweep(field, base, lines, crashed)
 
 
 def as_dicts(sweeps):

@@ -5,6 +5,8 @@ from rich.text import Text
 from verification import report
 from verification.benchmark import routes, timing
 
+# Why a route is not there when its turn came after the time limit.
+NOT_RUN = "not run: the time limit"
 DIRECTIONS = {"forward": "forward", "backward": "forward + backward"}
 
 
@@ -15,8 +17,11 @@ def show(console, size, lines, unavailable):
         if chosen:
             console.print(_table(f"{size}: {title}", chosen))
             _show_work(console, chosen)
+    if not lines and unavailable:
+        console.print(f"{size}:")
     for name, reason in unavailable.items():
-        console.print(Text(f"{name} not available: {reason}", style="yellow"))
+        how = reason if reason == NOT_RUN else f"not available: {reason}"
+        console.print(Text(f"{name} {how}", style="yellow"))
     console.print()
 
 

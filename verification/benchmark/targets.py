@@ -6,7 +6,6 @@ from rich.text import Text
 
 from verification import report
 from verification.benchmark import routes
-from verification.benchmark.tables import DIRECTIONS
 
 SMALL = routes.Size(2, 128, 3, 784, 1024)
 GRAPH_OF_SURFACE = routes.Size(2, 64, 3, 3, 65536)
@@ -14,6 +13,7 @@ LARGE = routes.Size(2, 128, 3, 784, 65536)
 WIDE = routes.Size(2, 512, 3, 784, 32768)
 # Points of the growth target, and the seconds that they may take.
 MANY, SECONDS = 10**7, 0.4
+MS, OVER_JAX, OF_FLOOR = "ms", "over jax", "of the floor"
 # The routes that a user of curvcore may take.
 OWN = (routes.FUSED, routes.EAGER, routes.COMPILED, routes.GRAPH)
 
@@ -23,8 +23,8 @@ class Target:
     """A bound on one size and direction.
 
     Attributes:
-        measure: ``"ms"`` and ``"of the floor"`` (multiples of the bare products) are bounded from
-            above, ``"over jax"`` (the peer's time over curvcore's) from below.
+        measure: ``MS`` (milliseconds) and ``OF_FLOOR`` (multiples of the bare products) are bounded
+            from above, ``OVER_JAX`` (the peer's time over curvcore's) from below.
     """
 
     size: routes.Size
@@ -39,7 +39,6 @@ class Target:
         return value >= self.bound if self.measure == OVER_JAX else value <= self.bound
 
 
-MS, OVER_JAX, OF_FLOOR = "ms", "over jax", "of the floor"
 TARGETS = (
     Target(SMALL, "forward", MS, 0.25),
     Target(SMALL, "forward", OVER_JAX, 2),
@@ -78,14 +77,10 @@ def judge(lines, grown):
 
 
 def _verdict(target, lines):
-    at = [(x.size, x.direction) == (target.size, target.direction) for x in lines]
-    lines = [line for line, is_there in zip(lines, at, strict=True) if is_there]
+    lines = [x for x in lines if (x.size, x.direction) == (target.size, target.direction)]
     peers = [line.times.median for line in lines if line.route == routes.PEER]
-    found = {}
-    for line in lines:
-        value = _value(target, line, peers)
-        if line.route in OWN and value is not None:
-            found[line.route] = value
+    found = {line.route: _value(target, line, peers) for line in lines if line.route in OWN}
+    found = {route: value for route, value in found.items() if value is not None}
     choose = max if target.measure == OVER_JAX else min
     route = choose(found, key=found.get) if found else None
     fused, best = found.get(routes.FUSED), found.get(route)
@@ -119,15 +114,14 @@ def show(console, verdicts):
     if not verdicts:
         return
     table = report.empty_table("Targets")
-    for column in ("", "direction", "target", "fused", "best"):
+    for column in ("", "direction", "target", "fused", "best", ""):
         table.add_column(column, no_wrap=True)
-    table.add_column("")
     for v in verdicts:
         sign = "≥" if v.measure == OVER_JAX else "≤"
         best = "" if v.best is None else f"{v.best:.3g} {v.best_route}"
         table.add_row(
             v.subject,
-            DIRECTIONS[v.direction],
+            v.direction,
             f"{sign} {v.bound:g} {v.measure}",
             "" if v.fused is None else f"{v.fused:.3g}",
             best,
@@ -140,7 +134,7 @@ def _word(verdict):
     if verdict.is_met:
         return Text("met", style="green")
     if verdict.is_met_by_best:
-        return Text(f"met by {verdict.best_route}", style="yellow")
+        return Text("met by the best", style="yellow")
     if verdict.best is None:
         return Text("not measured", style="yellow")
     return Text("missed", style="bold red")

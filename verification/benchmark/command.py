@@ -167,13 +167,13 @@ def _measure(stage, record, console):
 
 
 def _grow(record, console):
-    if record.settings.is_late:
-        console.print(f"[yellow]growth {NOT_RUN}[/]")
-        record.unavailable["growth"] = {routes.FUSED: NOT_RUN}
-        return
     with _recorded("growth", record, console):
-        record.grown = benchmark_growth.measure(record.settings)
-        benchmark_growth.show(console, record.grown)
+        if record.settings.is_late:
+            console.print(f"[yellow]growth {NOT_RUN}[/]")
+            record.unavailable["growth"] = {routes.FUSED: NOT_RUN}
+        else:
+            record.grown = benchmark_growth.measure(record.settings)
+            benchmark_growth.show(console, record.grown)
 
 
 @contextmanager

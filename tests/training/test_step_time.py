@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 import typer
 from typer.testing import CliRunner
 
@@ -31,7 +32,25 @@ def test_every_functional_is_timed_against_none(tmp_path):
         assert line["functional"] in outcome.output
 
 
-def test_steps_train_and_the_first_ones_warm_up(monkeypatch):
+def test_the_first_steps_warm_up(monkeypatch):
+    now = 0.0
+
+    class Step:
+        def __init__(self, *_):
+            self.turn = 0
+
+        def __call__(self):
+            nonlocal now
+            self.turn += 1
+            now += 1.0 if self.turn > step_time.WARM_UPS else 60.0
+
+    monkeypatch.setattr(step_time, "_Step", Step)
+    monkeypatch.setattr(step_time.time, "perf_counter", lambda: now)
+    found = step_time.measure(torch.ones(8, step_time.D), 4, 2)
+    assert {(t.min_seconds, t.max_seconds) for t in found} == {(1.0, 1.0)}
+
+
+def test_steps_train(monkeypatch):
     taken = []
 
     class Step(step_time._Step):

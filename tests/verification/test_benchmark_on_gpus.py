@@ -45,6 +45,17 @@ def test_operators_and_waits_are_counted_without_views():
     assert found == counting.Counts(launches=4, kernels=None, synchronisations=1, busy=None)
 
 
+def test_a_call_at_which_derivatives_are_compared_again_is_not_counted():
+    calls = []
+
+    def task():
+        calls.append(1)
+        for _ in range(5 if len(calls) == 1 else 2):
+            torch.ones(3)
+
+    assert counting.count(task, "cpu").launches == 2
+
+
 def test_launches_waits_and_kernels_of_a_trace():
     """Waiting after the call is the profiler's; the device's shadow of a mark is no kernel."""
     call = counting._CALL
@@ -75,6 +86,9 @@ def test_operations_of_the_bare_products():
         with FlopCounterMode(display=False) as counter:
             products()
         assert routes.flop(TINY, backward=backward) == counter.get_total_flops()
+    # Backward sends back two products for each, but none to the points.
+    forward, first = routes.flop(TINY, backward=False), 2 * TINY.batch * TINY.d * TINY.width
+    assert routes.flop(TINY, backward=True) == 3 * forward - first
 
 
 # --- routes -------------------------------------------------------------------------------------
@@ -173,7 +187,8 @@ def test_rows_and_routes_depend_on_the_device():
     assert schedule.names([routes.GRAPH], False, "cpu") == (routes.GRAPH,)
 
 
-def test_after_the_time_limit_routes_are_named_and_not_run(tmp_path):
+def test_after_the_time_limit_routes_are_named_and_not_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(routes, "Reference", None)  # not even what they are compared with
     file = tmp_path / "benchmark.json"
     outcome = run(*QUICK, "--route", "fused", "--time-limit", 0, "--json", file, "--growth")
     assert outcome.exit_code == 0, outcome.output
@@ -200,6 +215,16 @@ def test_a_crash_is_recorded_and_the_rest_goes_on(monkeypatch, tmp_path):
     assert not record["passed"]
     assert "illegal access" in record["crashed"][f"{TINY}, fused"]
     assert {line["route"] for line in record["results"]} == {routes.PLAIN}
+
+
+def test_growth_that_is_wrong_beyond_numbers_is_recorded(monkeypatch, tmp_path):
+    wrong = growth.Growth(10, None, 1.0, 0, float("inf"), 1.0)
+    monkeypatch.setattr(growth, "measure", lambda settings: [wrong])
+    file = tmp_path / "benchmark.json"
+    outcome = run(*QUICK, "--route", "fused", "--growth", "--json", file)
+    assert outcome.exit_code == 1, outcome.output
+    (recorded,) = json.loads(file.read_text())["growth"]
+    assert (recorded["error"], recorded["passed"]) == ("inf", False)
 
 
 def test_json_tells_the_work_of_a_call_and_where_it_ran(tmp_path):

@@ -1,5 +1,6 @@
 """What a run of the benchmark found, written to JSON as it grows: a run may be cut off."""
 
+import math
 import sys
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -47,7 +48,7 @@ class Record:
     def write(self):
         """All so far, if a file was asked for."""
         if self.path is not None:
-            report.write_json(self.path, self._as_dict())
+            report.write_json(self.path, _finite(self._as_dict()))
 
     @cached_property
     def _environment(self):
@@ -75,3 +76,12 @@ class Record:
             "sweeps": sweep.as_dicts(self.sweeps),
             "targets": targets.as_dicts(targets.judge(self.lines, self.grown)),
         }
+
+
+def _finite(value):
+    """Plain data whose numbers JSON can hold: others as text."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_finite(entry) for entry in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

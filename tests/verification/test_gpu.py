@@ -78,6 +78,18 @@ def test_the_rest_goes_on_and_the_summary_tells_why(tmp_path, capsys):
     assert capsys.readouterr().out.count("\n") == 3
 
 
+def test_nobody_takes_the_time_of_later_parts(tmp_path, monkeypatch):
+    allowed = []
+    monkeypatch.setattr(gpu, "run", lambda part, log, left: allowed.append(left) or gpu.Outcome(""))
+    chosen = [
+        part("", "absent", ("no_such_module",), 100),
+        part("", "first", seconds=30),
+        part("", "second", seconds=20),
+    ]
+    gpu.run_all(chosen, tmp_path, 50, "cpu")
+    assert allowed[1:] == pytest.approx([30, 50], abs=1)
+
+
 def test_the_summary_tells_of_targets_and_of_what_is_to_come(tmp_path):
     verdict = {
         "subject": "d=2", "direction": "forward", "measure": "ms", "bound": 0.25,
@@ -121,8 +133,14 @@ def test_parts_on_cuda_and_without_what_they_can_go_without(tmp_path, monkeypatc
 
 
 def test_the_exit_code_is_that_of_the_worst_part(tmp_path, monkeypatch):
-    for code, expected in (("print()", 0), ("raise SystemExit(1)", 1)):
-        monkeypatch.setattr(gpu, "parts", lambda *_, code=code: [part(code)])
+    passes, fails = part("print()", "passes"), part("raise SystemExit(1)", "fails")
+    absent = part("print()", "absent", modules=("no_such_module",))
+    for chosen, expected in (
+        ([passes, absent], 0),
+        ([passes, fails], 1),
+        ([absent], 1),
+    ):
+        monkeypatch.setattr(gpu, "parts", lambda *_, chosen=chosen: chosen)
         assert gpu.main(["--device", "cpu", "--out", str(tmp_path / "new" / "folder")]) == expected
 
 

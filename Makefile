@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+GPU := runs/gpu-$(shell date +%Y%m%d-%H%M%S)
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: check test test-slow test-oldest test-newest mutants demo demo-swiss_roll demo-gaussians lint format clean
+.PHONY: check test test-slow test-oldest test-newest gpu mutants demo demo-swiss_roll demo-gaussians lint format clean
 
 check: $(INSTALLED)  ## every curvature against closed forms, and on a trained decoder
 	$(BIN)/python -m verification.check
@@ -28,6 +29,12 @@ define install-and-test
 	$(1)/bin/python -m verification.check --quick
 	$(1)/bin/python -m pytest -n auto --dist loadgroup -m "not slow"
 endef
+
+# With the Python that is there: a machine with a GPU may have no network to install from.
+DEVICE ?= cuda
+OUT ?= $(GPU)
+gpu:  ## tests, benchmark, step time and check on a GPU in five minutes, into the folder OUT
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m verification.gpu --device $(DEVICE) --out $(OUT)
 
 mutants: $(INSTALLED)  ## is every wrong line of curvcore noticed? Long: see README
 	$(BIN)/python -m verification.mutants

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 VERIFICATION = ("flint", "sympy", "sklearn", "rich", "typer")
-COMMANDS = ("check", "benchmark", "precision", "numerics", "mutants")
+COMMANDS = ("check", "precision", "numerics", "mutants")
 
 
 def without(modules, code):
@@ -37,6 +37,19 @@ def assert_one_line(outcome, *said):
 def test_verification_commands_name_their_extra(name):
     outcome = without(VERIFICATION, command(f"verification.{name}", "--help"))
     assert_one_line(outcome, "python-flint, sympy, scikit-learn", "'curvcore[verification]'")
+
+
+def test_the_benchmark_needs_what_prints_tables_alone():
+    benchmark = command("verification.benchmark", "--help")
+    outcome = without(VERIFICATION, benchmark)
+    assert_one_line(outcome, "needs rich, typer:", "'curvcore[verification]'")
+    outcome = without(("flint", "sklearn", "jax", "matplotlib"), benchmark)
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def test_parts_on_a_gpu_need_nothing():
+    outcome = without((*VERIFICATION, "torch", "numpy"), command("verification.gpu", "--help"))
+    assert outcome.returncode == 0, outcome.stderr
 
 
 def test_verification_itself_needs_no_extra():

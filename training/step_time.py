@@ -1,11 +1,13 @@
 """``python -m training.step_time``: what a functional costs, per optimiser step.
 
 One step of an autoencoder of R^784 with two latent dimensions, for each functional, over the same
-step without any; interleaved repeats, medians.
+step without any; interleaved repeats, medians, the device waited for after every step.
 """
 
 import statistics
 import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -14,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+import curvcore
+from training.errors import TrainingError
 from training.functionals import (
     DeTurckGauge,
     FixedMeasure,
@@ -26,6 +30,9 @@ from training.functionals import (
 )
 from training.models import MLPAutoEncoder
 from training.terms import Term, Terms
+from training.writing import write_json
+
+D, WARM_UPS = 784, 3
 
 FUNCTIONALS = {
     "none": {},
@@ -61,34 +68,92 @@ class _Step:
         self.optimizer.step()
 
 
-def main(
-    batch: Annotated[int, typer.Option(min=8, help="Points in a step.")] = 512,
-    width: Annotated[int, typer.Option(min=4, help="Of the two hidden layers.")] = 256,
-    repeats: Annotated[int, typer.Option(min=1, help="Steps timed of each.")] = 30,
-    device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
-):
-    """Times of one optimiser step, D = 784, d = 2, float32."""
-    x = torch.randn(batch, 784, generator=torch.Generator().manual_seed(0)).to(device)
+@dataclass(frozen=True)
+class StepTime:
+    """Of one functional: seconds, and the median over that of a step without any."""
+
+    functional: str
+    median_seconds: float
+    min_seconds: float
+    max_seconds: float
+    over_none: float
+
+
+def measure(x, width, repeats):
+    """The StepTimes of all functionals on data x (B, D)."""
     steps = {name: _Step(terms, x, (width, width)) for name, terms in FUNCTIONALS.items()}
     times = {name: [] for name in steps}
-    for turn in range(repeats + 3):
+    for turn in range(repeats + WARM_UPS):
         for name, step in steps.items():
             started = time.perf_counter()
             step()
             if x.is_cuda:
-                torch.cuda.synchronize()
-            if turn >= 3:  # the first ones warm up
+                torch.cuda.synchronize(x.device)
+            if turn >= WARM_UPS:
                 times[name].append(time.perf_counter() - started)
-    table = Table(title=f"one optimiser step, D=784, d=2, 2x{width}, batch {batch}")
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
+    return [
+        StepTime(name, medians[name], min(seconds), max(seconds), medians[name] / medians["none"])
+        for name, seconds in times.items()
+    ]
+
+
+def main(
+    batch: Annotated[int, typer.Option(min=8, help="Points in a step.")] = 512,
+    width: Annotated[int, typer.Option(min=4, help="Of the two hidden layers.")] = 256,
+    repeats: Annotated[int, typer.Option(min=1, help="Steps timed of each.")] = 30,
+    device: Annotated[str, typer.Option(help="Torch device, such as cpu or cuda.")] = "cpu",
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every number.")] = None,
+):
+    """Times of one optimiser step, D = 784, d = 2, float32."""
+    try:
+        x = _data(batch, device)
+        found = measure(x, width, repeats)
+        if json is not None:
+            write_json(json, _record(found, x, width, repeats))
+    except TrainingError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2) from None
+    Console().print(_table(found, f"D={D}, d=2, 2x{width}, batch {batch}, {_device_name(x)}"))
+
+
+def _data(batch, device):
+    x = torch.randn(batch, D, generator=torch.Generator().manual_seed(0))
+    try:
+        return x.to(device)
+    except (RuntimeError, AssertionError) as error:  # each back end has an error of its own
+        reason = str(error).splitlines()[0]
+        raise TrainingError(f"--device {device!r} is not usable here: {reason}") from error
+
+
+def _record(found, x, width, repeats):
+    return {
+        "curvcore": curvcore.__version__,
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "device": _device_name(x),
+        "threads": torch.get_num_threads(),
+        "batch": len(x),
+        "width": width,
+        "repeats": repeats,
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "results": [asdict(step_time) for step_time in found],
+    }
+
+
+def _device_name(x):
+    return torch.cuda.get_device_name(x.device) if x.is_cuda else str(x.device)
+
+
+def _table(found, title):
+    table = Table(title=f"one optimiser step, {title}")
     for column in ("functional", "ms", "min–max", "over none"):
         table.add_column(column, justify="left" if column == "functional" else "right")
-    base = statistics.median(times["none"])
-    for name, seconds in times.items():
-        median, low, high = statistics.median(seconds), min(seconds), max(seconds)
-        table.add_row(
-            name, f"{1e3 * median:.3g}", f"{1e3 * low:.3g}–{1e3 * high:.3g}", f"{median / base:.3g}"
-        )
-    Console().print(table)
+    for t in found:
+        low, median, high = (1e3 * s for s in (t.min_seconds, t.median_seconds, t.max_seconds))
+        spread = f"{low:.3g}–{high:.3g}"
+        table.add_row(t.functional, f"{median:.3g}", spread, f"{t.over_none:.3g}")
+    return table
 
 
 if __name__ == "__main__":

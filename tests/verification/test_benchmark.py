@@ -77,7 +77,7 @@ def test_a_route_that_curvcore_does_not_know_is_noted(monkeypatch):
 
 def test_growth_in_chunks_takes_less_memory():
     settings = Settings("cpu", torch.float64, 0, 1, 1.0, ("fused",))
-    lines = growth.measure(settings, points=(40, 4000), chunk=40)
+    lines = growth.measure(settings, growth.Scale((40, 4000), 40, 10**4))
     assert all(line.passed for line in lines)
     few, _, at_once, in_chunks = lines
     assert (at_once.chunk_size, in_chunks.chunk_size) == (None, 40)

@@ -1,8 +1,8 @@
 """``python -m verification.benchmark``."""
 
-from verification.extras import require_for_command
+from verification.extras import COMMAND_LINE, require_for_command
 
-require_for_command("verification.benchmark")
+require_for_command("verification.benchmark", COMMAND_LINE)
 
 from verification.benchmark.command import app
 

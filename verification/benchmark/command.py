@@ -3,14 +3,18 @@
 On tanh decoders of several sizes, every route's R and gradient are first compared with autodiff in
 float64, then timed, forward (no gradients) and forward + backward (of mean(R²), in the parameters),
 against one forward pass of the decoder, against nested ``jacfwd`` through g, Γ and ∂Γ as one would
-write it (plain intrinsic), and against the bare matrix products. Exit code: 0 all right, 1 a wrong
-result, 2 bad usage.
+write it (plain intrinsic), and against the bare matrix products. On CUDA the sizes are larger, and
+curvcore's kernels stand beside the same route without them, compiled, and as one CUDA graph; what a
+call asks of the device is counted. Exit code: 0 all right, 1 a wrong result or a crash, 2 bad
+usage.
 """
 
 import os
-import sys
 import time
+import traceback
 import warnings
+from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,22 +23,17 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
+from rich.text import Text
 
-import curvcore
-from verification import report
 from verification.benchmark import growth as benchmark_growth
-from verification.benchmark import routes, tables, timing
-from verification.benchmark.measurement import Settings, measure
+from verification.benchmark import routes, schedule, tables, targets, timing
+from verification.benchmark import sweep as benchmark_sweep
+from verification.benchmark.measurement import Measured, Settings, measure, reason
+from verification.benchmark.record import Record
+from verification.benchmark.tables import NOT_RUN
 from verification.decoders import UsageError, check_device
 
 WIDTH = 100
-SIZES = (
-    routes.Size(2, 64, 3, 3, 1024),
-    routes.Size(2, 128, 3, 784, 1024),
-    routes.Size(2, 512, 3, 784, 512),
-    routes.Size(8, 128, 3, 784, 128),
-    routes.Size(2, 128, 3, 12288, 1024),
-)
 
 
 class Dtype(StrEnum):
@@ -56,7 +55,7 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="Two sizes, few repeats.")] = False,
     row: Annotated[
         list[int] | None,
-        typer.Option(metavar="N", min=1, max=len(SIZES), help="Only this row of the sizes."),
+        typer.Option(metavar="N", min=1, help="Only this row of the sizes."),
     ] = None,
     size: Annotated[
         list[str] | None,
@@ -66,7 +65,9 @@ def main(
         list[str] | None,
         typer.Option(metavar="NAME", help=f"Only these: {', '.join(routes.NAMES)}."),
     ] = None,
-    peers: Annotated[bool, typer.Option("--peers", help="JAX too, where installed.")] = False,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="JAX too; folx and torch-jet, where installed.")
+    ] = False,
     dtype: Annotated[Dtype, typer.Option(help="Working precision.")] = Dtype.float32,
     device: Annotated[str, typer.Option(help="Torch device, such as cpu or cuda.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch on a CPU.")] = None,
@@ -76,19 +77,36 @@ def main(
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and points.")] = 0,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every number.")] = None,
     growth: Annotated[
-        bool, typer.Option("--growth", help="Time and memory up to a million points, in chunks.")
+        bool,
+        typer.Option("--growth", help="Time and memory up to a million points, on CUDA ten."),
+    ] = False,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Cost against batch size, d and D, for --json.")
     ] = False,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="FILE.png", help="Plot cost against batch size, d and D."),
+    ] = None,
+    counts: Annotated[
+        bool | None,
+        typer.Option(
+            help="Launches and waits of a call, share of the matmul rate. "
+            "By default on CUDA and for a size of your own."
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Begin no measurement after that."),
     ] = None,
 ):
     """Time every route to the scalar curvature."""
     console = Console(width=WIDTH)
     started = time.perf_counter()
     try:
-        sizes = _sizes(quick, row, size)
-        settings = _settings(quick, repeats, device, dtype, seed, _names(route, peers))
+        check_device(device)
+        sizes = schedule.sizes(quick, row, size, device)
+        names = schedule.names(route, peers, device)
+        settings = _settings(quick, repeats, device, dtype, seed, names)
         _check_files(json, plot)
     except UsageError as error:
         typer.echo(f"Error: {error}", err=True)
@@ -99,73 +117,91 @@ def main(
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch._inductor")
     load = _note_load(console)
     timing.settle_allocator()
-    lines, notes = _measure_all(sizes, settings, console)
-    grown = benchmark_growth.measure(settings) if growth else []
-    if grown:
-        benchmark_growth.show(console, grown)
-    if json is not None:
-        report.write_json(json, _record(lines, grown, notes, load, settings))
-    if plot is not None:
-        _plot(plot, settings)
-    tables.show_against_peer(console, lines)
-    raise typer.Exit(_conclude(console, lines + grown, time.perf_counter() - started))
+    settings = _looking_closer(settings, counts, size, time_limit, started)
+    record = Record(json, settings, load)
+    soon, later = schedule.stages(sizes, names, device)
+    _measure_all(soon, record, console)
+    if growth:
+        _grow(record, console)
+    if sweep or plot is not None:
+        with _recorded("sweeps", record, console):
+            record.sweeps = benchmark_sweep.measure(settings)
+            for swept in record.sweeps:
+                record.crashed |= swept.crashed
+    _measure_all(later, record, console)
+    if plot is not None and record.sweeps:
+        _plot(plot, record.sweeps)
+    tables.show_against_peer(console, record.lines)
+    targets.show(console, targets.judge(record.lines, record.grown))
+    raise typer.Exit(_conclude(console, record, time.perf_counter() - started))
 
 
-def _conclude(console, results, taken):
+def _conclude(console, record, taken):
     """Print the verdict; the exit code."""
-    failed = [result for result in results if not result.passed]
+    failed = [result for result in record.results if not result.passed]
+    for where in record.crashed:
+        console.print(f"[bold red]FAIL: crashed at {where}[/]")
     verdict = f"[bold red]FAIL: {len(failed)} of" if failed else "[bold green]PASS: all"
-    console.print(f"{verdict} {len(results)} results agree with float64[/] in {taken:.0f} s")
-    return 1 if failed else 0
+    if record.results:
+        total = len(record.results)
+        console.print(f"{verdict} {total} results agree with float64[/] in {taken:.0f} s")
+    return 0 if record.passed else 1
 
 
-def _measure_all(sizes, settings, console):
-    """The Lines of all sizes, shown as they come, and why routes are missing, by size."""
-    lines, notes = [], {}
-    for size in sizes:
+def _measure_all(stages, record, console):
+    """Measure Stages and show them as they come."""
+    for stage in stages:
+        with _recorded(str(stage.size), record, console):
+            _measure(stage, record, console)
+
+
+def _measure(stage, record, console):
+    size, settings = stage.size, replace(record.settings, names=stage.names)
+    if settings.is_late:
+        measured = Measured([], dict.fromkeys(stage.names, NOT_RUN), {})
+    else:
         with console.status(f"{size} ..."):
-            measured, notes[str(size)] = measure(size, settings)
-        tables.show(console, size, measured, notes[str(size)])
-        lines += measured
-    return lines, notes
+            measured = measure(size, settings)
+    tables.show(console, size, measured.lines, measured.unavailable)
+    record.add(size, measured)
+
+
+def _grow(record, console):
+    with _recorded("growth", record, console):
+        if record.settings.is_late:
+            console.print(f"[yellow]growth {NOT_RUN}[/]")
+            record.unavailable["growth"] = {routes.FUSED: NOT_RUN}
+        else:
+            record.grown = benchmark_growth.measure(record.settings)
+            benchmark_growth.show(console, record.grown)
+
+
+@contextmanager
+def _recorded(what, record, console):
+    """Go on after a crash, which the record tells, and write down what is there so far."""
+    try:
+        yield
+    except Exception as error:
+        record.crashed[what] = traceback.format_exc()
+        console.print(Text(f"{what}: {reason(error)}", style="bold red"))
+    record.write()
 
 
 # --- what to measure ----------------------------------------------------------------------------
 
 
-def _sizes(quick, row, size):
-    chosen = [SIZES[number - 1] for number in row or ()] + [_own_size(text) for text in size or ()]
-    return chosen or list(SIZES[:2] if quick else SIZES)
-
-
-def _own_size(text):
-    try:
-        numbers = [int(part) for part in text.split(",")]
-        own = routes.Size(*numbers)
-    except (ValueError, TypeError):
-        raise UsageError(
-            f"--size {text!r}: five integers d,width,depth,D,batch such as 2,64,3,784,1024."
-        ) from None
-    if min(numbers) < 1 or own.d < 2 or min(own.width, own.D) < own.d:
-        raise UsageError(f"--size {text!r}: needs 2 <= d <= width, D, and all at least 1.")
-    return own
-
-
-def _names(route, peers):
-    unknown = set(route or ()) - set(routes.NAMES)
-    if unknown:
-        raise UsageError(f"--route {unknown.pop()!r}: there are {', '.join(routes.NAMES)}.")
-    peers = peers or routes.PEER in (route or ())
-    if peers and find_spec("jax") is None:
-        raise UsageError("--peers needs JAX: pip install jax")
-    known = [name for name in routes.NAMES if peers or name != routes.PEER]
-    return tuple(name for name in known if not route or name in route or name == routes.PEER)
-
-
 def _settings(quick, repeats, device, dtype, seed, names):
-    check_device(device)
     repeats = repeats or (5 if quick else 15)
     return Settings(device, dtype.torch(), seed, repeats, 1.0 if quick else 5.0, names)
+
+
+def _looking_closer(settings, counts, size, time_limit, started):
+    """The settings with what is known only when the run begins."""
+    if counts is None:
+        counts = timing.is_cuda(settings.device) or bool(size)
+    rate = timing.matmul_rate(settings.dtype, settings.device) if counts else None
+    deadline = settings.deadline if time_limit is None else started + time_limit
+    return replace(settings, counts=counts, matmul_rate=rate, deadline=deadline)
 
 
 def _check_files(json, plot):
@@ -174,9 +210,6 @@ def _check_files(json, plot):
             raise UsageError(f"{option}: {path} is not a file in an existing folder.")
     if plot is not None and find_spec("matplotlib") is None:
         raise UsageError("--plot needs matplotlib: pip install 'curvcore[plots]'")
-
-
-# --- recording ----------------------------------------------------------------------------------
 
 
 def _note_load(console):
@@ -189,30 +222,7 @@ def _note_load(console):
     return load
 
 
-def _record(lines, grown, notes, load, settings):
-    return {
-        "curvcore": curvcore.__version__,
-        "torch": torch.__version__,
-        "python": sys.version.split()[0],
-        "device": _device_name(settings.device),
-        "load_at_start": load,
-        "threads": torch.get_num_threads(),
-        "dtype": str(settings.dtype).removeprefix("torch."),
-        "seed": settings.seed,
-        "passed": all(result.passed for result in lines + grown),
-        "unavailable": notes,
-        "results": [line.as_dict() for line in lines],
-        "growth": benchmark_growth.as_dicts(grown),
-    }
-
-
-def _device_name(device):
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return device
-
-
-def _plot(path, settings):
+def _plot(path, sweeps):
     from verification.benchmark.plot import plot  # matplotlib is optional
 
-    plot(path, settings)
+    plot(path, sweeps)

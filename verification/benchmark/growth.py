@@ -7,13 +7,23 @@ import torch
 import curvcore
 from verification import report
 from verification.benchmark import routes, timing
+from verification.benchmark.timing import is_cuda
 
 BASE = routes.Size(2, 128, 3, 784, 1000)
-POINTS = (10**3, 10**4, 10**5, 10**6)
-CHUNK = 4096
-# All at once, more than this many points take gigabytes.
-MOST_AT_ONCE = 10**5
 COMPARED = 8
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Numbers of points, those of a chunk, and how many at once take no more than gigabytes."""
+
+    points: tuple
+    chunk: int
+    most_at_once: int
+
+
+ON_CPU = Scale((10**3, 10**4, 10**5, 10**6), 4096, 10**5)
+ON_CUDA = Scale((10**4, 10**5, 10**6, 10**7), 65536, 10**5)
 
 
 @dataclass(frozen=True)
@@ -33,15 +43,17 @@ class Growth:
         return self.error <= self.allowed
 
 
-def measure(settings, points=POINTS, chunk=CHUNK):
-    """The Growths, all points at once where memory allows it and in chunks."""
+def measure(settings, scale=None):
+    """The Growths, all points at once where memory allows it and in chunks; by default of as many
+    points as suit the device."""
+    scale = scale or (ON_CUDA if is_cuda(settings.device) else ON_CPU)
     lines = []
-    for count in points:
+    for count in scale.points:
         size = replace(BASE, batch=count)
         decoder, z = size.decoder(settings.dtype, settings.device, settings.seed)
         reference = routes.Reference(size, decoder, z, COMPARED)
-        for chunk_size in (None, chunk):
-            if chunk_size or count <= MOST_AT_ONCE:
+        for chunk_size in (None, scale.chunk):
+            if chunk_size or count <= scale.most_at_once:
                 lines.append(_measure(decoder, z, chunk_size, reference, settings))
     return lines
 

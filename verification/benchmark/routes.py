@@ -1,20 +1,30 @@
 """The routes to R that ``verification.benchmark`` times, their reference, and their lower limit."""
 
 import itertools
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from importlib.util import find_spec
+from unittest.mock import patch
 
 import torch
 from torch import nn
 
 import curvcore
+from curvcore import kernels
 from verification.referees import plain_scalar_curvature
 
 PASS, LIMIT = "decoder pass", "bare products"
 FUSED, PLAIN, COMPILED, PEER = "fused", "plain intrinsic", "fused compiled", "jax gauss"
+# Without kernels; replayed as one CUDA graph; other software, by its name of import.
+EAGER, GRAPH = "fused eager", "fused graph"
+FOLX, TORCH_JET = "folx gauss", "torch-jet gauss"
+PEERS = {PEER: "jax", FOLX: "folx", TORCH_JET: "jet"}
 # The derivatives of highest order of one chunk of an autodiff route, in bytes.
 CHUNK_BYTES = 2**27
+# Those of a route that does not nest transforms: all points of a row, not of a sweep.
+FUSED_CHUNK_BYTES = 2**32
 # Rounding analysis of verification.agreement: jets are good to JET_EPS eps.
 JET_EPS = 128
 # What a gradient over all points may lose, in eps: it has been through every rounding twice.
@@ -49,7 +59,10 @@ class Size:
 
 @dataclass
 class TorchRoute:
-    """R (B,) by ``scalar(decoder, points)``, on chunks of points where memory asks for it."""
+    """R (B,) by ``scalar(decoder, points)``, on chunks of points where memory asks for it.
+
+    ``around()`` is the context of a whole call, which counts as settled after ``warm_ups`` of them.
+    """
 
     name: str
     formula: str
@@ -57,17 +70,20 @@ class TorchRoute:
     decoder: nn.Module
     z: torch.Tensor
     chunk: int
+    around: object = nullcontext
+    warm_ups: int = 0
     is_torch: bool = field(default=True, init=False)
 
     def forward(self):
         """R at all points, without gradients."""
-        with torch.no_grad():
+        with self.around(), torch.no_grad():
             return torch.cat([self.scalar(self.decoder, p) for p in self.z.split(self.chunk)])
 
     def backward(self):
         """Gradient of mean(R²) in the decoder's parameters; none is left in them."""
-        for points in self.z.split(self.chunk):
-            (self.scalar(self.decoder, points).square().sum() / len(self.z)).backward()
+        with self.around():
+            for points in self.z.split(self.chunk):
+                (self.scalar(self.decoder, points).square().sum() / len(self.z)).backward()
         gradient = [parameter.grad for parameter in self.decoder.parameters()]
         self.decoder.zero_grad(set_to_none=True)
         # The last bias moves the image as a whole: nothing to backpropagate.
@@ -76,19 +92,41 @@ class TorchRoute:
 
 def build(name, size, decoder, z):
     """The route of that name on one decoder and its points."""
-    if name == PEER:
-        from verification.benchmark.peers import JaxRoute  # jax is optional
+    if name in (PEER, FOLX):
+        from verification.benchmark import peers  # jax and folx are optional
 
-        return JaxRoute(name, decoder, z)
+        return peers.JaxRoute(name, decoder, z, peers.gauss if name == PEER else peers.by_folx())
+    if name == TORCH_JET:
+        from verification.benchmark.taylor import by_torch_jet  # torch-jet is optional
+
+        return TorchRoute(name, "gauss", by_torch_jet(decoder, z), decoder, z, size.batch)
     scalar, formula, order = _SCALARS[name]
-    if name == COMPILED:
-        torch.compiler.reset()
-        scalar = torch.compile(scalar, fullgraph=True, dynamic=False)
-    chunk = size.batch
-    if order:
-        bytes_per_point = size.d**order * size.D * z.element_size()
-        chunk = max(1, min(chunk, CHUNK_BYTES // bytes_per_point))
-    return TorchRoute(name, formula, scalar, decoder, z, chunk)
+    options = {}
+    if name in COMPILER_MODES:
+        mode = COMPILER_MODES[name]
+        scalar = torch.compile(scalar, fullgraph=True, dynamic=False, mode=mode)
+    if name == EAGER:
+        options = {"around": _without_kernels}
+    if name == GRAPH:  # recorded at the second call, replayed from the third
+        options = {"around": _one_graph, "warm_ups": 2}
+    return TorchRoute(name, formula, scalar, decoder, z, _chunk(size, z, order), **options)
+
+
+def _chunk(size, z, order):
+    """Points that are gone through at once; order 0: whose memory is that of packed 2-jets."""
+    entries = size.d**order if order else size.d + size.d * (size.d + 1) // 2
+    most = CHUNK_BYTES if order else FUSED_CHUNK_BYTES
+    return max(1, min(size.batch, most // (entries * size.D * z.element_size())))
+
+
+def _without_kernels():
+    return patch.object(kernels, "serve", lambda tensor: False)
+
+
+@contextmanager
+def _one_graph():
+    torch.compiler.cudagraph_mark_step_begin()  # results of the call before are no longer needed
+    yield
 
 
 def _curvcore(decoder, z, derivatives, formula):
@@ -99,7 +137,9 @@ _BY_FUSED = partial(_curvcore, derivatives="fused", formula="gauss")
 # name -> R, the formula that decides its rounding, the order of derivatives that memory grows with
 _SCALARS = {
     FUSED: (_BY_FUSED, "gauss", 0),
+    EAGER: (_BY_FUSED, "gauss", 0),
     COMPILED: (_BY_FUSED, "gauss", 0),
+    GRAPH: (_BY_FUSED, "gauss", 0),
     "autodiff gauss": (partial(_curvcore, derivatives="autodiff", formula="gauss"), "gauss", 2),
     "autodiff intrinsic": (
         partial(_curvcore, derivatives="autodiff", formula="intrinsic"),
@@ -108,7 +148,21 @@ _SCALARS = {
     ),
     PLAIN: (plain_scalar_curvature, "plain", 3),
 }
-NAMES = (*_SCALARS, PEER)
+COMPILER_MODES = {COMPILED: "default", GRAPH: "reduce-overhead"}
+NAMES = (*_SCALARS, *PEERS)
+# What a run may go without.
+OPTIONAL = (*COMPILER_MODES, *PEERS)
+# What takes longer to make ready than to measure.
+SLOW_TO_COMPILE = (*COMPILER_MODES, FOLX, TORCH_JET)
+# Of which a run names none: on CUDA what is worth waiting for there, elsewhere without what is
+# the same as another route.
+ON_CUDA = (FUSED, EAGER, COMPILED, GRAPH)
+ELSEWHERE = tuple(name for name in _SCALARS if name not in (EAGER, GRAPH))
+
+
+def installed_peers():
+    """The names of the peers whose software is there."""
+    return tuple(name for name, module in PEERS.items() if find_spec(module) is not None)
 
 
 # --- the reference ------------------------------------------------------------------------------
@@ -184,12 +238,7 @@ def bare_products(size, z, *, backward):
     other hidden layer; and for the last, W (D, h), the cheaper of (K−1)·B rows through W, and WᵀW
     with (K−1)·B rows through it. Backward adds the two products that each of them sends back.
     """
-    shapes = _shapes(size)
-    if backward:
-        # A (m, k) times W (k, n): grad A is (m, n)(n, k), grad W is (k, m)(m, n).
-        first, *rest = shapes
-        shapes += [(n, m, k) for m, k, n in [first]]
-        shapes += [s for m, k, n in rest for s in ((m, n, k), (k, m, n))]
+    shapes = _shapes(size, backward)
     operands = [(z.new_ones(m, k), z.new_ones(k, n), z.new_empty(m, n)) for m, k, n in shapes]
 
     def products():
@@ -200,11 +249,21 @@ def bare_products(size, z, *, backward):
     return products
 
 
-def _shapes(size):
-    """(m, k, n) of the forward products (m, k)(k, n)."""
+def flop(size, *, backward):
+    """Floating-point operations of the bare products: Σ 2 m k n."""
+    return sum(2 * m * k * n for m, k, n in _shapes(size, backward))
+
+
+def _shapes(size, backward=False):
+    """(m, k, n) of the products (m, k)(k, n)."""
     d, h, B = size.d, size.width, size.batch
     channels = 1 + d + d * (d + 1) // 2
     last = [((channels - 1) * B, h, size.D)]
     gram = [(h, size.D, h), ((channels - 1) * B, h, h)]
     cheaper = min(last, gram, key=lambda shapes: sum(m * k * n for m, k, n in shapes))
-    return [(B, d, h)] + [(channels * B, h, h)] * (size.depth - 1) + cheaper
+    forward = [(B, d, h)] + [(channels * B, h, h)] * (size.depth - 1) + cheaper
+    if not backward:
+        return forward
+    # A (m, k) times W (k, n): grad A is (m, n)(n, k), grad W is (k, m)(m, n).
+    (m, k, n), *rest = forward
+    return forward + [(n, m, k)] + [s for m, k, n in rest for s in ((m, n, k), (k, m, n))]

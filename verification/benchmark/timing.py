@@ -14,14 +14,23 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own chatter
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of the repeats of one task."""
+    """Seconds of the repeats of one task: whole calls, and by the events of the GPU.
+
+    Between two CUDA events, before and after a call, lies its work and what the GPU waited for.
+    """
 
     seconds: tuple
+    gpu_seconds: tuple = ()
 
     @property
     def median(self):
         """The median time."""
         return statistics.median(self.seconds)
+
+    @property
+    def gpu_median(self):
+        """The median time by events; None without a GPU."""
+        return statistics.median(self.gpu_seconds) if self.gpu_seconds else None
 
     @property
     def spread(self):
@@ -49,23 +58,58 @@ def interleaved(tasks, device, repeats, budget):
     for turn in range(repeats):
         for name, task in tasks.items():
             if (turn + 1) * share[name] // repeats > turn * share[name] // repeats:
-                times[name].append(seconds(task, device))
-    return {name: Times(tuple(taken)) for name, taken in times.items()}
+                times[name].append(_measured(task, device))
+    return {name: _as_times(taken) for name, taken in times.items()}
 
 
 def seconds(task, device):
     """Wall time of one run, the device's queue emptied before and after."""
+    return _measured(task, device)[0]
+
+
+def _measured(task, device):
+    """Wall time of one run, and time between events; None without a GPU."""
     synchronize(device)
+    events = [torch.cuda.Event(enable_timing=True) for _ in range(2)] if is_cuda(device) else None
     start = time.perf_counter()
+    if events:
+        events[0].record()
     task()
+    if events:
+        events[1].record()
     synchronize(device)
-    return time.perf_counter() - start
+    taken = time.perf_counter() - start
+    return taken, (events[0].elapsed_time(events[1]) / 1e3 if events else None)
+
+
+def _as_times(taken):
+    by_events = tuple(between for _, between in taken if between is not None)
+    return Times(tuple(whole for whole, _ in taken), by_events)
 
 
 def synchronize(device):
     """Wait for the device."""
-    if torch.device(device).type == "cuda":
+    if is_cuda(device):
         torch.cuda.synchronize(device)
+
+
+def is_cuda(device):
+    """Whether a device is a GPU of CUDA."""
+    return torch.device(device).type == "cuda"
+
+
+def matmul_rate(dtype, device, repeats=5):
+    """Floating-point operations a second of one large product: 8192³ on CUDA, elsewhere 1024³."""
+    size = 8192 if is_cuda(device) else 1024
+    left, right = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
+    out = torch.empty_like(left)
+
+    def product():
+        torch.mm(left, right, out=out)
+
+    product()
+    taken = statistics.median(seconds(product, device) for _ in range(repeats))
+    return 2 * size**3 / taken
 
 
 def settle_allocator():
@@ -81,6 +125,12 @@ def settle_allocator():
         library.mallopt(mmap_threshold, 2**25)
 
 
+def release_memory(device):
+    """Give back what torch keeps of a GPU's memory: other software has an allocator of its own."""
+    if is_cuda(device):
+        torch.cuda.empty_cache()
+
+
 def peak_memory(task, device):
     """Bytes held at the worst moment of one run, above what was held before it.
 
@@ -88,7 +138,7 @@ def peak_memory(task, device):
     releases, as the profiler sees them. What others allocate (JAX, scratch space of BLAS) is not
     in it.
     """
-    if torch.device(device).type == "cuda":
+    if is_cuda(device):
         return _cuda_peak(task, device)
     options = {"activities": [torch.profiler.ProfilerActivity.CPU], "profile_memory": True}
     with torch.profiler.profile(**options, acc_events=True) as profiler:  # else torch 2.11 warns

@@ -46,28 +46,35 @@ def _pair(i, j, D: tl.constexpr):
 
 
 @triton.jit
-def _orthonormal(metric, D: tl.constexpr, P: tl.constexpr):
-    """E with EᵀgE ≈ I, by elimination: L⁻¹ of C = L Δ Lᵀ, C = g equilibrated: (P, P) -> [i, a]."""
+def _inverse_factor(matrix, D: tl.constexpr, P: tl.constexpr):
+    """L⁻¹ of a symmetric matrix LLᵀ (P, P), by elimination; no number where it is not positive."""
     i, j = tl.arange(0, P)[:, None], tl.arange(0, P)[None, :]
-    metric = tl.where((i == j) & (i >= D), 1.0, metric)
-    squares = tl.where(i == j, metric, 0.0)
-    lengths = tl.sqrt(tl.sum(squares, 0, keep_dims=True))
-    rest = metric / lengths / tl.sqrt(tl.sum(squares, 1, keep_dims=True))
     inverse = tl.where(i == j, 1.0, 0.0)
-    for k in tl.static_range(D):
-        row = tl.sum(tl.where(i == k, rest, 0.0), 0, keep_dims=True)
-        column = tl.sum(tl.where(j == k, rest, 0.0), 1, keep_dims=True)
+    for k in range(D):
+        row = tl.sum(tl.where(i == k, matrix, 0.0), 0, keep_dims=True)
+        column = tl.sum(tl.where(j == k, matrix, 0.0), 1, keep_dims=True)
         pivot = tl.sum(tl.where(j == k, row, 0.0), 1, keep_dims=True)
         ratios = tl.where(i > k, column / pivot, 0.0)
         inverse -= ratios * tl.sum(tl.where(i == k, inverse, 0.0), 0, keep_dims=True)
-        rest -= ratios * row
-    pivots = tl.sum(tl.where(i == j, rest, 0.0), 1, keep_dims=True)
-    return tl.trans(tl.where(i < D, inverse / (tl.sqrt(pivots) * lengths), 0.0))
+        matrix -= ratios * row
+    pivots = tl.sum(tl.where(i == j, matrix, 0.0), 1, keep_dims=True)
+    return tl.where(i < D, inverse / tl.sqrt(pivots), 0.0)
+
+
+@triton.jit
+def _largest_eigenvalue(matrix, P: tl.constexpr, SQUARINGS: tl.constexpr):
+    """tr A^{m+1} / tr A^m of positive A, m = 2^SQUARINGS: at most 7/(e m) below, for d ≤ 8."""
+    diagonal = tl.arange(0, P)[:, None] == tl.arange(0, P)[None, :]
+    power = matrix
+    for _ in range(SQUARINGS):
+        power = power / tl.sum(tl.where(diagonal, power, 0.0))
+        power = _contracted(power, power)
+    return tl.sum(power * matrix) / tl.sum(tl.where(diagonal, power, 0.0))
 
 
 @triton.jit
 def _frame(at, plane, N: tl.constexpr, D: tl.constexpr, P: tl.constexpr, BLOCK: tl.constexpr):
-    """g_ij, and E[i, a]."""
+    """E[i, a], and the condition number of g as in :func:`curvcore.arithmetic.condition_number`."""
     first, second = tl.arange(0, P)[:, None, None], tl.arange(0, P)[None, :, None]
     columns = tl.arange(0, BLOCK)[None, None, :]
     products = tl.zeros((P, P, BLOCK), tl.float32)
@@ -76,13 +83,25 @@ def _frame(at, plane, N: tl.constexpr, D: tl.constexpr, P: tl.constexpr, BLOCK: 
         x = _derivative(at + n, first, plane, (first < D) & (n < N))
         products += x * _derivative(at + n, second, plane, (second < D) & (n < N))
     metric = tl.sum(products, 2)
-    basis = _orthonormal(metric, D, P)
+    i, j = tl.arange(0, P)[:, None], tl.arange(0, P)[None, :]
+    # Ones in the diagonal beyond d, which is never the least of the lengths.
+    squares = tl.where(i == j, tl.where(i < D, metric, 1.0), 0.0)
+    lengths = tl.sqrt(tl.sum(squares, 0, keep_dims=True))
+    correlation = metric / lengths / tl.sqrt(tl.sum(squares, 1, keep_dims=True))
+    inverse = _inverse_factor(correlation, D, P)
+    condition = _largest_eigenvalue(correlation, P, 8)
+    condition *= _largest_eigenvalue(_contracted(inverse, inverse), P, 8)
+    # Lengths that lost digits, or whose inverse leaves the range.
+    shortest = tl.min(tl.where((i == j) & (i < D), metric, float("inf")))
+    regular = shortest > 4 * 1.1754943508222875e-38 * condition
+    condition = tl.where(regular, condition, float("inf"))
+    basis = tl.trans(inverse / lengths)
     products = tl.zeros((P, P, BLOCK), tl.float32)
     for k in range(0, N, BLOCK):
         e = _frame_vectors(at, plane, basis, k, N, D, P, BLOCK)
         products += e[:, None, :] * e[None, :, :]
-    again = _orthonormal(tl.sum(products, 2), D, P)
-    return metric, _contracted(tl.trans(basis), again)
+    again = tl.trans(_inverse_factor(tl.sum(products, 2), D, P))
+    return _contracted(tl.trans(basis), again), condition
 
 
 @triton.jit
@@ -103,8 +122,8 @@ def _christoffel(
     """Γ^i_ab, index order [i, b, a]."""
     i, columns = tl.arange(0, P)[:, None], tl.arange(0, BLOCK)[None, :]
     transposed = tl.trans(basis)
-    gamma = tl.zeros((P, P, P), tl.float32)
-    for j in tl.static_range(D):
+    christoffel = tl.zeros((P, P, P), tl.float32)
+    for j in range(D):
         products = tl.zeros((P, P, BLOCK), tl.float32)
         for k in range(0, N, BLOCK):
             n = columns + k
@@ -113,8 +132,8 @@ def _christoffel(
             products += x[:, None, :] * e[None, :, :]
         of_row = tl.trans(_contracted(basis, tl.sum(products, 2)))  # ⟨e_c, E^i_a Ψ_ij⟩, [c, a]
         raised = _contracted(transposed, of_row)
-        gamma += raised[:, None, :] * _row(frame, j, D, P)[None, :, None]
-    return gamma
+        christoffel += raised[:, None, :] * _row(frame, j, D, P)[None, :, None]
+    return christoffel
 
 
 @triton.jit
@@ -125,55 +144,55 @@ def _row(matrix, i, D: tl.constexpr, P: tl.constexpr):
 
 
 @triton.jit
-def _of_index(gamma, i, D: tl.constexpr, P: tl.constexpr):
+def _of_index(christoffel, i, D: tl.constexpr, P: tl.constexpr):
     """Γ^i_ab from memory, (P, P, 1)."""
     b, a = tl.arange(0, P)[:, None, None], tl.arange(0, P)[None, :, None]
-    return tl.load(gamma + (i * D + b) * D + a, mask=(a < D) & (b < D), other=0.0)
+    return tl.load(christoffel + (i * D + b) * D + a, mask=(a < D) & (b < D), other=0.0)
 
 
 @triton.jit
 def _form(
-    at, plane, frame, gamma, basis, k,
+    at, plane, frame, christoffel, basis, k,
     N: tl.constexpr, D: tl.constexpr, P: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """II_ab of a tile, index order [b, a, n]."""
     i, n = tl.arange(0, P)[:, None], tl.arange(0, BLOCK)[None, :] + k
     form = tl.zeros((P, P, BLOCK), tl.float32)
-    for j in tl.static_range(D):
+    for j in range(D):
         x = _derivative(at + n, _pair(i, j, D), plane, (i < D) & (n < N))
         form += _row(frame, j, D, P)[:, None, None] * _contracted(basis, x)[None, :, :]
     n = tl.arange(0, BLOCK)[None, None, :] + k
-    for j in tl.static_range(D):
-        form -= _of_index(gamma, j, D, P) * _derivative(at + n, j, plane, n < N)
+    for j in range(D):
+        form -= _of_index(christoffel, j, D, P) * _derivative(at + n, j, plane, n < N)
     return form
 
 
 @triton.jit
 def _forward(
-    vectors, scalar, metric, frame, gamma, plane,
+    vectors, scalar, condition, frame, christoffel, points,
     N: tl.constexpr, D: tl.constexpr, P: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     point = tl.program_id(0).to(tl.int64)
+    plane = tl.cast(points, tl.int64) * N
     at = vectors + point * N
     frame += point * D * D
-    gamma += point * D * D * D
-    g, basis = _frame(at, plane, N, D, P, BLOCK)
+    christoffel += point * D * D * D
+    basis, kappa = _frame(at, plane, N, D, P, BLOCK)
+    tl.store(condition + point, kappa)
     i, j = tl.arange(0, P)[:, None], tl.arange(0, P)[None, :]
-    inside = (i < D) & (j < D)
-    tl.store(metric + point * D * D + i * D + j, g, mask=inside)
-    tl.store(frame + i * D + j, basis, mask=inside)
+    tl.store(frame + i * D + j, basis, mask=(i < D) & (j < D))
     tl.debug_barrier()  # what one thread has stored, others load
     c, b = tl.arange(0, P)[:, None, None], tl.arange(0, P)[None, :, None]
     a = tl.arange(0, P)[None, None, :]
     tl.store(
-        gamma + (c * D + b) * D + a,
+        christoffel + (c * D + b) * D + a,
         _christoffel(at, plane, frame, basis, N, D, P, BLOCK),
         mask=(a < D) & (b < D) & (c < D),
     )
     tl.debug_barrier()
     sums = tl.zeros((P, BLOCK), tl.float32)
     for k in range(0, N, BLOCK):
-        form = _form(at, plane, frame, gamma, basis, k, N, D, P, BLOCK)
+        form = _form(at, plane, frame, christoffel, basis, k, N, D, P, BLOCK)
         diagonal = tl.sum(tl.where(c == b, form, 0.0), 0)
         sums -= tl.sum(tl.where(c < b, form * form, 0.0), 0)
         # Of a < b only: |II_aa|² must not come in and cancel.
@@ -183,22 +202,23 @@ def _forward(
 
 @triton.jit
 def _adjoint(
-    vectors, frame, gamma, weights, out, plane,
+    vectors, frame, christoffel, weights, out, points,
     N: tl.constexpr, D: tl.constexpr, P: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     point = tl.program_id(0).to(tl.int64)
+    plane = tl.cast(points, tl.int64) * N
     at = vectors + point * N
     frame += point * D * D
-    gamma += point * D * D * D
+    christoffel += point * D * D * D
     i, j = tl.arange(0, P)[:, None], tl.arange(0, P)[None, :]
     basis = tl.load(frame + i * D + j, mask=(i < D) & (j < D), other=0.0)
     b, a = tl.arange(0, P)[:, None, None], tl.arange(0, P)[None, :, None]
     products = tl.zeros((P, P, BLOCK), tl.float32)
     for k in range(0, N, BLOCK):
-        form = _form(at, plane, frame, gamma, basis, k, N, D, P, BLOCK)
+        form = _form(at, plane, frame, christoffel, basis, k, N, D, P, BLOCK)
         mean = tl.sum(tl.sum(tl.where(a == b, form, 0.0), 0), 0)
         products += form * mean[None, None, :]
-        for c in tl.static_range(D):
+        for c in range(D):
             row = tl.sum(tl.where(b == c, form, 0.0), 0)
             products -= row[:, None, :] * row[None, :, :]
     ricci = tl.sum(products, 2)
@@ -207,17 +227,17 @@ def _adjoint(
     weight = tl.load(weights + point)
     columns = tl.arange(0, BLOCK)[None, :]
     for k in range(0, N, BLOCK):
-        form = _form(at, plane, frame, gamma, basis, k, N, D, P, BLOCK)
+        form = _form(at, plane, frame, christoffel, basis, k, N, D, P, BLOCK)
         mean = tl.sum(tl.sum(tl.where(a == b, form, 0.0), 0), 0)
         sensitivity = 2 * weight * (tl.where(a == b, mean[None, None, :], 0.0) - form)
         n = columns + k
         e = _frame_vectors(at, plane, basis, k, N, D, P, BLOCK)
         gradient = -4 * weight * _contracted(of_first, e)
-        for c in tl.static_range(D):
-            along = tl.sum(tl.sum(_of_index(gamma, c, D, P) * sensitivity, 0), 0)
+        for c in range(D):
+            along = tl.sum(tl.sum(_of_index(christoffel, c, D, P) * sensitivity, 0), 0)
             gradient -= tl.where(i == c, along[None, :], 0.0)
         _store(out + point * N + n + i * plane, gradient, weight, (i < D) & (n < N))
-        for c in tl.static_range(D):
+        for c in range(D):
             of_row = tl.sum(_row(frame, c, D, P)[:, None, None] * sensitivity, 0)
             gradient = _contracted(transposed, of_row)
             gradient = tl.where(i < c, 2 * gradient, gradient)  # the entry is Ψ_ij and Ψ_ji
@@ -232,7 +252,7 @@ def _store(at, gradient, weight, inside):
 
 
 class Scalar(Function):
-    """(vectors (K, B, N), d, plain) -> R (B,), g (B, d, d), by kernels.
+    """(vectors (K, B, N), d, plain) -> R (B,), the condition number of g (B,), by kernels.
 
     ``plain`` is the same R by torch's operations, for derivatives beyond the first.
     """
@@ -241,33 +261,33 @@ class Scalar(Function):
     def forward(ctx, vectors, d, plain):
         vectors = vectors.contiguous()
         points = vectors.shape[1]
-        scalar, metric = vectors.new_empty(points), vectors.new_empty(points, d, d)
-        frame, gamma = torch.empty_like(metric), vectors.new_empty(points, d, d, d)
-        _launch(_forward, d, vectors, scalar, metric, frame, gamma)
-        ctx.save_for_backward(vectors, frame, gamma)
+        scalar, condition = (vectors.new_empty(points) for _ in range(2))
+        frame = vectors.new_empty(points, d, d)
+        christoffel = vectors.new_empty(points, d, d, d)
+        _launch(_forward, d, vectors, scalar, condition, frame, christoffel)
+        ctx.save_for_backward(vectors, frame, christoffel)
         ctx.plain = plain
-        ctx.mark_non_differentiable(metric)
-        return scalar, metric
+        ctx.mark_non_differentiable(condition)
+        return scalar, condition
 
     @staticmethod
     def backward(ctx, weights, _):
-        vectors, frame, gamma = ctx.saved_tensors
+        vectors, frame, christoffel = ctx.saved_tensors
         if torch.is_grad_enabled():
             scalar = ctx.plain(vectors)
             return *torch.autograd.grad(scalar, vectors, weights, create_graph=True), None, None
-        gradient = torch.empty_like(vectors)
-        _launch(_adjoint, frame.shape[-1], vectors, frame, gamma, weights.contiguous(), gradient)
+        gradient, d = torch.empty_like(vectors), frame.shape[-1]
+        _launch(_adjoint, d, vectors, frame, christoffel, weights.contiguous(), gradient)
         return gradient, None, None
 
 
 def _launch(kernel, d, vectors, *tensors):
     _, points, size = vectors.shape
-    if points:
-        kernel[(points,)](vectors, *tensors, points * size, N=size, D=d, **_shape(d, size))
+    kernel[(points,)](vectors, *tensors, points, N=size, D=d, **_shape(d, size))
 
 
 def _shape(d, size):
-    """Tiles of 512 entries (P, BLOCK), four a thread, so that the axes before them lie in one."""
+    """Tiles (P, BLOCK) of two entries a thread; axes before them lie in registers."""
     padded = triton.next_power_of_2(d)
-    block = min(max(triton.next_power_of_2(size), 128 // padded), 512 // padded)
-    return {"P": padded, "BLOCK": block, "num_warps": padded * block // 128}
+    block = min(max(triton.next_power_of_2(size), 64 // padded), 256 // padded)
+    return {"P": padded, "BLOCK": block, "num_warps": padded * block // 64}

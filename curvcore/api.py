@@ -92,6 +92,7 @@ def pullback(
     *,
     derivatives: Derivatives = "auto",
     formula: Formula = "gauss",
+    order: Literal[1, 2, 3] | None = None,
     chunk_size: int | None = None,
     on_degenerate: OnDegenerate = "raise",
 ) -> PullbackGeometry:
@@ -103,8 +104,11 @@ def pullback(
         z: latent points (B, d); with expressions, the d sympy symbols.
         derivatives: as in :func:`jet`.
         formula: ``"gauss"`` (from ∇Ψ, ∇²Ψ) or ``"intrinsic"`` (through Γ and ∂Γ, needs ∇³Ψ).
+        order: of the derivatives; by default what curvature needs by this formula. 1 suffices for
+            metric and volume.
         chunk_size: as in :func:`jet`; the derivatives of all points are kept.
-        on_degenerate: ``"raise"`` or ``"nan"``, for points where g is degenerate.
+        on_degenerate: ``"raise"``, ``"nan"`` or ``"flat"``, for points where g is degenerate, as in
+            :class:`PullbackGeometry`.
 
     Returns:
         PullbackGeometry: metric, Christoffel symbols, Riemann, Ricci, scalar curvature, ...
@@ -114,7 +118,7 @@ def pullback(
         DegenerateMetricError once a quantity that needs g⁻¹ is asked for.
     """
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
-    order = _order_for(formula)
+    order = _order_for(formula) if order is None else order
     derived = _derive(decoder, z, order, derivatives, chunk_size)
     return PullbackGeometry.at(z, derived, formula=formula, on_degenerate=on_degenerate)
 
@@ -145,7 +149,8 @@ def scalar_curvature(
         return geometry(z, on_degenerate).scalar
     check_points(z)
     with one_warning_of_kinks():
-        pieces = [_regular_scalar(geometry(p, "nan")) for p in _chunks(z, chunk_size)]
+        mask = "nan" if on_degenerate == "raise" else on_degenerate
+        pieces = [_regular_scalar(geometry(p, mask)) for p in _chunks(z, chunk_size)]
     scalar, is_degenerate, condition = map(torch.cat, zip(*pieces, strict=True))
     if on_degenerate == "raise" and is_degenerate.any():
         check_finite(z)

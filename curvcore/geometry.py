@@ -7,6 +7,12 @@ import torch
 from curvcore import kernels, metrics, riemann
 from curvcore.arithmetic import condition_number, determinant, einsum
 from curvcore.caching import cached_quantity
+from curvcore.degenerate import (
+    filled,
+    flat_derivatives,
+    flat_metric,
+    smallest_reciprocal_condition,
+)
 from curvcore.errors import DegenerateMetricError, InputError
 from curvcore.formulas import Formulas, check_order
 from curvcore.frames import CoordinateFrame, Frame
@@ -18,21 +24,12 @@ from curvcore.types import Formula, OnDegenerate, Points
 from curvcore.validation import check_choice, check_finite
 
 FORMULAS = ("gauss", "intrinsic")
-ON_DEGENERATE = ("raise", "nan")
+ON_DEGENERATE = ("raise", "nan", "flat")
 
 _DEGENERATE_IN_COMPILED = (
     "The metric is degenerate, or a derivative is not finite, at some points. Run the same without "
     "torch.compile to see which, or write on_degenerate='nan'."
 )
-
-
-def smallest_reciprocal_condition(dtype, ambient_dimension=1):
-    """1/κ below which a metric counts as degenerate: fewer than two digits would be left.
-
-    100 eps, or √D eps, the rounding error of inner products in R^D, where that is more; and never
-    more than 1/8, so that half precision keeps some regular points.
-    """
-    return min(max(100, ambient_dimension**0.5) * torch.finfo(dtype).eps, 1 / 8)
 
 
 class PullbackGeometry:
@@ -51,10 +48,11 @@ class PullbackGeometry:
             ``"intrinsic"`` from g, ∂g and ∂²g, hence ∇³Ψ.
         on_degenerate: what points get at which the metric is degenerate to working precision
             (condition number above 0.01/eps) or a derivative is not finite: ``"raise"`` a
-            DegenerateMetricError once a quantity needs g⁻¹, or ``"nan"``: NaN in every such
-            quantity, and no gradient, as far as the decoder's own derivatives are finite there.
-            ``value``, ``jacobian``, ``hessian``, ``metric`` and ``condition_number`` exist at every
-            point.
+            DegenerateMetricError once a quantity needs g⁻¹; ``"nan"``: NaN in every such quantity,
+            and no gradient, as far as the decoder's own derivatives are finite there; or
+            ``"flat"``: likewise no gradient, g = I, and no curvature, for sums in which such points
+            weigh nothing (``is_degenerate`` tells which). ``value``, ``jacobian``, ``hessian``,
+            ``condition_number`` and, unless flat, ``metric`` are the decoder's own at every point.
 
     Raises:
         InputError: the jet's order is too low, or an option is unknown.
@@ -104,7 +102,9 @@ class PullbackGeometry:
     @cached_quantity
     def metric(self) -> torch.Tensor:
         """The pullback metric g_ij = ⟨∂_iΨ, ∂_jΨ⟩: (B, d, d)."""
-        return metrics.metric(self._derivatives.jacobian)
+        if self._on_degenerate == "flat":
+            return flat_metric(self.is_degenerate, self._own_metric)
+        return self._own_metric
 
     @cached_quantity
     def condition_number(self) -> torch.Tensor:
@@ -119,7 +119,7 @@ class PullbackGeometry:
         if self._has_kernel:
             return self._by_kernel[1]
         with torch.no_grad():
-            return condition_number(self.metric)
+            return condition_number(self._own_metric)
 
     @cached_quantity
     def inverse_metric(self) -> torch.Tensor:
@@ -164,7 +164,7 @@ class PullbackGeometry:
     def scalar(self) -> torch.Tensor:
         """The scalar curvature R = g^{jl} Ric_jl, in units of 1/[Ψ]²: (B,). R = 2K if d = 2."""
         if self._has_kernel:
-            return self._where_regular(self._by_kernel[0])
+            return self._where_regular(self._by_kernel[0], 0)
         return self._in_frame.scalar
 
     @cached_quantity
@@ -179,7 +179,8 @@ class PullbackGeometry:
         if self.jet.is_symbolic:
             raise InputError("A symbolic scalar curvature is exact: it has no rounding error.")
         with torch.no_grad():
-            scalar = self.scalar.double()  # NaN at degenerate points, or an error
+            scalar = self.scalar.double()  # an error, perhaps, at degenerate points
+            scalar = filled(self.is_degenerate, scalar, torch.nan)
             derivatives = self._derivatives.map(torch.Tensor.double)
             # Lengths of order one, since the estimate has their fourth powers.
             unit = derivatives.jacobian.abs().amax((1, 2))[:, None, None]
@@ -238,14 +239,20 @@ class PullbackGeometry:
         return self.jet.isometric_derivatives()
 
     @cached_quantity
+    def _own_metric(self):
+        """g, degenerate or not."""
+        return metrics.metric(self._derivatives.jacobian)
+
+    @cached_quantity
     def _in_frame(self):
-        """The formulas in the frame, with NaN or an error at degenerate points."""
+        """The formulas in the frame; at degenerate points an error, NaN, or flat ones."""
         if not self._is_by_hand:
             return self._formulas(self._derivatives)
-        if self._on_degenerate == "nan":
-            return ProjectedFormulas(self._channels, self._frame, self.is_degenerate)
-        self._refuse_degeneracy()
-        return ProjectedFormulas(self._channels, self._frame)
+        if self._on_degenerate == "raise":
+            self._refuse_degeneracy()
+            return ProjectedFormulas(self._channels, self._frame)
+        is_flat = self._on_degenerate == "flat"
+        return ProjectedFormulas(self._channels, self._frame, self.is_degenerate, is_flat)
 
     @cached_quantity
     def _extrinsic(self):
@@ -260,18 +267,22 @@ class PullbackGeometry:
         return CoordinateFrame() if self.jet.is_symbolic else Frame.of(self.metric)
 
     def _regular(self, derivatives):
-        """They where the metric is regular; elsewhere an error, or NaN without gradient."""
+        """They where the metric is regular; elsewhere an error, NaN, or flat ones."""
         if self.jet.is_symbolic:
             self._refuse_symbolic_degeneracy()
             return derivatives
+        if self._on_degenerate == "flat":
+            return flat_derivatives(self.is_degenerate, derivatives)
         return derivatives.map(self._where_regular)
 
-    def _where_regular(self, array):
-        """An array (B, ...) where the metric is regular; elsewhere likewise."""
-        if self._on_degenerate == "nan":
-            return _nan_where(self.is_degenerate, array)
-        self._refuse_degeneracy()
-        return array
+    def _where_regular(self, array, flat=None):
+        """An array (B, ...) where the metric is regular; elsewhere an error, NaN, or ``flat``."""
+        if self._on_degenerate == "raise":
+            self._refuse_degeneracy()
+            return array
+        return filled(
+            self.is_degenerate, array, flat if self._on_degenerate == "flat" else torch.nan
+        )
 
     def _refuse_degeneracy(self):
         """Raise at degenerate points: the one place where the host waits for the device."""
@@ -325,7 +336,7 @@ class PullbackGeometry:
     def is_degenerate(self) -> torch.Tensor:
         """Where the metric is degenerate to working precision, or a derivative not finite: (B,)."""
         ambient_dimension = self._derivatives.ambient_dimension
-        smallest = smallest_reciprocal_condition(self.metric.dtype, ambient_dimension)
+        smallest = smallest_reciprocal_condition(self._own_metric.dtype, ambient_dimension)
         return ~(self.jet.is_finite() & (self.condition_number < 1 / smallest))
 
     def _refuse_symbolic_degeneracy(self):
@@ -354,9 +365,3 @@ def _of_order_one(vectors):
         return vectors  # exact numbers have no range to leave
     greatest = vectors.detach().abs().amax(-1, keepdim=True)
     return vectors / torch.where(greatest > 0, greatest, 1)
-
-
-def _nan_where(mask, array):
-    # where() passes no gradient to the points left out. A decoder that is singular there makes NaN
-    # of it none the less, 0 · ∞.
-    return torch.where(mask.reshape(-1, *(1,) * (array.ndim - 1)), torch.nan, array)

@@ -20,6 +20,8 @@ import torch
 from torch.autograd import Function
 
 from curvcore.arithmetic import inverse
+from curvcore.constants import identity
+from curvcore.degenerate import filled, flat_derivatives
 from curvcore.formulas import Formulas
 from curvcore.frames import Frame
 from curvcore.jets import Derivatives
@@ -33,21 +35,22 @@ class ProjectedFormulas(Formulas):
         channels: packed derivatives of order two, (K, B, N) with K = d + d(d+1)/2.
         frame: a :class:`curvcore.frames.Frame`.
         left_out: points (B,) that get NaN and pass on no gradient, or None.
+        flat: they get what a plane has instead, if E = I there.
     """
 
-    def __init__(self, channels, frame, left_out=None):
+    def __init__(self, channels, frame, left_out=None, flat=False):
         self.formula, self.device_type = "gauss", channels.device.type
-        results = _Projection.apply(channels, frame.basis, left_out)
+        results = _Projection.apply(channels, frame.basis, left_out, flat)
         self.metric, self.inverse_metric, christoffel, products = results
         self._christoffel_of_pairs = christoffel[..., None]
         self._products_of_pairs = products[:, :, None, :, None]
 
 
 class _Projection(Function):
-    """(channels, E, where to leave out) -> m and m⁻¹ (B, d, d), Γ (B, d, P), S (B, P, P)."""
+    """(channels, E, left out, flat) -> m and m⁻¹ (B, d, d), Γ (B, d, P), S (B, P, P)."""
 
     @staticmethod
-    def forward(ctx, channels, basis, left_out):
+    def forward(ctx, channels, basis, left_out, flat):
         d, square = basis.shape[-1], symmetric_square(basis)
         vectors = channels.transpose(0, 1)
         # Not written into parts of one tensor: torch multiplies such matrices one by one.
@@ -60,24 +63,28 @@ class _Projection(Function):
             channels, basis, left_out, square, e, form, inverse_metric, christoffel
         )
         ctx.set_materialize_grads(False)
+        ctx.flat = flat
         results = metric, inverse_metric, christoffel, torch.bmm(form, form.mT)
         if left_out is None:
             return results
-        return tuple(x.masked_fill(left_out[:, None, None], torch.nan) for x in results)
+        one = identity(d, metric.dtype, metric.device)
+        fills = (one, one, 0, 0) if flat else (torch.nan,) * 4
+        return tuple(filled(left_out, x, y) for x, y in zip(results, fills, strict=True))
 
     @staticmethod
     def backward(ctx, *gradients):
         if all(gradient is None for gradient in gradients):
-            return None, None, None
+            return (None,) * 4
         channels, basis, left_out, square, e, form, *of_point = ctx.saved_tensors
         if torch.is_grad_enabled():  # to be differentiated once more
-            return _differentiable(channels, basis, left_out, gradients), None, None
+            mask = left_out, ctx.flat
+            return _differentiable(channels, basis, *mask, gradients), None, None, None
         of_frame, of_pairs = _coefficients(*gradients, *of_point)
         coefficients = torch.cat([torch.bmm(basis, of_frame), torch.bmm(square, of_pairs)], 1)
         gradient = torch.bmm(coefficients, torch.cat([e, form], 1)).transpose(0, 1)
         if left_out is not None:
             gradient.masked_fill_(left_out[:, None], 0)
-        return gradient, None, None
+        return gradient, None, None, None
 
 
 def _coefficients(of_metric, of_inverse, of_christoffel, of_products, inverse_metric, christoffel):
@@ -97,14 +104,15 @@ def _coefficients(of_metric, of_inverse, of_christoffel, of_products, inverse_me
     return torch.cat([along, across], -1), torch.cat([raised.mT, of_products], -1)
 
 
-def _differentiable(channels, basis, left_out, gradients):
+def _differentiable(channels, basis, left_out, flat, gradients):
     """The same gradient, by torch's own from the formulas."""
-    source = channels
-    if left_out is not None:
-        channels = channels.masked_fill(left_out[:, None], torch.nan)
     d = basis.shape[-1]
-    levels = channels.permute(1, 2, 0).split([d, len(channels) - d], -1)
-    formulas = Formulas(Frame(basis, None).derivatives(Derivatives(*levels)), "gauss")
+    derivatives = Derivatives(*channels.permute(1, 2, 0).split([d, len(channels) - d], -1))
+    if flat:
+        derivatives = flat_derivatives(left_out, derivatives)
+    elif left_out is not None:
+        derivatives = derivatives.map(lambda array: filled(left_out, array, torch.nan))
+    formulas = Formulas(Frame(basis, None).derivatives(derivatives), "gauss")
     results = (
         formulas.metric,
         formulas.inverse_metric,
@@ -114,4 +122,4 @@ def _differentiable(channels, basis, left_out, gradients):
     outputs, weights = zip(
         *((x, g) for x, g in zip(results, gradients, strict=True) if g is not None), strict=True
     )
-    return torch.autograd.grad(outputs, source, weights, create_graph=True)[0]
+    return torch.autograd.grad(outputs, channels, weights, create_graph=True)[0]

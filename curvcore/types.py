@@ -12,4 +12,4 @@ Points: TypeAlias = torch.Tensor | tuple[Any, ...] | list[Any]
 
 Derivatives: TypeAlias = Literal["auto", "fused", "autodiff"]
 Formula: TypeAlias = Literal["gauss", "intrinsic"]
-OnDegenerate: TypeAlias = Literal["raise", "nan"]
+OnDegenerate: TypeAlias = Literal["raise", "nan", "flat"]

@@ -151,4 +151,11 @@ class DataModule(L.LightningDataModule):
         size = self.batch_size // count
         if not shuffle:  # no last batch of a few points, whose integrals would be noise
             size = math.ceil(len(sampler) / max(1, len(sampler) // size))
-        return DataLoader(rows, size, sampler=sampler, drop_last=shuffle, collate_fn=_whole)
+        return DataLoader(
+            rows, size, sampler=sampler, drop_last=shuffle, collate_fn=_whole,
+            pin_memory=self._is_for_cuda,
+        )  # fmt: skip
+
+    @property
+    def _is_for_cuda(self):
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"

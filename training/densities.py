@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from training import waiting
 from training.errors import TrainingError
 from training.reductions import gathered, own_part, processes
 
@@ -29,7 +30,7 @@ def density_of(points):
         tuple of (B,) and (B, d).
 
     Raises:
-        TrainingError: all points lie on a hyperplane.
+        TrainingError: all points lie on a hyperplane; on a GPU the density is NaN then.
     """
     centres = gathered(points)
     factor = _bandwidth(centres)
@@ -52,8 +53,12 @@ def density_of(points):
 def _bandwidth(centres):
     """h C^{1/2}, a lower triangular root."""
     count, d = centres.shape
-    factor, failed = torch.linalg.cholesky_ex(torch.cov(centres.mT).reshape(d, d))
-    if failed:
+    centred = centres - centres.mean(0)
+    # torch.cov would wait for the device.
+    factor, failed = torch.linalg.cholesky_ex(centred.mT @ centred / (count - 1))
+    if not waiting.reading_is_free(centres):
+        factor = torch.where(failed > 0, torch.nan, factor)
+    elif failed:
         raise TrainingError(
             "The encoded points lie on a hyperplane: they have no density in the latent space."
         )

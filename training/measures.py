@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from training import waiting
 from training.densities import density_of
 from training.errors import TrainingError
 from training.functionals import LatentSample
@@ -67,7 +68,8 @@ class Mixtures(_Drawn):
     _of = "data"
 
     def _draw(self, encoded, generator):
-        partner = encoded[torch.randperm(len(encoded), generator=generator)]
+        order = torch.randperm(len(encoded), generator=generator)
+        partner = encoded[waiting.sent(order, encoded)]
         t = _uniform(encoded[:, :1], generator) * (1 + 2 * self.beyond) - self.beyond
         return torch.lerp(encoded, partner, t), _equal(encoded, 1.0)
 
@@ -100,7 +102,7 @@ class ImportanceWeights(Measure):
     def sample(self, encoded: torch.Tensor, seed: int) -> LatentSample:
         """All encoded points of this process."""
         weights = (-density_of(encoded)[0]).exp() / len(gathered(encoded))
-        return LatentSample.weighted(encoded, weights)
+        return LatentSample(encoded.detach(), weights)
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ class QuadratureGrid:
 
 def _uniform(like, generator):
     """Uniform on [0, 1), the same on every device."""
-    return torch.rand(like.shape, generator=generator, dtype=torch.float64).to(like)
+    uniform = torch.rand(like.shape, generator=generator, dtype=torch.float64)
+    return waiting.sent(uniform.to(like.dtype), like)
 
 
 def _equal(points, total):

@@ -6,14 +6,16 @@ import lightning as L
 import torch
 from torch import nn
 
+from training import waiting
 from training.data.scaling import CommonScale
+from training.divergence import FirstDivergence, diverged
 from training.errors import TrainingError
 from training.functionals import PerelmanW
 from training.latents import check_terms
 from training.models import is_periodic
 from training.reductions import total
 from training.seeds import mixed
-from training.terms import Term, Terms
+from training.terms import Term, Terms, compiled
 from training.warm_start import fit_to_coordinates, isomap_coordinates
 
 WARM_STARTS = ("none", "isomap")
@@ -37,6 +39,9 @@ class RegularizedAutoEncoder(L.LightningModule):
         warm_start_epochs: for how many passes over the data.
         seed: of the samples that measures draw, not negative.
         data_dimension: D, where it is not the width of the encoder's first weight matrix.
+        compile: let torch.compile make one program of reconstruction and one of each measure's
+            functionals, their gradients included: ``True``, or its mode, such as
+            ``"reduce-overhead"`` (CUDA graphs).
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class RegularizedAutoEncoder(L.LightningModule):
         warm_start_epochs: int = 30,
         seed: int = 0,
         data_dimension: int | None = None,
+        compile: bool | str = False,
     ):
         super().__init__()
         if warm_start not in WARM_STARTS:
@@ -64,7 +70,9 @@ class RegularizedAutoEncoder(L.LightningModule):
             raise TrainingError(f"seed must not be negative; got {seed}.")
         check_terms(terms or {}, autoencoder)
         self.autoencoder = autoencoder
-        self.terms = Terms(terms or {})
+        self.terms = Terms(terms or {}, compile)
+        self._reconstructed = compiled(self._reconstruct, compile)
+        self._divergence = FirstDivergence(["mse", *self.terms.terms])
         self.reconstruction, self.learning_rate, self.seed = reconstruction, learning_rate, seed
         self.warm_start, self.warm_start_epochs = warm_start, warm_start_epochs
         dimension = data_dimension or _input_width(autoencoder.encoder)
@@ -131,13 +139,16 @@ class RegularizedAutoEncoder(L.LightningModule):
 
     def _loss(self, batch, stage, epoch, terms, seed):
         x = self._scaled(batch)
-        z = self.autoencoder.encoder(x)
-        mse = nn.functional.mse_loss(self.autoencoder.decoder(z), x)
+        z, mse = self._reconstructed(x)
         values, degenerate = terms(self.autoencoder, x, z, epoch, seed)
         parts = {"mse": self.reconstruction * mse}
         parts |= {name: weight * value for name, (weight, value) in values.items()}
-        loss = self._checked(sum(parts.values()) + self.terms.idle(values), parts, epoch)
-        shown = {"loss": loss, "mse": mse, "degenerate_points": total(mse.new_tensor(degenerate))}
+        loss = sum(parts.values()) + self.terms.idle(values)
+        if stage == "train" and not waiting.reading_is_free(loss):
+            self._divergence.note(loss, parts, self.global_step)
+        else:
+            loss = self._checked(loss, parts, epoch)
+        shown = {"loss": loss, "mse": mse, "degenerate_points": total(degenerate.to(mse))}
         shown |= {name: value for name, (_, value) in values.items()}
         self.log_dict(
             {f"{stage}/{name}": value for name, value in shown.items()},
@@ -146,6 +157,11 @@ class RegularizedAutoEncoder(L.LightningModule):
         self.log(f"{stage}_mse", mse, prog_bar=True, logger=False, on_step=False, on_epoch=True)
         return loss
 
+    def _reconstruct(self, x):
+        """Latent points (B, d), and the mean squared error."""
+        z = self.autoencoder.encoder(x)
+        return z, nn.functional.mse_loss(self.autoencoder.decoder(z), x)
+
     def _checked(self, loss, parts, epoch):
         """The loss if it is finite; what is not at work at this epoch cannot stop the run."""
         if torch.isfinite(loss):
@@ -153,8 +169,16 @@ class RegularizedAutoEncoder(L.LightningModule):
         at_work = ("mse", *self.terms.weights(epoch))
         working = {name: part for name, part in parts.items() if name in at_work}
         if len(working) == len(parts) or not torch.isfinite(sum(working.values())):
-            raise TrainingError(_diverged(working, self.global_step))
+            raise TrainingError(diverged(working, self.global_step))
         return torch.full_like(loss, WORST)
+
+    def on_validation_start(self):
+        """No checkpoint is kept of a run that has diverged."""
+        self._divergence.check()
+
+    def on_train_epoch_end(self):
+        """Nor where nothing is held out."""
+        self._divergence.check()
 
     def on_train_batch_end(self, outputs, batch, index):
         """Scheduled times go on, one unit an epoch."""
@@ -177,13 +201,3 @@ def _input_width(encoder):
     if not widths:
         raise TrainingError("The encoder has no linear layer: set model.data_dimension.")
     return widths[0]
-
-
-def _diverged(parts, step):
-    """Which part of the loss, weight included, is not finite."""
-    bad = [f"{name} = {part.item()}" for name, part in parts.items() if not torch.isfinite(part)]
-    return (
-        f"The loss is not finite at step {step}: {', '.join(bad) or 'their sum overflows'} (weight "
-        "included). Lower that weight or the learning rate, start the term later, or clip "
-        "gradients."
-    )

@@ -37,7 +37,7 @@ def total(values):
 
 def log_total_exp(values):
     """log Σ exp over all points on all processes, without overflow."""
-    largest = torch.cat([values.detach(), values.new_tensor([-torch.inf])]).amax()
+    largest = torch.cat([values.detach(), values.new_full((1,), -torch.inf)]).amax()
     if processes()[1] > 1:
         dist.all_reduce(largest, op=dist.ReduceOp.MAX)
     return largest + total((values - largest).exp()).log()

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
+import torch
 from torch import nn
 
 from training.errors import CollapsedError, TrainingError
@@ -73,11 +74,19 @@ class Term:
         return 1 if epoch >= full else SCHEDULES[self.schedule]((epoch - start) / (full - start))
 
 
+def compiled(function, mode):
+    """``function``, or, unless ``mode`` is False, what torch.compile makes of it in that mode."""
+    if not mode:
+        return function
+    return torch.compile(function, mode=None if mode is True else mode)
+
+
 class Terms(nn.Module):
     """All terms of one loss; those with the same measure share one evaluation of the geometry."""
 
-    def __init__(self, terms):
+    def __init__(self, terms, compile=False):
         super().__init__()
+        self._evaluated = compiled(self._evaluate, compile)
         if taken := RESERVED & terms.keys():
             raise TrainingError(f"A term may not be called {min(taken)}: the log has one already.")
         self.terms = dict(terms)
@@ -110,21 +119,27 @@ class Terms(nn.Module):
 
     def _values(self, weights, autoencoder, x, z, seed):
         active = {name: self.terms[name] for name in weights}
-        values, degenerate = {}, 0
+        values, degenerate = {}, z.new_zeros(())
         for measure, names in _by_measure(active):
-            order = max(self.functionals[name].order for name in names)
             sample = measure.sample(z, mixed(seed, self._number(measure)))
             try:
-                on = SampledGeometry(autoencoder.decoder, sample, order)
+                numbers, left_out = self._evaluated(autoencoder.decoder, sample, tuple(names))
             except CollapsedError as error:
                 raise TrainingError(f"{', '.join(names)}: {error} Lower their weights.") from error
-            degenerate += on.degenerate_points
-            for name in names:
-                values[name] = weights[name], self.functionals[name].evaluate(on)
+            degenerate = degenerate + left_out
+            for name, number in zip(names, numbers, strict=True):
+                values[name] = weights[name], number
         for name, weight in weights.items():
             if isinstance(self.functionals[name], ContractiveEncoder):
                 values[name] = weight, self.functionals[name](autoencoder.encoder, x)
         return values, degenerate
+
+    def _evaluate(self, decoder, sample, names):
+        """The functionals of these names on one sample, and how many points were left out."""
+        functionals = [self.functionals[name] for name in names]
+        order = max(functional.order for functional in functionals)
+        on = SampledGeometry(decoder, sample, order)
+        return [functional.evaluate(on) for functional in functionals], on.degenerate_points
 
     def _number(self, measure):
         """The place of the first term with this measure, at work or not."""

@@ -50,9 +50,9 @@ from rich.text import Text
 from torch import nn
 
 import curvcore
+from curvcore.degenerate import smallest_reciprocal_condition
 from curvcore.formulas import Formulas
 from curvcore.frames import Frame
-from curvcore.geometry import smallest_reciprocal_condition
 from verification import report
 from verification.agreement import JET_EPS
 from verification.benchmark import routes

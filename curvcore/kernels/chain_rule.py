@@ -31,6 +31,63 @@ def _pair(i: tl.constexpr, j: tl.constexpr, D: tl.constexpr):
 
 
 @triton.jit
+def compose(
+    x, derivatives, step, inside, out, out_step, wanted,
+    D: tl.constexpr, KIND: tl.constexpr, IS_FIRST: tl.constexpr,
+):  # fmt: skip
+    """Store y, y_i, y_ij of a tile, where ``wanted``, from the values x and pointers to x_1 and y.
+
+    Channels are ``step`` and ``out_step`` entries apart; x_i and x_ij are zero but ``inside``.
+    """
+    y, f1, f2, _ = activation(x, KIND)
+    tl.store(out, y, mask=wanted)
+    for i in tl.static_range(D):
+        xi = tl.load(derivatives + i * step, mask=inside, other=0.0)
+        tl.store(out + (1 + i) * out_step, f1 * xi, mask=wanted)
+        for j in tl.static_range(i, D):
+            xj = tl.load(derivatives + j * step, mask=inside, other=0.0)
+            yij = f2 * xi * xj
+            if not IS_FIRST:
+                at = derivatives + _pair(i, j, D) * step
+                yij += f1 * tl.load(at, mask=inside, other=0.0)
+            tl.store(out + (1 + _pair(i, j, D)) * out_step, yij, mask=wanted)
+
+
+@triton.jit
+def pull_back(
+    x, derivatives, step, gradient, gradient_step, out, out_step, inside,
+    D: tl.constexpr, KIND: tl.constexpr, IS_FIRST: tl.constexpr,
+):  # fmt: skip
+    """Store x̄, x̄_i and, unless ``IS_FIRST``, x̄_ij, from x, pointers to x_1 and to ȳ."""
+    _, f1, f2, f3 = activation(x, KIND)
+    linear = tl.zeros_like(x)  # Σ ȳ_i x_i + Σ ȳ_ij x_ij
+    square = tl.zeros_like(x)  # Σ s_i x_i
+    for i in tl.static_range(D):
+        xi = tl.load(derivatives + i * step, mask=inside, other=0.0)
+        gi = tl.load(gradient + (1 + i) * gradient_step, mask=inside, other=0.0)
+        linear += gi * xi
+        s = tl.zeros_like(x)
+        for j in tl.static_range(i):
+            at = gradient + (1 + _pair(j, i, D)) * gradient_step
+            gij = tl.load(at, mask=inside, other=0.0)
+            s += gij * tl.load(derivatives + j * step, mask=inside, other=0.0)
+        for j in tl.static_range(i, D):
+            at = gradient + (1 + _pair(i, j, D)) * gradient_step
+            gij = tl.load(at, mask=inside, other=0.0)
+            s += gij * tl.load(derivatives + j * step, mask=inside, other=0.0)
+            if i == j:
+                s += gij * xi
+            if not IS_FIRST:
+                at = derivatives + _pair(i, j, D) * step
+                linear += gij * tl.load(at, mask=inside, other=0.0)
+                tl.store(out + (1 + _pair(i, j, D)) * out_step, f1 * gij, mask=inside)
+        square += s * xi
+        tl.store(out + (1 + i) * out_step, f1 * gi + f2 * s, mask=inside)
+    g = tl.load(gradient, mask=inside, other=0.0)
+    tl.store(out, f1 * g + f2 * linear + 0.5 * f3 * square, mask=inside)
+
+
+@triton.jit
 def _forward(
     value, derivatives, bias, out, size, width,
     D: tl.constexpr, KIND: tl.constexpr, IS_FIRST: tl.constexpr,
@@ -39,22 +96,13 @@ def _forward(
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = n < size
     column = n % width
-    x = tl.load(value + n, mask=inside)
+    x = tl.load(value + n, mask=inside, other=0.0)
     if HAS_BIAS:
-        x += tl.load(bias + column, mask=inside)
-    y, f1, f2, _ = activation(x, KIND)
-    tl.store(out + n, y, mask=inside)
+        x += tl.load(bias + column, mask=inside, other=0.0)
     at = column if IS_FIRST else n
-    step = width if IS_FIRST else size
-    for i in tl.static_range(D):
-        xi = tl.load(derivatives + i * step + at, mask=inside)
-        tl.store(out + (1 + i) * size + n, f1 * xi, mask=inside)
-        for j in tl.static_range(i, D):
-            xj = tl.load(derivatives + j * step + at, mask=inside)
-            yij = f2 * xi * xj
-            if not IS_FIRST:
-                yij += f1 * tl.load(derivatives + _pair(i, j, D) * size + n, mask=inside)
-            tl.store(out + (1 + _pair(i, j, D)) * size + n, yij, mask=inside)
+    plane = tl.cast(size, tl.int64)  # C of them may be more than 2³¹
+    step = width if IS_FIRST else plane
+    compose(x, derivatives + at, step, inside, out + n, plane, inside, D, KIND, IS_FIRST)
 
 
 @triton.jit
@@ -66,35 +114,15 @@ def _adjoint(
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = n < size
     column = n % width
-    x = tl.load(value + n, mask=inside)
+    x = tl.load(value + n, mask=inside, other=0.0)
     if HAS_BIAS:
-        x += tl.load(bias + column, mask=inside)
-    _, f1, f2, f3 = activation(x, KIND)
+        x += tl.load(bias + column, mask=inside, other=0.0)
     at = column if IS_FIRST else n
-    step = width if IS_FIRST else size
-    linear = tl.zeros_like(x)  # Σ ȳ_i x_i + Σ ȳ_ij x_ij
-    square = tl.zeros_like(x)  # Σ s_i x_i
-    for i in tl.static_range(D):
-        xi = tl.load(derivatives + i * step + at, mask=inside)
-        gi = tl.load(gradient + (1 + i) * size + n, mask=inside)
-        linear += gi * xi
-        s = tl.zeros_like(x)
-        for j in tl.static_range(i):
-            gij = tl.load(gradient + (1 + _pair(j, i, D)) * size + n, mask=inside)
-            s += gij * tl.load(derivatives + j * step + at, mask=inside)
-        for j in tl.static_range(i, D):
-            gij = tl.load(gradient + (1 + _pair(i, j, D)) * size + n, mask=inside)
-            s += gij * tl.load(derivatives + j * step + at, mask=inside)
-            if i == j:
-                s += gij * xi
-            if not IS_FIRST:
-                xij = tl.load(derivatives + _pair(i, j, D) * size + n, mask=inside)
-                linear += gij * xij
-                tl.store(out + (1 + _pair(i, j, D)) * size + n, f1 * gij, mask=inside)
-        square += s * xi
-        tl.store(out + (1 + i) * size + n, f1 * gi + f2 * s, mask=inside)
-    g = tl.load(gradient + n, mask=inside)
-    tl.store(out + n, f1 * g + f2 * linear + 0.5 * f3 * square, mask=inside)
+    plane = tl.cast(size, tl.int64)
+    step = width if IS_FIRST else plane
+    pull_back(
+        x, derivatives + at, step, gradient + n, plane, out + n, plane, inside, D, KIND, IS_FIRST
+    )
 
 
 def forward(x, rows, bias, d, kind):
@@ -114,7 +142,8 @@ def adjoint(x, rows, bias, gradient, d, kind):
 def _launch(kernel, x, rows, bias, *tensors, **constants):
     size, width = x[0].numel(), x.shape[-1]
     derivatives = x[1:] if rows is None else rows.contiguous()
-    kernel[(triton.cdiv(size, _BLOCK),)](
-        x, derivatives, bias, *tensors, size, width,
-        **constants, IS_FIRST=rows is not None, HAS_BIAS=bias is not None, BLOCK=_BLOCK,
-    )  # fmt: skip
+    with torch.cuda.device_of(x):  # Triton launches on the current one
+        kernel[(triton.cdiv(size, _BLOCK),)](
+            x, derivatives, bias, *tensors, size, width,
+            **constants, IS_FIRST=rows is not None, HAS_BIAS=bias is not None, BLOCK=_BLOCK,
+        )  # fmt: skip

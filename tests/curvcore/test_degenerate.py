@@ -168,7 +168,8 @@ def test_value_metric_and_condition_exist_at_degenerate_points():
 
 @routes
 @pytest.mark.parametrize("chunk_size", [None, 2])
-def test_masked_points_pass_no_gradient(formula, provider, chunk_size):
+@pytest.mark.parametrize("on_degenerate", ["nan", "flat"])
+def test_masked_points_pass_no_gradient(formula, provider, chunk_size, on_degenerate):
     """The loss over the other points has the gradient that it has without the bad ones."""
     z, good = points(1, 4), [0, 2, 3, 5]
     gradients = []
@@ -180,15 +181,56 @@ def test_masked_points_pass_no_gradient(formula, provider, chunk_size):
             latent,
             formula=formula,
             derivatives=provider,
-            on_degenerate="nan",
+            on_degenerate=on_degenerate,
             chunk_size=chunk_size,
         )
-        loss = torch.where(scalar.isnan(), 0, scalar).sum()
+        loss = (scalar if on_degenerate == "flat" else scalar.nan_to_num()).sum()
         gradients.append(torch.autograd.grad(loss, (scale, latent)))
     (in_scale, in_z), (expected_scale, expected_z) = gradients
     assert_close(in_scale, expected_scale)
     assert_close(in_z[good], expected_z)
     assert not in_z[[1, 4]].any()
+
+
+FLAT = {
+    "metric": torch.eye(2),
+    "inverse_metric": torch.eye(2),
+    "volume_density": torch.ones(()),
+    "christoffel": torch.zeros(2, 2, 2),
+    "second_fundamental_form": torch.zeros(3, 2, 2),
+    "mean_curvature": torch.zeros(3),
+    "riemann": torch.zeros(2, 2, 2, 2),
+    "ricci": torch.zeros(2, 2),
+    "scalar": torch.zeros(()),
+}
+
+
+@routes
+@pytest.mark.parametrize("quantity", FLAT)
+def test_flat_at_degenerate_points(quantity, formula, provider):
+    """There those of a plane, to the bit; at the other points what they are by themselves."""
+    z, good = points(1, 4), [0, 2, 3, 5]
+    options = {"formula": formula, "derivatives": provider}
+    geometry = curvcore.pullback(fold, z, on_degenerate="flat", **options)
+    found = getattr(geometry, quantity)
+    assert (found[[1, 4]] == FLAT[quantity].double()).all()
+    assert_close(found[good], getattr(curvcore.pullback(fold, z[good], **options), quantity))
+    assert geometry.is_degenerate.nonzero()[:, 0].tolist() == [1, 4]
+    assert geometry.condition_number[[1, 4]].isinf().all()
+
+
+@routes
+def test_flat_geometry_is_finite_whatever_the_derivatives(formula, provider):
+    z = torch.tensor([[0.0, 1.0], [1.0, 1.0]], dtype=torch.float64)
+
+    def cusp(z):
+        return torch.cat([z[:, :1].sqrt(), z], 1)
+
+    options = {"formula": formula, "derivatives": provider, "on_degenerate": "flat"}
+    geometry = curvcore.pullback(cusp, z, **options)
+    for quantity, flat in FLAT.items():
+        assert (getattr(geometry, quantity)[0] == flat.double()).all(), quantity
+    assert geometry.scalar_relative_error[0].isnan()
 
 
 @routes

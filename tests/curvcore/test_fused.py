@@ -70,6 +70,18 @@ def stack(names, residual, d, seed):
         return nn.Sequential(nn.Linear(d, 12), *layers, nn.Linear(12, 7)).double().eval()
 
 
+def test_activations_keep_the_shape_of_what_they_act_on():
+    """Also where a layer's image was reshaped before it was computed."""
+    torch.manual_seed(0)
+    layers = nn.Linear(2, 12), nn.Unflatten(1, (3, 4)), nn.Tanh(), nn.Linear(4, 4), nn.Tanh()
+    decoder = nn.Sequential(*layers, nn.Flatten(), nn.Linear(12, 7)).double()
+    z = torch.randn(4, 2, dtype=torch.float64)
+    expected = curvcore.jet(decoder, z, derivatives="autodiff")
+    found = curvcore.jet(decoder, z, derivatives="fused")
+    for one, other in zip(found.arrays(), expected.arrays(), strict=True):
+        assert_close(one, other)
+
+
 @pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")  # selu
 @given(
     names=st.lists(st.sampled_from(sorted(LAYERS)), min_size=1, max_size=4),

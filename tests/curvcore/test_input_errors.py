@@ -88,7 +88,7 @@ OPTIONS = {
     "derivatives": ({"derivatives": "jax"}, r"derivatives must be one of 'auto', .*; got 'jax'"),
     "on_degenerate": (
         {"on_degenerate": "ignore"},
-        r"on_degenerate must be one of 'raise', 'nan'; got 'ignore'",
+        r"on_degenerate must be one of 'raise', 'nan', 'flat'; got 'ignore'",
     ),
     "chunk_zero": ({"chunk_size": 0}, r"chunk_size must be None or a positive integer; got 0"),
     "chunk_negative": ({"chunk_size": -1}, r"chunk_size must be .* positive integer; got -1"),

@@ -3,37 +3,10 @@
 import pytest
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import curvcore
 from curvcore.providers.fused import layers
-
-# What reads a number, makes a tensor of data that decide its shape, or of Python numbers.
-WAITS = {
-    "aten._local_scalar_dense.default",
-    "aten.nonzero.default",
-    "aten.masked_select.default",
-    "aten.lift_fresh.default",
-    "aten.eye.default",
-    "aten.is_nonzero.default",
-    "aten.equal.default",
-}
-
-
-class Waits(TorchDispatchMode):
-    """Gathers the operations at which a host would wait for its device."""
-
-    def __init__(self):
-        super().__init__()
-        self.met = []
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        between = str(function) == "aten._to_copy.default" and "device" in kwargs
-        if str(function) in WAITS or (between and kwargs["device"] != args[0].device):
-            self.met.append(str(function))
-        return function(*args, **kwargs)
-
+from tests.support.waits import Operators, Waits
 
 ACTIVATIONS = {"tanh": nn.Tanh, "silu": nn.SiLU, "gelu": nn.GELU, "softplus": nn.Softplus}
 
@@ -72,19 +45,6 @@ def test_cuda_does_not_wait(d):
         torch.cuda.set_sync_debug_mode("default")
 
 
-class Operators(TorchDispatchMode):
-    """Counts the operations that launch work: views and empty tensors do not."""
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        name = function.name()
-        self.count += not (function.is_view or "empty" in name or "unsafe_view" in name)
-        return function(*args, **kwargs or {})
-
-
 def test_a_small_call_is_few_operators():
     """Of three tanh layers and R of a surface, where there are no kernels: 171, and 117 back."""
     hidden = [m for _ in range(2) for m in (nn.Linear(16, 16), nn.Tanh())]
@@ -102,8 +62,8 @@ def test_a_small_call_is_few_operators():
 def test_a_layer_with_its_activation_is_one_operation(monkeypatch):
     """Of three hidden layers, each is one node of the graph."""
     calls = []
-    apply = layers._ActivatedLayer.apply
-    monkeypatch.setattr(layers._ActivatedLayer, "apply", lambda *a: calls.append(1) or apply(*a))
+    apply = layers.ActivatedLayer.apply
+    monkeypatch.setattr(layers.ActivatedLayer, "apply", lambda *a: calls.append(1) or apply(*a))
     hidden = [m for _ in range(2) for m in (nn.Linear(8, 8), nn.Tanh())]
     network = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), *hidden, nn.Linear(8, 9))
     z = torch.randn(5, 2)

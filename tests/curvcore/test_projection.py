@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import curvcore
+from curvcore.degenerate import flat_metric
 from curvcore.formulas import Formulas
 from curvcore.frames import Frame
 from curvcore.jets import Derivatives
@@ -51,17 +52,17 @@ def test_gradients_of_each_result_and_of_gradients(d, points, size, bent):
         basis = basis + torch.randn_like(basis) / 4
     for n in range(4):
         assert torch.autograd.gradcheck(
-            lambda x, n=n: _Projection.apply(x, basis, None)[n], channels
+            lambda x, n=n: _Projection.apply(x, basis, None, False)[n], channels
         )
-    weights = [torch.randn_like(x) for x in _Projection.apply(channels, basis, None)]
+    weights = [torch.randn_like(x) for x in _Projection.apply(channels, basis, None, False)]
 
     def gradient(channels):
-        results = _Projection.apply(channels, basis, None)
+        results = _Projection.apply(channels, basis, None, False)
         total = sum((w * x).sum() for w, x in zip(weights, results, strict=True))
         return torch.autograd.grad(total, channels, create_graph=True)[0]
 
     assert torch.autograd.gradcheck(gradient, channels)
-    assert torch.autograd.gradcheck(lambda x: _Projection.apply(x, basis, None), channels)
+    assert torch.autograd.gradcheck(lambda x: _Projection.apply(x, basis, None, False), channels)
 
 
 class NoGradient(torch.autograd.Function):
@@ -77,21 +78,24 @@ class NoGradient(torch.autograd.Function):
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_gradients_that_stop_after_it_are_none(create_graph):
     channels = random_channels(2, 4, 6).requires_grad_()
-    results = NoGradient.apply(*_Projection.apply(channels, frame_of(channels, 2).basis, None))
+    results = NoGradient.apply(
+        *_Projection.apply(channels, frame_of(channels, 2).basis, None, False)
+    )
     total = sum(x.sum() for x in results)
     (found,) = torch.autograd.grad(total, channels, create_graph=create_graph, allow_unused=True)
     assert found is None
 
 
-def test_points_left_out_are_nan_and_pass_on_nothing():
+@pytest.mark.parametrize("flat", [False, True])
+def test_points_left_out_are_nan_or_flat_and_pass_on_nothing(flat):
     channels = random_channels(2, 4, 6)
     channels[:, 1], channels[0, 2] = torch.nan, channels[1, 2]  # not finite, and singular
-    frame = frame_of(channels, 2)
     left_out = torch.tensor([False, True, True, False])
+    frame = Frame.of(flat_metric(left_out, metric(channels[:2].permute(1, 2, 0))))
     for create_graph in (False, True):
         given = channels.clone().requires_grad_()
-        scalar = ProjectedFormulas(given, frame, left_out).scalar
-        assert scalar.isnan().tolist() == left_out.tolist()
+        scalar = ProjectedFormulas(given, frame, left_out, flat).scalar
+        assert (scalar == 0 if flat else scalar.isnan()).tolist() == left_out.tolist()
         (found,) = torch.autograd.grad(scalar.nan_to_num().sum(), given, create_graph=create_graph)
         assert (found[:, left_out] == 0).all()
         rest = channels[:, ~left_out].clone().requires_grad_()

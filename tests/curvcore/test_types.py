@@ -39,7 +39,7 @@ WRONG = {
     "curvcore.jet(f, z, order=4)": "Literal[1, 2, 3]",
     "curvcore.pullback(f, z).skalar": 'has no attribute "skalar"',
     "number: float = curvcore.pullback(f, z).scalar": 'has type "Tensor"',
-    'curvcore.pullback(f, z, on_degenerate="ignore")': "Literal['raise', 'nan']",
+    'curvcore.pullback(f, z, on_degenerate="ignore")': "Literal['raise', 'nan', 'flat']",
     'curvcore.metric(f, z, derivatives="jax")': "Literal['auto', 'fused', 'autodiff']",
     "loss: float = TotalSquaredCurvature()(f, z)": 'has type "Tensor"',
     'TotalSquaredCurvature(scale_free="yes")': 'expected "bool"',

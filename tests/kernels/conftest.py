@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from curvcore import kernels
+from curvcore.providers.fused import hidden_layers
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -23,3 +24,23 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def device():
     return DEVICE
+
+
+@pytest.fixture
+def launches(monkeypatch):
+    """The precision of every launch of the kernel of hidden layers; every width pays."""
+    from curvcore.kernels import hidden_stack
+
+    seen = {"forward": [], "adjoint": []}
+
+    def noted(name, launch):
+        def wrapper(*args, precision, **kwargs):
+            seen[name].append(precision)
+            return launch(*args, precision=precision, **kwargs)
+
+        return wrapper
+
+    for name in seen:
+        monkeypatch.setattr(hidden_stack, name, noted(name, getattr(hidden_stack, name)))
+    monkeypatch.setattr(hidden_layers, "pays", lambda width: width <= hidden_stack.WIDTH)
+    return seen

@@ -11,6 +11,7 @@ from torch.func import hessian, jacfwd, vmap
 
 import curvcore
 from tests.training.surfaces import bumpy_torus, conformal_torus, plane, sphere
+from training import waiting
 from training.errors import TrainingError
 from training.functionals import (
     DeTurckGauge,
@@ -286,8 +287,10 @@ def test_tau_keeps_time():
     ],
     ids=lambda f: type(f).__name__,
 )  # fmt: skip
-def test_degenerate_points_are_left_out_and_counted(functional):
-    """A cone point: its neighbours count as if it were not there."""
+@pytest.mark.parametrize("is_free", [True, False])
+def test_degenerate_points_are_left_out_and_counted(functional, is_free, monkeypatch):
+    """A cone point: its neighbours count as if it were not there, on a GPU too."""
+    monkeypatch.setattr(waiting, "reading_is_free", lambda tensor: is_free)
     stretch = torch.ones((), dtype=torch.float64, requires_grad=True)
 
     def cone(z):
@@ -296,6 +299,7 @@ def test_degenerate_points_are_left_out_and_counted(functional):
     z = torch.tensor([[0.5, 1.0], [0.0, 0.0], [1.0, -0.4]], dtype=torch.float64)
     on = SampledGeometry(cone, LatentSample(z, torch.ones(3, dtype=torch.float64)))
     assert on.degenerate_points == 1
+    assert len(on.z) == len(on.weights) == (2 if is_free else 3)
     without = SampledGeometry(cone, LatentSample(z[::2], torch.ones(2, dtype=torch.float64)))
     for sampled in (on, without):
         assert torch.isfinite(functional.evaluate(sampled))

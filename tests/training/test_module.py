@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from training.errors import TrainingError
 from training.functionals import (
@@ -107,25 +106,6 @@ def test_validation_has_the_weights_that_schedules_end_with():
     expected = logged["val/mse"] + 2 * logged["val/later"]
     assert logged["val/loss"] == pytest.approx(expected)
     assert "val/over" not in logged
-
-
-class HostReads(TorchDispatchMode):
-    """Counts how often the host reads a number off the device, which on CUDA is a wait."""
-
-    count = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        """Count and go on."""
-        self.count += function is torch.ops.aten._local_scalar_dense.default
-        return function(*args, **(kwargs or {}))
-
-
-def test_a_step_without_terms_waits_for_the_device_once():
-    model = module({})
-    model._trainer = SimpleNamespace(current_epoch=0, num_training_batches=10)
-    with HostReads() as reads:
-        model.training_step(torch.randn(B, D), 0).backward()
-    assert reads.count == 1  # whether the loss is finite
 
 
 # --- samples --------------------------------------------------------------------------------------

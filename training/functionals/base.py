@@ -17,13 +17,13 @@ stretched, which a network learns to do.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal, TypeAlias
 
 import torch
 from torch import nn
 
 import curvcore
+from training import waiting
 from training.densities import density_of
 from training.errors import CollapsedError, TrainingError
 from training.reductions import processes, total
@@ -65,7 +65,7 @@ class LatentSample:
             )
         return cls(z.detach(), weights.detach())
 
-    @cached_property
+    @property
     def log_density(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(log ρ, ∂ log ρ) where the sample stands for ρ dz: (B,) and (B, d)."""
         if self.of == "dz":
@@ -76,7 +76,9 @@ class LatentSample:
 class SampledGeometry:
     """The pullback geometry of a decoder at a sample, and integrals over it.
 
-    Points where the metric is degenerate are left out, of everything, and counted.
+    Points where the metric is degenerate are left out, of everything, and counted. On a GPU, where
+    their number is not known without waiting for it, they stay with weight zero, and their metric
+    is flat: the same sums, as long as the decoder's own derivatives are finite there.
 
     Args:
         decoder: callable (B, d) -> (B, ...).
@@ -85,23 +87,29 @@ class SampledGeometry:
 
     Attributes:
         drawn: the LatentSample, degenerate points included.
-        geometry: curvcore.PullbackGeometry at the regular points.
-        degenerate_points: how many were left out, on this process.
+        weights: (B,).
+        geometry: curvcore.PullbackGeometry at the points.
+        degenerate_points: how many were left out, on this process: a tensor ().
 
     Raises:
-        CollapsedError: all points are degenerate.
+        CollapsedError: all points are degenerate; on a GPU everything is NaN then.
     """
 
     def __init__(self, decoder: Decoder, sample: LatentSample, order: Literal[1, 2] = 2) -> None:
+        self._log_density = None  # until it is asked for
         geometry = _geometry(decoder, sample.z, order)
-        regular = torch.isfinite(geometry.volume_density.detach())
-        self.degenerate_points = int((~regular).sum())
-        self.regular = slice(None)
-        if self.degenerate_points:  # NaN, even masked, would get into gradients of what they share
-            self.regular = regular
-            geometry = _geometry(decoder, sample.z[regular], order)
-        self.drawn, self.geometry, self.dimension = sample, geometry, sample.z.shape[1]
-        if not _count(self.weights):
+        degenerate = geometry.is_degenerate
+        self.degenerate_points = degenerate.sum()
+        self.drawn, self.dimension = sample, sample.z.shape[1]
+        self.regular, self.weights = slice(None), sample.weights
+        if not waiting.reading_is_free(sample.z):
+            self.weights = self.weights.masked_fill(degenerate, 0)
+        elif self.degenerate_points:  # a decoder that is singular there would make NaN of gradients
+            self.regular = ~degenerate
+            self.weights = self.weights[self.regular]
+            geometry = _geometry(decoder, self.z, order)
+        self.geometry = geometry
+        if waiting.reading_is_free(sample.z) and not _count(self.weights):
             raise CollapsedError(
                 f"The decoder's metric is degenerate at all {len(sample.z)} points: the latent "
                 "space has collapsed."
@@ -109,18 +117,15 @@ class SampledGeometry:
 
     @property
     def z(self) -> torch.Tensor:
-        """The regular points: (B, d)."""
+        """The points: (B, d)."""
         return self.drawn.z[self.regular]
-
-    @property
-    def weights(self) -> torch.Tensor:
-        """Their weights: (B,)."""
-        return self.drawn.weights[self.regular]
 
     @property
     def log_density(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(log ρ, ∂ log ρ) where the sample stands for ρ dz: (B,) and (B, d)."""
-        return tuple(values[self.regular] for values in self.drawn.log_density)
+        if self._log_density is None:
+            self._log_density = tuple(array[self.regular] for array in self.drawn.log_density)
+        return self._log_density
 
     @property
     def log_volume_density(self) -> torch.Tensor:
@@ -161,9 +166,7 @@ def _count(points):
 
 
 def _geometry(decoder, z, order):
-    if order > 1:
-        return curvcore.pullback(decoder, z, on_degenerate="nan")
-    return curvcore.PullbackGeometry(curvcore.jet(decoder, z, 1), on_degenerate="nan")
+    return curvcore.pullback(decoder, z, order=order, on_degenerate="flat")
 
 
 class Functional(nn.Module, ABC):

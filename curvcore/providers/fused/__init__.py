@@ -62,6 +62,8 @@ def fused_jet(decoder, z, order):
 def _propagate(decoder, z, order):
     try:
         output = decoder(JetTensor.coordinates(z, order))
+        if isinstance(output, JetTensor):
+            output.settle()
     except CurvatureError:
         raise
     except Exception as error:

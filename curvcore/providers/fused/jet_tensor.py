@@ -39,16 +39,18 @@ class JetTensor:
         d: latent dimension.
         order: the order that is propagated.
         pending: the source and the affine map that this is the image of, if it was not looked at.
-        stack: value and all channels as one tensor (1 + K, B, ...), where they are held so.
+        layer: the hidden layer that this comes out of, if it was not looked at.
     """
 
-    __slots__ = ("_computed", "_shape", "_with_gradient", "d", "order", "pending", "stack")
+    __slots__ = (
+        "_computed", "_shape", "_stack", "_with_gradient", "d", "layer", "order", "pending",
+    )  # fmt: skip
 
     def __init__(self, value, channels, d, order, *, shape=None):
         self._computed = None if value is None else (value, channels)
         self._shape = value.shape if shape is None else torch.Size(shape)
         self.d, self.order = d, order
-        self.pending = self.stack = None
+        self.pending = self.layer = self._stack = None
 
     @classmethod
     def coordinates(cls, z, order):
@@ -60,7 +62,15 @@ class JetTensor:
     def of_stack(cls, stack, d, order):
         """The JetTensor of value and channels (1 + K, B, ...)."""
         jet = cls(stack[0], stack[1:], d, order)
-        jet.stack = stack
+        jet._stack = stack
+        return jet
+
+    @classmethod
+    def of_layer(cls, layer, shape):
+        """What comes out of a hidden layer (:mod:`curvcore.providers.fused.hidden_layers`)."""
+        source = layer.source
+        jet = cls(None, None, source.d, source.order, shape=shape)
+        jet.layer = layer
         return jet
 
     def like(self, value, channels):
@@ -97,6 +107,9 @@ class JetTensor:
         return jets[0].like(value, torch.cat([jet.all_channels() for jet in jets], dim=1))
 
     def _compute(self):
+        if self.layer is not None:
+            self._stack, self.layer = self.layer.stack(), None
+            self._computed = self._stack[0], self._stack[1:]
         if self._computed is None:
             source, affine_map = self.pending
             with torch.set_grad_enabled(self._with_gradient):  # not what holds where it is seen
@@ -106,10 +119,23 @@ class JetTensor:
             self._computed = value, channels
         return self._computed
 
+    def settle(self):
+        """Compute what is pending, with the parameters as they are, but for a last linear layer."""
+        (self.pending[0] if self.is_pending else self)._compute()
+
     @property
     def _source(self):
         """A tensor of the same dtype and device, computed already."""
-        return self.pending[0].value if self.is_pending else self.value
+        if self.layer is not None:
+            return self.layer.affine_map.weight
+        return self.pending[0]._source if self.is_pending else self.value
+
+    @property
+    def stack(self):
+        """Value and all channels as one tensor (1 + K, B, ...), where they are held so."""
+        if self.layer is not None:
+            self._compute()
+        return self._stack
 
     value = property(lambda self: self._compute()[0])
     channels = property(lambda self: self._compute()[1])

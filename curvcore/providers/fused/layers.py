@@ -56,30 +56,40 @@ def can_be_activated(source):
     return (
         source.order == 2
         and source.ndim == 2
-        and isinstance(source.value, torch.Tensor)
+        and is_plain_eager()
+        and (source.layer is not None or _has_form(source))
+    )
+
+
+def _has_form(source):
+    return (
+        isinstance(source.value, torch.Tensor)
         and (source.stack is not None or source.channels.shape[:2] == (source.d, 1))
         and source.dtype.is_floating_point
-        and is_plain_eager()
     )
 
 
 def activated(source, affine_map, activation):
     """The stack (1 + d + d(d+1)/2, B, h) of f(W u + b), from u = ``source``."""
-    stack, rows = source.stack, None
-    if stack is None:
-        stack, rows = source.value[None], source.channels[:, 0]
-    return _ActivatedLayer.apply(
-        stack, rows, affine_map.weight, affine_map.bias, activation, source.d
+    return ActivatedLayer.apply(
+        *stack_and_rows(source), affine_map.weight, affine_map.bias, activation, source.d
     )
 
 
-class _ActivatedLayer(Function):
+def stack_and_rows(source):
+    """The stack of a JetTensor and None, or its value (1, B, h) and the rows (d, h)."""
+    if source.stack is not None:
+        return source.stack, None
+    return source.value[None], source.channels[:, 0]
+
+
+class ActivatedLayer(Function):
     """(stack, rows or None, W, b or None, f, d) -> stack; beside rows stands the value alone."""
 
     @staticmethod
     def forward(ctx, stack, rows, weight, bias, activation, d):
         ctx.activation, ctx.d = activation, d
-        x = _times(stack, weight)
+        x = times(stack, weight)
         x_rows = None if rows is None else rows @ weight.mT
         if activation.has_kernel(x):
             ctx.save_for_backward(stack, rows, weight, bias, x, x_rows)
@@ -105,10 +115,10 @@ class _ActivatedLayer(Function):
         else:
             arguments = x, x_rows, bias, gradient.contiguous(), ctx.d, ctx.activation.kernel
             to_x = _chain_rule().adjoint(*arguments)
-        return *_pulled_back(ctx.needs_input_grad, inputs, to_x), None, None
+        return *pulled_back(ctx.needs_input_grad, inputs, to_x), None, None
 
 
-def _times(stack, weight):
+def times(stack, weight):
     """W u for every channel u of a stack (C, B, n), in one product."""
     return (stack.reshape(-1, stack.shape[-1]) @ weight.mT).unflatten(0, stack.shape[:2])
 
@@ -135,7 +145,7 @@ def _adjoint(channels, factors, gradient, d):
     return to_x
 
 
-def _pulled_back(needed, inputs, to_x):
+def pulled_back(needed, inputs, to_x):
     """Gradients of stack, rows, W and b from that of x."""
     stack, rows, weight, bias = inputs
     of_stack, of_rows = to_x, None
@@ -160,7 +170,7 @@ def _differentiable(ctx, inputs, gradient):
     """The same gradients, by torch's own from the plain form."""
     stack, rows, weight, bias = inputs
     d, activation = ctx.d, ctx.activation
-    x = _times(stack, weight)
+    x = times(stack, weight)
     channels = x[1:] if rows is None else (rows @ weight.mT)[:, None]
     value = x[0] if bias is None else x[0] + bias
     y = activation.function(value)

@@ -34,6 +34,7 @@ from typing import Any, TypeVar
 import torch
 
 from curvcore.providers.fused.chain_rule import compose
+from curvcore.providers.fused.hidden_layers import HiddenLayer, can_be_gathered
 from curvcore.providers.fused.jet_tensor import RULES, JetTensor
 from curvcore.providers.fused.layers import Activation, activated, can_be_activated
 from curvcore.providers.primitives import magnitude
@@ -108,7 +109,10 @@ def _chain_rule(function, derivatives, closed=False, kernel=None, multiplier=Non
                 lambda t, y: derivatives(t, y, *args, **kwargs),
                 kernel(*args, **kwargs) if callable(kernel) else kernel,
             )
-            return JetTensor.of_stack(activated(*x.pending, activation), x.d, x.order)
+            if x.ndim == 2 and can_be_gathered(*x.pending, activation):
+                return JetTensor.of_layer(HiddenLayer.of(*x.pending, activation), x.shape)
+            stack = activated(*x.pending, activation)
+            return JetTensor.of_stack(stack.reshape(-1, *x.shape), x.d, x.order)
         value = applied(function, x.value.clone() if in_place else x.value, *args, **kwargs)
         if multiplier is None or not isinstance(value, torch.Tensor):
             return x.like(value, composed(x, value, *args, **kwargs))

@@ -60,8 +60,8 @@ API = mutations(
         f"{DEGENERATE}::test_indices_count_through_the_chunks",
     ),
     (
-        'pieces = [_regular_scalar(geometry(p, "nan")) for p in _chunks(z, chunk_size)]',
-        'pieces = [_regular_scalar(geometry(p.detach(), "nan")) for p in _chunks(z, chunk_size)]',
+        "pieces = [_regular_scalar(geometry(p, mask)) for p in _chunks(z, chunk_size)]",
+        "pieces = [_regular_scalar(geometry(p.detach(), mask)) for p in _chunks(z, chunk_size)]",
         "R in chunks has no gradient",
         "check gradients",
     ),
@@ -85,8 +85,8 @@ API = mutations(
     ),
 )
 
-GEOMETRY = mutations(
-    "geometry.py",
+IN_PLACE_OF_DEGENERATE = mutations(
+    "degenerate.py",
     DEGENERATE,
     (
         "return min(max(100, ambient_dimension**0.5) * torch.finfo(dtype).eps, 1 / 8)",
@@ -104,6 +104,31 @@ GEOMETRY = mutations(
         "decoders of many outputs have no regular points",
     ),
     (
+        "array.ndim - 1)), fill, array)",
+        "array.ndim - 1)), fill + 0 * array, array)",
+        "NaN of masked points reaches the gradient",
+    ),
+    (
+        "plane.diagonal().fill_(1)",
+        "pass",
+        "what is flat has no metric",
+    ),
+    (
+        "return filled(mask, metric, identity(metric.shape[-1], metric.dtype, metric.device))",
+        "return metric",
+        "the metric of flat points is what it was",
+    ),
+    (
+        "*(filled(mask, x, 0) for x in higher)",
+        "*higher",
+        "flat points are curved",
+    ),
+)
+
+GEOMETRY = mutations(
+    "geometry.py",
+    DEGENERATE,
+    (
         "return ~(self.jet.is_finite() & (self.condition_number < 1 / smallest))",
         "return ~(self.condition_number < 1 / smallest)",
         "points whose Hessian or value is not finite are regular",
@@ -112,18 +137,6 @@ GEOMETRY = mutations(
         "return ~(self.jet.is_finite() & (self.condition_number < 1 / smallest))",
         "return self.condition_number > 1 / smallest",
         "points of κ = NaN are regular",
-    ),
-    (
-        "array.ndim - 1)), torch.nan, array)",
-        "array.ndim - 1)), torch.nan * array, array)",
-        "NaN of masked points reaches the gradient",
-    ),
-    (
-        "array.ndim - 1)), torch.nan, array)",
-        "array.ndim - 1)), 0.0, array)",
-        "degenerate points get zeros",
-        "",
-        "derivatives of zero give NaN in all quantities; tests/kernels notices it behind a kernel",
     ),
     (
         "quotient = numerator / torch.where(parallel, 1, area_squared)",
@@ -292,10 +305,20 @@ PROJECTION = mutations(
         "points left out pass on NaN",
     ),
     (
-        "channels = channels.masked_fill(left_out[:, None], torch.nan)",
+        "derivatives = derivatives.map(lambda array: filled(left_out, array, torch.nan))",
         "pass",
         "points left out pass on NaN to what is differentiated again",
     ),
+    (
+        "derivatives = flat_derivatives(left_out, derivatives)",
+        "pass",
+        "flat points pass on NaN to what is differentiated again",
+    ),
+    (
+        "fills = (one, one, 0, 0) if flat else (torch.nan,) * 4",
+        "fills = (torch.nan,) * 4",
+        "flat points are NaN",
+    ),
 )
 
-MUTATIONS = [*CACHING, *JETS, *API, *GEOMETRY, *PROJECTION, *GEODESIC]
+MUTATIONS = [*CACHING, *JETS, *API, *IN_PLACE_OF_DEGENERATE, *GEOMETRY, *PROJECTION, *GEODESIC]

@@ -1,0 +1,39 @@
+"""What a geometry puts in the place of degenerate points.
+
+A metric is degenerate where its condition number leaves no digit of curvature, or a derivative is
+not finite. There, derivatives become NaN, or those of a plane in its own coordinates: g = I, no
+curvature, nothing that is not finite. Either way no gradient comes from there; a decoder that is
+singular itself makes NaN of it none the less, 0 · ∞.
+"""
+
+import torch
+
+from curvcore.constants import identity
+from curvcore.jets import Derivatives
+
+
+def smallest_reciprocal_condition(dtype, ambient_dimension=1):
+    """1/κ below which a metric counts as degenerate: fewer than two digits would be left.
+
+    100 eps, or √D eps, the rounding error of inner products in R^D, where that is more; and never
+    more than 1/8, so that half precision keeps some regular points.
+    """
+    return min(max(100, ambient_dimension**0.5) * torch.finfo(dtype).eps, 1 / 8)
+
+
+def filled(mask, array, fill):
+    """``array`` (B, ...), and ``fill`` at the points of ``mask`` (B,), without gradient."""
+    return torch.where(mask.reshape(-1, *(1,) * (array.ndim - 1)), fill, array)
+
+
+def flat_metric(mask, metric):
+    """``metric`` (B, d, d), and the identity at the points of ``mask``."""
+    return filled(mask, metric, identity(metric.shape[-1], metric.dtype, metric.device))
+
+
+def flat_derivatives(mask, derivatives):
+    """``derivatives``, and those of z ↦ (z, 0) at the points of ``mask``."""
+    jacobian, *higher = derivatives.levels()
+    plane = torch.zeros_like(jacobian[0])
+    plane.diagonal().fill_(1)
+    return Derivatives(filled(mask, jacobian, plane), *(filled(mask, x, 0) for x in higher))

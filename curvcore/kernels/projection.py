@@ -5,7 +5,7 @@ factorisations, of the equilibrated metric and of what it is in the frame that t
 make a frame e_a = E^i_a Ψ_i in which the metric is the identity up to √κ eps, which is what
 rounding of the e_a costs anyhow (Yamamoto et al., Electron. Trans. Numer. Anal. 44, 2015). Then
 
-    h_ab = E^i_a E^j_b Ψ_ij,   Γ^i_ab = E^i_c ⟨e_c, h_ab⟩,   II_ab = h_ab − Γ^i_ab Ψ_i,
+    h_ab = E^i_a E^j_b Ψ_ij,   Γ^i_ab = E^i_c m^{cd}⟨e_d, h_ab⟩,   II_ab = h_ab − Γ^i_ab Ψ_i,
     R = 2 Σ_{a<b} (⟨II_aa, II_bb⟩ − ⟨II_ab, II_ab⟩),
 
 from the vectors II, as in :mod:`curvcore.projection`, its referee; i, j belong to latent
@@ -21,9 +21,8 @@ Tiles have axes of length P, a power of two, for indices below d: what is beyond
 import torch
 import triton
 import triton.language as tl
-from torch.autograd import Function
 
-DIMENSIONS = range(3, 9)
+_DIMENSION_OF = {d * (d + 3) // 2: d for d in range(3, 9)}  # by K = d + d(d+1)/2
 
 
 @triton.jit
@@ -96,12 +95,21 @@ def _frame(at, plane, N: tl.constexpr, D: tl.constexpr, P: tl.constexpr, BLOCK: 
     regular = shortest > 4 * 1.1754943508222875e-38 * condition
     condition = tl.where(regular, condition, float("inf"))
     basis = tl.trans(inverse / lengths)
+    again = _inverse_factor(_metric_of(at, plane, basis, N, D, P, BLOCK), D, P)
+    return _contracted(tl.trans(basis), tl.trans(again)), condition
+
+
+@triton.jit
+def _metric_of(
+    at, plane, basis,
+    N: tl.constexpr, D: tl.constexpr, P: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """m_ab = ⟨e_a, e_b⟩."""
     products = tl.zeros((P, P, BLOCK), tl.float32)
     for k in range(0, N, BLOCK):
         e = _frame_vectors(at, plane, basis, k, N, D, P, BLOCK)
         products += e[:, None, :] * e[None, :, :]
-    again = tl.trans(_inverse_factor(tl.sum(products, 2), D, P))
-    return _contracted(tl.trans(basis), again), condition
+    return tl.sum(products, 2)
 
 
 @triton.jit
@@ -121,7 +129,10 @@ def _christoffel(
 ):  # fmt: skip
     """Γ^i_ab, index order [i, b, a]."""
     i, columns = tl.arange(0, P)[:, None], tl.arange(0, BLOCK)[None, :]
-    transposed = tl.trans(basis)
+    # m⁻¹ = 2I − m up to κ eps², so that nothing but rounding stays of what is tangential.
+    inverse = tl.where(i == tl.arange(0, P)[None, :], 2.0, 0.0)
+    inverse -= _metric_of(at, plane, basis, N, D, P, BLOCK)
+    dual = _contracted(inverse, tl.trans(basis))  # m^{ca} E^i_a, [c, i]
     christoffel = tl.zeros((P, P, P), tl.float32)
     for j in range(D):
         products = tl.zeros((P, P, BLOCK), tl.float32)
@@ -131,7 +142,7 @@ def _christoffel(
             e = _frame_vectors(at, plane, basis, k, N, D, P, BLOCK)
             products += x[:, None, :] * e[None, :, :]
         of_row = tl.trans(_contracted(basis, tl.sum(products, 2)))  # ⟨e_c, E^i_a Ψ_ij⟩, [c, a]
-        raised = _contracted(transposed, of_row)
+        raised = _contracted(dual, of_row)
         christoffel += raised[:, None, :] * _row(frame, j, D, P)[None, :, None]
     return christoffel
 
@@ -251,39 +262,27 @@ def _store(at, gradient, weight, inside):
     tl.store(at, tl.where(weight == 0, 0.0, gradient), mask=inside)
 
 
-class Scalar(Function):
-    """(vectors (K, B, N), d, plain) -> R (B,), the condition number of g (B,), by kernels.
+def forward(vectors):
+    """R (B,), the condition number of g (B,), E^i_a (B, d, d), Γ^i_ab (B, d, d, d)."""
+    count, points, _ = vectors.shape
+    d = _DIMENSION_OF[count]
+    scalar, condition = (vectors.new_empty(points) for _ in range(2))
+    frame, christoffel = vectors.new_empty(points, d, d), vectors.new_empty(points, d, d, d)
+    _launch(_forward, d, vectors, scalar, condition, frame, christoffel)
+    return scalar, condition, frame, christoffel
 
-    ``plain`` is the same R by torch's operations, for derivatives beyond the first.
-    """
 
-    @staticmethod
-    def forward(ctx, vectors, d, plain):
-        vectors = vectors.contiguous()
-        points = vectors.shape[1]
-        scalar, condition = (vectors.new_empty(points) for _ in range(2))
-        frame = vectors.new_empty(points, d, d)
-        christoffel = vectors.new_empty(points, d, d, d)
-        _launch(_forward, d, vectors, scalar, condition, frame, christoffel)
-        ctx.save_for_backward(vectors, frame, christoffel)
-        ctx.plain = plain
-        ctx.mark_non_differentiable(condition)
-        return scalar, condition
-
-    @staticmethod
-    def backward(ctx, weights, _):
-        vectors, frame, christoffel = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            scalar = ctx.plain(vectors)
-            return *torch.autograd.grad(scalar, vectors, weights, create_graph=True), None, None
-        gradient, d = torch.empty_like(vectors), frame.shape[-1]
-        _launch(_adjoint, d, vectors, frame, christoffel, weights.contiguous(), gradient)
-        return gradient, None, None
+def adjoint(vectors, frame, christoffel, weights):
+    """The gradient (K, B, N) from that of R (B,), and what :func:`forward` left."""
+    gradient = torch.empty_like(vectors)
+    _launch(_adjoint, frame.shape[-1], vectors, frame, christoffel, weights, gradient)
+    return gradient
 
 
 def _launch(kernel, d, vectors, *tensors):
     _, points, size = vectors.shape
-    kernel[(points,)](vectors, *tensors, points, N=size, D=d, **_shape(d, size))
+    with torch.cuda.device_of(vectors):  # Triton launches on the current one
+        kernel[(points,)](vectors, *tensors, points, N=size, D=d, **_shape(d, size))
 
 
 def _shape(d, size):

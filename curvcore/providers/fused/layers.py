@@ -130,7 +130,7 @@ def _by_kernel(name, activation, x, *arguments):
     """The chain rule or its adjoint, by name, or None where no kernel serves."""
     if not activation.has_kernel(x):
         return None
-    label = f"{activation.kernel} at d = {arguments[-1]}, {name}"
+    label = f"{activation.kernel} ({name}) at d = {arguments[-1]}"
     return kernels.attempt(label, _launched, name, x, *arguments, activation.kernel)
 
 

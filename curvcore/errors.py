@@ -3,6 +3,8 @@
 Every message says what was wrong, what was got, and what to do about it.
 """
 
+import sys
+
 import torch
 
 
@@ -62,8 +64,20 @@ class DegenerateMetricError(CurvatureError, ArithmeticError):
 
 
 class FallbackWarning(UserWarning):
-    """``derivatives="auto"`` fell back from the fused provider to autodiff."""
+    """A slower way: ``derivatives="auto"`` by autodiff, or torch where a kernel does not run."""
 
 
 class PiecewiseLinearWarning(UserWarning):
     """The decoder has kinks (ReLU and its kin): derivatives exist only almost everywhere."""
+
+
+def frames_inside_curvcore():
+    """How many frames to go up from the caller of this function to the first one of the user's."""
+    frame, count = sys._getframe(1), 0
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in (
+        "curvcore",
+        "torch",
+        "contextlib",
+    ):
+        frame, count = frame.f_back, count + 1
+    return count

@@ -17,6 +17,7 @@ from curvcore.errors import DegenerateMetricError, InputError
 from curvcore.formulas import Formulas, check_order
 from curvcore.frames import CoordinateFrame, Frame
 from curvcore.jets import Derivatives, Jet
+from curvcore.kernels.scalar import DIMENSIONS, ScalarCurvature
 from curvcore.modes import is_plain_eager
 from curvcore.projection import ProjectedFormulas
 from curvcore.rounding import error_of_scalar
@@ -116,7 +117,7 @@ class PullbackGeometry:
         """
         if self.jet.is_symbolic:
             raise InputError("A symbolic metric has no condition number; substitute numbers first.")
-        if self._has_kernel:
+        if self._by_kernel is not None:
             return self._by_kernel[1]
         with torch.no_grad():
             return condition_number(self._own_metric)
@@ -163,7 +164,7 @@ class PullbackGeometry:
     @cached_quantity
     def scalar(self) -> torch.Tensor:
         """The scalar curvature R = g^{jl} Ric_jl, in units of 1/[Ψ]²: (B,). R = 2K if d = 2."""
-        if self._has_kernel:
+        if self._by_kernel is not None:
             return self._where_regular(self._by_kernel[0], 0)
         return self._in_frame.scalar
 
@@ -306,22 +307,20 @@ class PullbackGeometry:
         is_gauss = self.formula == "gauss" and not self.jet.is_symbolic
         return is_gauss and self._derivatives.order == 2 and is_plain_eager()
 
-    @property
-    def _has_kernel(self):
-        """Whether R comes from one kernel: of surfaces."""
-        is_surface = self._is_by_hand and self.jet.dimension == 2
-        return is_surface and kernels.serve(self._derivatives.jacobian)
-
     @cached_quantity
     def _by_kernel(self):
-        """R, degenerate points included, and the condition number of g."""
-        from curvcore.kernels import curvature  # Triton, where there is any
-
-        return curvature.ScalarOfSurface.apply(self._channels, self._scalar_of_channels)
+        """R, degenerate points included, and the condition number of g, by a kernel; or None."""
+        d = self.jet.dimension
+        served = self._is_by_hand and d in DIMENSIONS and kernels.serve(self._derivatives.jacobian)
+        if not served:
+            return None
+        arguments = self._channels, d, self._scalar_of_channels
+        return kernels.attempt(f"R at d = {d}", ScalarCurvature.apply, *arguments)
 
     def _scalar_of_channels(self, channels):
-        """R from channels (5, B, N), by the formulas."""
-        first, second = channels.permute(1, 2, 0).split([2, 3], -1)
+        """R from channels (K, B, N), by the formulas."""
+        d = self.jet.dimension
+        first, second = channels.permute(1, 2, 0).split([d, len(channels) - d], -1)
         return self._formulas(Derivatives(first, second)).scalar
 
     @cached_quantity

@@ -17,7 +17,6 @@ of :mod:`curvcore.rounding`, with Ric = R g̃/2 for a surface.
 import torch
 import triton
 import triton.language as tl
-from torch.autograd import Function
 
 
 @triton.jit
@@ -148,35 +147,23 @@ def _store(at, gradient, weight, inside):
     tl.store(at, tl.where(weight == 0, 0.0, gradient), mask=inside)
 
 
-class ScalarOfSurface(Function):
-    """(vectors (5, B, N), plain) -> R (B,), the condition number of g (B,), by kernels.
+def forward(vectors):
+    """R (B,) and the condition number of g (B,), from vectors (5, B, N)."""
+    scalar, condition = (vectors.new_empty(vectors.shape[1]) for _ in range(2))
+    _launch(_forward, vectors, scalar, condition)
+    return scalar, condition
 
-    ``plain`` is the same R by torch's operations, for derivatives beyond the first.
-    """
 
-    @staticmethod
-    def forward(ctx, vectors, plain):
-        vectors = vectors.contiguous()
-        scalar, condition = (vectors.new_empty(vectors.shape[1]) for _ in range(2))
-        _launch(_forward, vectors, scalar, condition)
-        ctx.save_for_backward(vectors)
-        ctx.plain = plain
-        ctx.mark_non_differentiable(condition)
-        return scalar, condition
-
-    @staticmethod
-    def backward(ctx, weights, _):
-        (vectors,) = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            scalar = ctx.plain(vectors)
-            return *torch.autograd.grad(scalar, vectors, weights, create_graph=True), None
-        gradient = torch.empty_like(vectors)
-        _launch(_adjoint, vectors, weights.contiguous(), gradient)
-        return gradient, None
+def adjoint(vectors, weights):
+    """The gradient (5, B, N) from that of R (B,)."""
+    gradient = torch.empty_like(vectors)
+    _launch(_adjoint, vectors, weights, gradient)
+    return gradient
 
 
 def _launch(kernel, vectors, *tensors):
     _, points, size = vectors.shape
     block = min(triton.next_power_of_2(size), 1024)
     tile = max(1, 1024 // block)
-    kernel[(triton.cdiv(points, tile),)](vectors, *tensors, points, N=size, P=tile, BLOCK=block)
+    with torch.cuda.device_of(vectors):  # Triton launches on the current one
+        kernel[(triton.cdiv(points, tile),)](vectors, *tensors, points, N=size, P=tile, BLOCK=block)

@@ -2,10 +2,9 @@
 
 import warnings
 
-from curvcore.errors import FallbackWarning, MissingRuleError
+from curvcore.errors import FallbackWarning, MissingRuleError, frames_inside_curvcore
 from curvcore.providers.autodiff import autodiff_jet
 from curvcore.providers.fused import fused_jet
-from curvcore.providers.kinks import frames_inside_curvcore
 
 
 def automatic_jet(decoder, z, order):

@@ -23,14 +23,13 @@ overflows). In float32 singularities where an argument is ±1 are lost in roundi
 asin(sin h), acosh(cosh h) and log1p(h² − 1).
 """
 
-import sys
 import warnings
 from contextlib import suppress
 from contextvars import ContextVar
 
 import torch
 
-from curvcore.errors import PiecewiseLinearWarning
+from curvcore.errors import PiecewiseLinearWarning, frames_inside_curvcore
 from curvcore.providers.jumps import has_jumps
 from curvcore.providers.switches import operations_of
 
@@ -144,15 +143,3 @@ def _is_piecewise_linear(jet):
         return False
     rounding = torch.finfo(jacobian.dtype).eps ** 0.5 * jacobian.abs().max()
     return bool(((jacobian - jacobian[:1]).abs() > rounding).any())
-
-
-def frames_inside_curvcore():
-    """How many frames to go up from the caller of this function to the first one of the user's."""
-    frame, count = sys._getframe(1), 0
-    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in (
-        "curvcore",
-        "torch",
-        "contextlib",
-    ):
-        frame, count = frame.f_back, count + 1
-    return count

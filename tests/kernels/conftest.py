@@ -14,7 +14,9 @@ def pytest_collection_modifyitems(items):
     here = [item for item in items if "kernels" in item.path.parts]
     if kernels.serve(torch.empty(0, device=DEVICE)):
         # The interpreter computes what is masked as well, by numpy.
-        mark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+        ignored = "ignore::RuntimeWarning"
+        # None is replaced by torch, unless a test asks for it.
+        mark = pytest.mark.filterwarnings(ignored, "error::curvcore.FallbackWarning")
     else:
         mark = pytest.mark.skip(reason="kernels need CUDA, or Triton and TRITON_INTERPRET=1")
     for item in here:

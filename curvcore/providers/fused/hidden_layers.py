@@ -105,9 +105,10 @@ class HiddenLayer:
             if len(layers) == 1:
                 return activated(source, *maps, self.activation)
             weights, biases = zip(*((m.weight, m.bias) for m in maps), strict=True)
-            return _HiddenStack.apply(
-                *stack_and_rows(source), self.activation, source.d, *weights, *biases
-            )
+            arguments = *stack_and_rows(source), self.activation, source.d, *weights, *biases
+            name = f"hidden layers of {self.activation.kernel} at d = {source.d}"
+            out = kernels.attempt(name, _HiddenStack.apply, *arguments)
+            return _one_by_one(*arguments) if out is None else out
 
     def _run(self):
         """This layer and those before it that nobody looked at, the first one first."""
@@ -165,7 +166,13 @@ class _HiddenStack(Function):
         needed = (*ctx.needs_input_grad[:2], *ctx.needs_input_grad[4:])
         layers = len(parameters) // 2
         operands = *_operands(stack, rows, parameters), gradient, any(needed[2:])
-        to_x, to_weights, to_biases = _kernel(ctx, "adjoint")(*operands)
+        name = f"the gradient of hidden layers of {ctx.activation.kernel} at d = {ctx.d}"
+        found = kernels.attempt(name, _kernel(ctx, "adjoint"), *operands)
+        if found is None:
+            with torch.enable_grad():
+                found = _differentiable(ctx, gradient)
+            return tuple(None if t is None else t.detach() for t in found)
+        to_x, to_weights, to_biases = found
         first = (*needed[:2], needed[2], needed[2 + layers])
         inputs = stack, rows, parameters[0], parameters[layers]
         to_stack, to_rows, to_weight, to_bias = pulled_back(first, inputs, to_x)
@@ -192,12 +199,16 @@ def _operands(stack, rows, parameters):
 def _differentiable(ctx, gradient):
     """The same gradients, layer by layer."""
     stack, rows, *parameters = ctx.saved_tensors
-    layers = len(parameters) // 2
-    out, out_rows = stack, rows
-    for weight, bias in zip(parameters[:layers], parameters[layers:], strict=True):
-        out = ActivatedLayer.apply(out, out_rows, weight, bias, ctx.activation, ctx.d)
-        out_rows = None
+    out = _one_by_one(stack, rows, ctx.activation, ctx.d, *parameters)
     inputs = stack, rows, None, None, *parameters
     wanted = [t for t, needed in zip(inputs, ctx.needs_input_grad, strict=True) if needed]
     found = iter(torch.autograd.grad(out, wanted, gradient, create_graph=True))
     return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
+
+
+def _one_by_one(stack, rows, activation, d, *parameters):
+    """The same stack, layer by layer."""
+    layers = len(parameters) // 2
+    for weight, bias in zip(parameters[:layers], parameters[layers:], strict=True):
+        stack, rows = ActivatedLayer.apply(stack, rows, weight, bias, activation, d), None
+    return stack

@@ -91,9 +91,10 @@ class ActivatedLayer(Function):
         ctx.activation, ctx.d = activation, d
         x = times(stack, weight)
         x_rows = None if rows is None else rows @ weight.mT
-        if activation.has_kernel(x):
+        out = _by_kernel("forward", activation, x, x_rows, bias, d)
+        if out is not None:
             ctx.save_for_backward(stack, rows, weight, bias, x, x_rows)
-            return _chain_rule().forward(x, x_rows, bias, d, activation.kernel)
+            return out
         if bias is not None:
             x[0] += bias
         y = activation.function(x[0])
@@ -110,11 +111,13 @@ class ActivatedLayer(Function):
         inputs = stack, rows, weight, bias
         if torch.is_grad_enabled():  # to be differentiated once more
             return *_differentiable(ctx, inputs, gradient), None, None
-        if factors:
+        to_x = None
+        if not factors:
+            arguments = x, x_rows, bias, gradient.contiguous(), ctx.d
+            to_x = _by_kernel("adjoint", ctx.activation, *arguments)
+        if to_x is None:
+            factors = factors or _factors(ctx.activation, x[0], bias)
             to_x = _adjoint(x[1:] if rows is None else x_rows[:, None], factors, gradient, ctx.d)
-        else:
-            arguments = x, x_rows, bias, gradient.contiguous(), ctx.d, ctx.activation.kernel
-            to_x = _chain_rule().adjoint(*arguments)
         return *pulled_back(ctx.needs_input_grad, inputs, to_x), None, None
 
 
@@ -123,10 +126,24 @@ def times(stack, weight):
     return (stack.reshape(-1, stack.shape[-1]) @ weight.mT).unflatten(0, stack.shape[:2])
 
 
-def _chain_rule():
+def _by_kernel(name, activation, x, *arguments):
+    """The chain rule or its adjoint, by name, or None where no kernel serves."""
+    if not activation.has_kernel(x):
+        return None
+    label = f"{activation.kernel} ({name}) at d = {arguments[-1]}"
+    return kernels.attempt(label, _launched, name, x, *arguments, activation.kernel)
+
+
+def _launched(name, *arguments):
     from curvcore.kernels import chain_rule  # Triton, where there is any
 
-    return chain_rule
+    return getattr(chain_rule, name)(*arguments)
+
+
+def _factors(activation, x, bias):
+    """The first three derivatives of f at x + b."""
+    value = x if bias is None else x + bias
+    return activation.factors(value, activation.function(value), 3)
 
 
 def _adjoint(channels, factors, gradient, d):

@@ -2,20 +2,23 @@
 
 Vectors Ψ_i and Ψ_ij, i ≤ j, in R^N at every point, one program a point. Two Cholesky
 factorisations, of the equilibrated metric and of what it is in the frame that the first one gives,
-make a frame e_a = E^i_a Ψ_i in which the metric is the identity up to √κ eps, which is what
-rounding of the e_a costs anyhow (Yamamoto et al., Electron. Trans. Numer. Anal. 44, 2015). Then
+make a frame e_a = E^i_a Ψ_i whose metric m_ab = ⟨e_a, e_b⟩ is the identity up to √κ eps, which is
+what rounding of the e_a costs anyhow (Yamamoto et al., Electron. Trans. Numer. Anal. 44, 2015).
+With m in the projection and nowhere else,
 
-    h_ab = E^i_a E^j_b Ψ_ij,   Γ^i_ab = E^i_c m^{cd}⟨e_d, h_ab⟩,   II_ab = h_ab − Γ^i_ab Ψ_i,
+    h_ab = E^i_a E^j_b Ψ_ij,   Γ^i_ab = E^i_c m^{cf}⟨e_f, h_ab⟩,   II_ab = h_ab − Γ^i_ab Ψ_i,
     R = 2 Σ_{a<b} (⟨II_aa, II_bb⟩ − ⟨II_ab, II_ab⟩),
 
 from the vectors II, as in :mod:`curvcore.projection`, its referee; i, j belong to latent
-coordinates, a, b, c to the frame. With T_ab = H δ_ab − II_ab and Ric_ab = ⟨H, II_ab⟩ − ⟨II_ac,
-II_bc⟩ the first variation of :mod:`curvcore.rounding` is the gradient:
+coordinates, a, b, c, f to the frame. With H = II_aa, T_ab = H δ_ab − II_ab and Ric_ab =
+⟨H, II_ab⟩ − ⟨II_ac, II_bc⟩ the first variation of :mod:`curvcore.rounding` is the gradient:
 
     Ψ̄_ij = 2 E^i_a E^j_b T_ab (twice that for i < j),
     Ψ̄_i = −2 Γ^i_ab T_ab − 4 E^i_a Ric_ab e_b.
 
-Tiles have axes of length P, a power of two, for indices below d: what is beyond is zero.
+Tiles have axes of length P, a power of two, for indices below d: what is beyond is zero. Products
+are sums over the first axis of a tile, which lies in a thread. E and Γ go through memory: there a
+row is at hand, and the gradient needs them again; everything else it computes anew.
 """
 
 import torch

@@ -11,8 +11,8 @@ DIMENSIONS = range(2, 9)
 class ScalarCurvature(Function):
     """(vectors (K, B, N), d, plain) -> R (B,), the condition number of g (B,).
 
-    ``plain`` is the same R by torch's operations, for derivatives beyond the first, and for the
-    first where their kernel cannot be launched.
+    ``plain`` is the same R by torch's operations, from the same vectors: for derivatives beyond the
+    first, and for the first where its kernel cannot be launched.
     """
 
     @staticmethod

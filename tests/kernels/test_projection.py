@@ -101,6 +101,21 @@ def test_units_alone_condition_nothing(device):
     assert_close(geometry(example).condition_number, 1.0)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_condition_numbers_where_eigenvalues_are_close(sign, device):
+    """C = (1 − ρ)I + ρ11ᵀ: 1 + 7ρ, and 1 − ρ seven times, 1/32 below or above."""
+    rho = 1 / 249 if sign > 0 else -1 / 255
+    ones = torch.ones(8, 8, device=device, dtype=torch.float64)
+    eye = torch.eye(8, device=device, dtype=torch.float64)
+    root = torch.linalg.cholesky((1 - rho) * eye + rho * ones).mT.float()
+    example = jet(8, 1, 8, device)
+    example = curvcore.Jet(example.value, root[None], example.hessian)
+    found, expected = geometry(example), exactly(example)
+    torch.testing.assert_close(
+        found.condition_number.double(), expected.condition_number, rtol=1e-3, atol=0
+    )
+
+
 @pytest.mark.parametrize(("d", "points", "size"), [(3, 7, 5), (5, 2, 40), (8, 1, 9)])
 def test_gradients(d, points, size, device, monkeypatch):
     example = jet(d, points, size, device)

@@ -22,6 +22,8 @@ from verification.benchmark import (
 )
 from verification.benchmark.command import app
 from verification.benchmark.directions import polarised
+from verification.benchmark.measurement import Settings
+from verification.benchmark.record import Record
 from verification.decoders import UsageError
 
 TINY = routes.Size(2, 8, 2, 5, 6)
@@ -302,3 +304,13 @@ def test_targets_of_the_floor_by_right_results_alone():
 def test_target_of_ten_million_points(seconds, met):
     grown = [growth.Growth(10**7, 65536, seconds, 0, 0.0, 1.0)]
     assert verdicts(grown=grown) == {("forward", "s"): (met, met, routes.FUSED)}
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "judged"),
+    [("cuda", torch.float32, True), ("cuda", torch.float64, False), ("cpu", torch.float32, False)],
+)
+def test_targets_are_of_gpus_in_float32(device, dtype, judged):
+    settings = Settings(device, dtype, 0, 1, 1.0, (routes.FUSED,))
+    record = Record(None, settings, None, lines=[line(routes.FUSED, "forward", 0.2)])
+    assert bool(record.verdicts) is judged

@@ -132,7 +132,7 @@ def main(
     if plot is not None and record.sweeps:
         _plot(plot, record.sweeps)
     tables.show_against_peer(console, record.lines)
-    targets.show(console, targets.judge(record.lines, record.grown))
+    targets.show(console, record.verdicts)
     raise typer.Exit(_conclude(console, record, time.perf_counter() - started))
 
 

@@ -39,6 +39,13 @@ class Record:
         """Whether all that was measured is right and nothing crashed."""
         return not self.crashed and all(result.passed for result in self.results)
 
+    @property
+    def verdicts(self):
+        """Which targets were met: they are of GPUs, in float32."""
+        if not is_cuda(self.settings.device) or self.settings.dtype != torch.float32:
+            return []
+        return targets.judge(self.lines, self.grown)
+
     def add(self, size, measured):
         """What was Measured at a size, in one of its stages."""
         self.lines += measured.lines
@@ -74,7 +81,7 @@ class Record:
             "results": [line.as_dict() for line in self.lines],
             "growth": growth.as_dicts(self.grown),
             "sweeps": sweep.as_dicts(self.sweeps),
-            "targets": targets.as_dicts(targets.judge(self.lines, self.grown)),
+            "targets": targets.as_dicts(self.verdicts),
         }
 
 

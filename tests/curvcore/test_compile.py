@@ -65,6 +65,26 @@ def test_the_whole_geometry():
         assert_close(one, other, scale=1e3 * (1 + other.detach().abs().max())), name
 
 
+@pytest.mark.skipif(
+    torch.__version__ < "2.7", reason="torch 2.6 makes no torch.Size of a dynamic shape"
+)
+@pytest.mark.parametrize("d", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_one_graph_of_any_number_of_points(d):
+    """Under dynamic=True the latent dimension stays a constant; one graph serves all batches."""
+    decoder, z = decoder_and_points(d)
+    graphs = torch.compile(
+        lambda z: curvcore.pullback(decoder, z, on_degenerate="flat").scalar,
+        fullgraph=True,
+        backend="aot_eager",
+        dynamic=True,
+    )
+    expected = curvcore.scalar_curvature(decoder, z)
+    scale = 1e3 * (1 + expected.detach().abs().max())
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for points in (30, 7, 19):
+            assert_close(graphs(z[:points].clone()), expected[:points], scale=scale)
+
+
 class Deviation(nn.Module):
     def __init__(self, function):
         super().__init__()

@@ -55,7 +55,8 @@ class JetTensor:
     @classmethod
     def coordinates(cls, z, order):
         """The latent points themselves: first derivatives are the identity, others vanish."""
-        d = z.shape[1]
+        # A compiler of dynamic shapes takes the length of a tuple for constant.
+        d = len(z.unbind(1)) if torch.compiler.is_compiling() else z.shape[1]
         return cls(z, identity(d, z.dtype, z.device)[:, None, :], d, order)
 
     @classmethod

@@ -34,6 +34,6 @@ def flat_metric(mask, metric):
 def flat_derivatives(mask, derivatives):
     """``derivatives``, and those of z ↦ (z, 0) at the points of ``mask``."""
     jacobian, *higher = derivatives.levels()
-    plane = torch.zeros_like(jacobian[0])
+    plane = jacobian.new_zeros(jacobian.shape[1:])
     plane.diagonal().fill_(1)
     return Derivatives(filled(mask, jacobian, plane), *(filled(mask, x, 0) for x in higher))

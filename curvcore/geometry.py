@@ -103,7 +103,7 @@ class PullbackGeometry:
     @cached_quantity
     def metric(self) -> torch.Tensor:
         """The pullback metric g_ij = ⟨∂_iΨ, ∂_jΨ⟩: (B, d, d)."""
-        if self._on_degenerate == "flat":
+        if self._on_degenerate == "flat" and not self.jet.is_symbolic:
             return flat_metric(self.is_degenerate, self._own_metric)
         return self._own_metric
 

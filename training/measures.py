@@ -102,7 +102,7 @@ class ImportanceWeights(Measure):
     def sample(self, encoded: torch.Tensor, seed: int) -> LatentSample:
         """All encoded points of this process."""
         weights = (-density_of(encoded)[0]).exp() / len(gathered(encoded))
-        return LatentSample(encoded.detach(), weights)
+        return LatentSample.weighted(encoded, weights)
 
 
 @dataclass(frozen=True)

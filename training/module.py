@@ -172,13 +172,17 @@ class RegularizedAutoEncoder(L.LightningModule):
             raise TrainingError(diverged(working, self.global_step))
         return torch.full_like(loss, WORST)
 
-    def on_validation_start(self):
-        """No checkpoint is kept of a run that has diverged."""
+    def check_divergence(self):
+        """Raise TrainingError if a loss was not finite; asked before any checkpoint is kept."""
         self._divergence.check()
 
+    def on_validation_start(self):
+        """Before the best checkpoint."""
+        self.check_divergence()
+
     def on_train_epoch_end(self):
-        """Nor where nothing is held out."""
-        self._divergence.check()
+        """Where nothing is held out."""
+        self.check_divergence()
 
     def on_train_batch_end(self, outputs, batch, index):
         """Scheduled times go on, one unit an epoch."""

@@ -36,7 +36,8 @@ class Snapshots(Callback):
             self._keep(trainer, 0)
 
     def on_train_epoch_end(self, trainer, module):
-        """Every ``stride`` epochs."""
+        """Every ``stride`` epochs, unless the run has diverged."""
+        module.check_divergence()
         if (trainer.current_epoch + 1) % self._stride == 0:
             self._keep(trainer, trainer.current_epoch + 1)
 

@@ -74,11 +74,34 @@ class Term:
         return 1 if epoch >= full else SCHEDULES[self.schedule]((epoch - start) / (full - start))
 
 
+MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+
+
 def compiled(function, mode):
-    """``function``, or, unless ``mode`` is False, what torch.compile makes of it in that mode."""
-    if not mode:
-        return function
-    return torch.compile(function, mode=None if mode is True else mode)
+    """``function``, or, unless ``mode`` is False, what torch.compile makes of it in that mode.
+
+    Raises:
+        TrainingError: torch.compile has no such mode.
+    """
+    if mode not in (True, False, *MODES):
+        raise TrainingError(f"compile must be true, false or one of {MODES}; got {mode!r}.")
+    return Compiled(function, None if mode is True else mode) if mode else function
+
+
+class Compiled:
+    """A method that is compiled when it is called; a copy of its object compiles its own."""
+
+    def __init__(self, method, mode):
+        self.method, self.mode = method, mode
+        self._program = None
+
+    def __call__(self, *arguments):
+        if self._program is None:
+            self._program = torch.compile(self.method, mode=self.mode)
+        return self._program(*arguments)
+
+    def __getstate__(self):
+        return {**self.__dict__, "_program": None}
 
 
 class Terms(nn.Module):

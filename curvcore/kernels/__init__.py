@@ -32,14 +32,14 @@ def attempt(name, function, *arguments):
     """``function(*arguments)``, which launches kernels, or None where Triton cannot do that here.
 
     No C compiler, a GPU that Triton does not know, too few registers, ...: it warns once, and what
-    goes by this name is not tried again. Errors of anything but Triton pass.
+    goes by this name is not tried again. Errors of anything but Triton pass, and want of memory.
     """
     if name in _failed:
         return None
     try:
         return function(*arguments)
     except Exception as error:
-        if not _is_of_triton(error):
+        if isinstance(error, torch.OutOfMemoryError) or not _is_of_triton(error):
             raise
         _failed.add(name)
         reason = str(error).strip().partition("\n")[0]

@@ -1,6 +1,7 @@
 """Points where Ψ is no immersion: an error that names them, or NaN there and nowhere else."""
 
 import pytest
+import sympy
 import torch
 
 import curvcore
@@ -231,6 +232,19 @@ def test_flat_geometry_is_finite_whatever_the_derivatives(formula, provider):
     for quantity, flat in FLAT.items():
         assert (getattr(geometry, quantity)[0] == flat.double()).all(), quantity
     assert geometry.scalar_relative_error[0].isnan()
+
+
+@routes
+def test_no_points_are_flat_too(formula, provider):
+    options = {"formula": formula, "derivatives": provider, "on_degenerate": "flat"}
+    geometry = curvcore.pullback(fold, points()[:0], **options)
+    for quantity, flat in FLAT.items():
+        assert getattr(geometry, quantity).shape == (0, *flat.shape), quantity
+
+
+def test_expressions_are_nowhere_flat():
+    x, y = sympy.symbols("x y")
+    assert curvcore.pullback([x, y, x * y], (x, y), on_degenerate="flat").metric[0, 1] == x * y
 
 
 @routes

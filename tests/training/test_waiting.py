@@ -1,5 +1,6 @@
 """A training step on a GPU is queued without waiting for it; and what is compiled is the same."""
 
+import copy
 from functools import partial
 from types import SimpleNamespace
 
@@ -20,6 +21,7 @@ from training.functionals import (
     PerelmanF,
     PerelmanW,
     RelaxedDistortion,
+    SampledGeometry,
     TotalSquaredCurvature,
     UniformVolume,
     VarianceOfLogDet,
@@ -135,6 +137,25 @@ def test_a_run_that_diverges_on_a_gpu_ends_with_its_epoch(tmp_path, on_a_gpu, ca
     assert not list((tmp_path / "run").rglob("*.ckpt"))
 
 
+def test_no_snapshot_is_kept_of_a_run_that_diverges(tmp_path, on_a_gpu):
+    """In its second epoch, with nothing held out."""
+    path = write_config(tmp_path / "run.yaml", gaussians(), terms=CURVATURE, epochs=3)
+    late = ["--model.terms.curvature.weight=1e39", "--model.terms.curvature.start=1"]
+    run = tmp_path / "run"
+    options = [*late, "--trainer.limit_val_batches=0"]
+    assert main(["fit", "--config", str(path), "--run", str(run), *options]) == 2
+    for file in run.rglob("*.ckpt"):
+        weights = torch.load(file, weights_only=True)["state_dict"].values()
+        assert all(torch.isfinite(w).all() for w in weights), file
+
+
+@pytest.mark.parametrize("measure", MEASURES, ids=lambda m: type(m).__name__)
+def test_a_collapsed_latent_space_is_nan_on_a_gpu(measure, on_a_gpu):
+    sample = measure.sample(torch.randn(B, 2), 0)
+    on = SampledGeometry(lambda z: 0 * z.repeat(1, 2), sample)
+    assert TotalSquaredCurvature().evaluate(on).isnan()
+
+
 # --- compiled -------------------------------------------------------------------------------------
 
 # Of torch's compiler about itself.
@@ -162,6 +183,18 @@ def test_what_is_compiled_is_the_same(names, monkeypatch):
         found.append([loss, *(p.grad for p in model.parameters() if p.grad is not None)])
     for one, other in zip(*found, strict=True):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_a_copy_of_what_is_compiled_is_its_own():
+    model = module("R²", compile=True)
+    copied = copy.deepcopy(model)
+    assert copied._reconstructed.method.__self__ is copied
+    assert copied.terms._evaluated.method.__self__ is copied.terms
+
+
+def test_unknown_modes_are_refused():
+    with pytest.raises(TrainingError, match=r"compile must be true, false or one of .*'nonsense'"):
+        module(compile="nonsense")
 
 
 @pytest.mark.slow

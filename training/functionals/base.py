@@ -59,7 +59,8 @@ class LatentSample:
     @classmethod
     def weighted(cls, z: torch.Tensor, weights: torch.Tensor) -> "LatentSample":
         """Points with weights of ∫ φ dz."""
-        if weights.shape != z.shape[:1] or not (weights > 0).all():
+        is_checked = waiting.reading_is_free(weights)
+        if weights.shape != z.shape[:1] or (is_checked and not (weights > 0).all()):
             raise TrainingError(
                 f"weights must be ({len(z)},) and positive; got {tuple(weights.shape)}."
             )
@@ -98,12 +99,13 @@ class SampledGeometry:
     def __init__(self, decoder: Decoder, sample: LatentSample, order: Literal[1, 2] = 2) -> None:
         self._log_density = None  # until it is asked for
         geometry = _geometry(decoder, sample.z, order)
-        degenerate = geometry.is_degenerate
+        degenerate = geometry.is_degenerate | ~torch.isfinite(geometry.volume_density.detach())
         self.degenerate_points = degenerate.sum()
         self.drawn, self.dimension = sample, sample.z.shape[1]
         self.regular, self.weights = slice(None), sample.weights
         if not waiting.reading_is_free(sample.z):
-            self.weights = self.weights.masked_fill(degenerate, 0)
+            none_left = torch.where(degenerate.all(), torch.nan, 0).to(self.weights)
+            self.weights = torch.where(degenerate, none_left, self.weights)
         elif self.degenerate_points:  # a decoder that is singular there would make NaN of gradients
             self.regular = ~degenerate
             self.weights = self.weights[self.regular]

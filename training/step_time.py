@@ -51,10 +51,11 @@ FUNCTIONALS = {
 
 
 class _Step:
-    def __init__(self, functionals, x, widths):
+    def __init__(self, functionals, x, widths, compile):
         torch.manual_seed(0)
         self.x, self.model = x, MLPAutoEncoder(x.shape[1], 2, widths).to(x)
-        self.terms = Terms({name: Term(f, 1e-3) for name, f in functionals.items()}).to(x)
+        terms = {name: Term(f, 1e-3) for name, f in functionals.items()}
+        self.terms = Terms(terms, compile).to(x)
         parameters = [*self.model.parameters(), *self.terms.parameters()]
         self.optimizer = torch.optim.Adam(parameters, 1e-4)
 
@@ -79,9 +80,9 @@ class StepTime:
     over_none: float
 
 
-def measure(x, width, repeats):
-    """The StepTimes of all functionals on data x (B, D)."""
-    steps = {name: _Step(terms, x, (width, width)) for name, terms in FUNCTIONALS.items()}
+def measure(x, width, repeats, compile=False):
+    """The StepTimes of all functionals on data x (B, D), eager or compiled."""
+    steps = {name: _Step(terms, x, (width, width), compile) for name, terms in FUNCTIONALS.items()}
     times = {name: [] for name in steps}
     for turn in range(repeats + WARM_UPS):
         for name, step in steps.items():
@@ -103,18 +104,25 @@ def main(
     width: Annotated[int, typer.Option(min=4, help="Of the two hidden layers.")] = 256,
     repeats: Annotated[int, typer.Option(min=1, help="Steps timed of each.")] = 30,
     device: Annotated[str, typer.Option(help="Torch device, such as cpu or cuda.")] = "cpu",
+    compile: Annotated[bool, typer.Option("--compile", help="The functionals compiled.")] = False,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every number.")] = None,
 ):
     """Times of one optimiser step, D = 784, d = 2, float32."""
     try:
         x = _data(batch, device)
-        found = measure(x, width, repeats)
+        found = measure(x, width, repeats, compile)
         if json is not None:
-            write_json(json, _record(found, x, width, repeats))
+            settings = {"batch": batch, "width": width, "repeats": repeats, "compile": compile}
+            write_json(json, _record(found, x, settings))
     except TrainingError as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(2) from None
-    Console().print(_table(found, f"D={D}, d=2, 2x{width}, batch {batch}, {_device_name(x)}"))
+    Console().print(
+        _table(
+            found,
+            f"D={D}, d=2, 2x{width}, batch {batch}, {_device_name(x)}{', compiled' * compile}",
+        )
+    )
 
 
 def _data(batch, device):
@@ -126,16 +134,14 @@ def _data(batch, device):
         raise TrainingError(f"--device {device!r} is not usable here: {reason}") from error
 
 
-def _record(found, x, width, repeats):
+def _record(found, x, settings):
     return {
         "curvcore": curvcore.__version__,
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "device": _device_name(x),
         "threads": torch.get_num_threads(),
-        "batch": len(x),
-        "width": width,
-        "repeats": repeats,
+        **settings,
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "results": [asdict(step_time) for step_time in found],
     }

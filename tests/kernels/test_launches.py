@@ -6,14 +6,14 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 import curvcore
 from tests.kernels.conftest import DEVICE
-from tests.support.waits import Operators
+from verification.benchmark.counting import Operations
 
 
 def counted(monkeypatch, function):
     """How many operators and kernels a function launches, and its result."""
     from triton.runtime.jit import KernelInterface
 
-    launches, operators = [], Operators()
+    launches, operators = [], Operations()
     launch = KernelInterface.__getitem__
 
     def counting(kernel, grid):
@@ -28,7 +28,7 @@ def counted(monkeypatch, function):
         patched.setattr(KernelInterface, "__getitem__", counting)
         with operators:
             result = function()
-    return operators.count, len(launches), result
+    return operators.launches, len(launches), result
 
 
 def test_a_small_call_is_few_launches(monkeypatch):

@@ -1,4 +1,4 @@
-"""The operations at which a host would wait for its device, and those that launch work on it."""
+"""The operations at which a host would wait for its device."""
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -34,16 +34,3 @@ class Waits(TorchDispatchMode):
 def _is_of_a_mask(function, args):
     indices = args[1] if str(function).startswith("aten.index.") else []
     return any(index is not None and index.dtype == torch.bool for index in indices)
-
-
-class Operators(TorchDispatchMode):
-    """Counts the operations that launch work: views and empty tensors do not."""
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        name = function.name()
-        self.count += not (function.is_view or "empty" in name or "unsafe_view" in name)
-        return function(*args, **kwargs or {})

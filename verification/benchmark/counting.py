@@ -54,12 +54,12 @@ def count(task, device):
 def _count_once(task, device):
     if is_cuda(device):
         return _by_profiler(task, device)
-    with _Operations() as seen:
+    with Operations() as seen:
         task()
     return Counts(seen.launches, None, seen.reads, None)
 
 
-class _Operations(TorchDispatchMode):
+class Operations(TorchDispatchMode):
     """Counts operations but views and empty tensors, which launch nothing, and reads."""
 
     def __init__(self):

@@ -113,27 +113,39 @@ def main(
         raise typer.Exit(2) from None
     if threads is not None:
         torch.set_num_threads(threads)
-    # Of torch's compiler, about itself.
-    warnings.filterwarnings("ignore", category=FutureWarning, module="torch._inductor")
-    load = _note_load(console)
-    timing.settle_allocator()
+    load = _prepare(console)
     settings = _looking_closer(settings, counts, size, time_limit, started)
     record = Record(json, settings, load)
-    soon, later = schedule.stages(sizes, names, device)
-    _measure_all(soon, record, console)
-    if growth:
-        _grow(record, console)
-    if sweep or plot is not None:
-        with _recorded("sweeps", record, console):
-            record.sweeps = benchmark_sweep.measure(settings)
-            for swept in record.sweeps:
-                record.crashed |= swept.crashed
-    _measure_all(later, record, console)
+    stages = schedule.stages(sizes, names, device)
+    _measure_stages(stages, growth, sweep or plot is not None, record, console)
     if plot is not None and record.sweeps:
         _plot(plot, record.sweeps)
     tables.show_against_peer(console, record.lines)
     targets.show(console, record.verdicts)
     raise typer.Exit(_conclude(console, record, time.perf_counter() - started))
+
+
+def _prepare(console):
+    """Quiet and steady, so that times mean something; the load of the machine."""
+    # Of torch's compiler, about itself.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch._inductor")
+    load = _note_load(console)
+    timing.settle_allocator()
+    return load
+
+
+def _measure_stages(stages, growth, sweep, record, console):
+    """What is quickly there, growth and sweeps if asked for, what takes long to compile."""
+    soon, later = stages
+    _measure_all(soon, record, console)
+    if growth:
+        _grow(record, console)
+    if sweep:
+        with _recorded("sweeps", record, console):
+            record.sweeps = benchmark_sweep.measure(record.settings)
+            for swept in record.sweeps:
+                record.crashed |= swept.crashed
+    _measure_all(later, record, console)
 
 
 def _conclude(console, record, taken):

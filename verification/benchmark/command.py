@@ -47,24 +47,39 @@ class Dtype(StrEnum):
         return getattr(torch, self.value)
 
 
+Rows = Annotated[
+    list[int] | None,
+    typer.Option(metavar="N", min=1, help="Only this row of the sizes."),
+]
+Sizes = Annotated[
+    list[str] | None,
+    typer.Option(metavar="d,width,depth,D,batch", help="A size of your own."),
+]
+Routes = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help=f"Only these: {', '.join(routes.NAMES)}."),
+]
+Counts = Annotated[
+    bool | None,
+    typer.Option(
+        help="Launches and waits of a call, share of the matmul rate. "
+        "By default on CUDA and for a size of your own."
+    ),
+]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(min=0, metavar="SECONDS", help="Begin no measurement after that."),
+]
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
 def main(
     quick: Annotated[bool, typer.Option("--quick", help="Two sizes, few repeats.")] = False,
-    row: Annotated[
-        list[int] | None,
-        typer.Option(metavar="N", min=1, help="Only this row of the sizes."),
-    ] = None,
-    size: Annotated[
-        list[str] | None,
-        typer.Option(metavar="d,width,depth,D,batch", help="A size of your own."),
-    ] = None,
-    route: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help=f"Only these: {', '.join(routes.NAMES)}."),
-    ] = None,
+    row: Rows = None,
+    size: Sizes = None,
+    route: Routes = None,
     peers: Annotated[
         bool, typer.Option("--peers", help="JAX too; folx and torch-jet, where installed.")
     ] = False,
@@ -87,17 +102,8 @@ def main(
         Path | None,
         typer.Option(metavar="FILE.png", help="Plot cost against batch size, d and D."),
     ] = None,
-    counts: Annotated[
-        bool | None,
-        typer.Option(
-            help="Launches and waits of a call, share of the matmul rate. "
-            "By default on CUDA and for a size of your own."
-        ),
-    ] = None,
-    time_limit: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="SECONDS", help="Begin no measurement after that."),
-    ] = None,
+    counts: Counts = None,
+    time_limit: TimeLimit = None,
 ):
     """Time every route to the scalar curvature."""
     console = Console(width=WIDTH)

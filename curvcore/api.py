@@ -58,7 +58,7 @@ def jet(
 
 
 def _derive(decoder, z, order, derivatives, chunk_size):
-    if order not in (1, 2, 3) or not isinstance(order, int):
+    if order not in (1, 2, 3) or type(order) is not int:
         raise InputError(f"order must be 1, 2 or 3; got {order!r}.")
     check_choice("derivatives", derivatives, DERIVATIVES)
     check_chunk_size(chunk_size)

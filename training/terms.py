@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from types import FunctionType, MethodType
 
 import torch
 from torch import nn
@@ -89,19 +90,31 @@ def compiled(function, mode):
 
 
 class Compiled:
-    """A method that is compiled when it is called; a copy of its object compiles its own."""
+    """A method that is compiled when it is called; a copy of its object compiles its own.
+
+    Each tuple among the arguments has a program of its own, so that torch's limit of recompilations
+    is one for each.
+    """
 
     def __init__(self, method, mode):
         self.method, self.mode = method, mode
-        self._program = None
+        self._programs = {}
 
     def __call__(self, *arguments):
-        if self._program is None:
-            self._program = torch.compile(self.method, mode=self.mode)
-        return self._program(*arguments)
+        key = tuple(x for x in arguments if isinstance(x, tuple))
+        if key not in self._programs:
+            self._programs[key] = torch.compile(_with_its_own_code(self.method), mode=self.mode)
+        return self._programs[key](*arguments)
 
     def __getstate__(self):
-        return {**self.__dict__, "_program": None}
+        return {**self.__dict__, "_programs": {}}
+
+
+def _with_its_own_code(method):
+    """The same method from a code object of its own, by which torch counts recompilations."""
+    function = method.__func__
+    copy = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
+    return MethodType(copy, method.__self__)
 
 
 class Terms(nn.Module):

@@ -11,6 +11,7 @@ from training.functionals import (
     LearnedPotential,
     PerelmanF,
     PerelmanW,
+    RelaxedDistortion,
     SampledGeometry,
     TotalSquaredCurvature,
     UniformVolume,
@@ -70,6 +71,14 @@ def test_a_decoder_that_is_degenerate_everywhere_is_an_error():
 
     with pytest.raises(CollapsedError, match="degenerate at all 60 points"):
         TotalSquaredCurvature()(collapsed, ENCODED)
+
+
+@pytest.mark.parametrize("functional", [TotalSquaredCurvature(), RelaxedDistortion()])
+def test_points_that_are_not_finite_are_an_error(functional):
+    z = ENCODED.clone()
+    z[7] = torch.nan
+    with pytest.raises(TrainingError, match="1 of 60 latent points are not finite"):
+        functional(sphere(), z)
 
 
 def test_a_learned_potential_has_the_dimension_of_the_latents():

@@ -29,7 +29,7 @@ from training.functionals import (
 from training.measures import EncodedPoints, ImportanceWeights, Mixtures, UniformBox
 from training.models import MLPAutoEncoder
 from training.module import RegularizedAutoEncoder
-from training.terms import Term
+from training.terms import Compiled, Term
 
 B, D = 40, 6
 FUNCTIONALS = {
@@ -190,6 +190,23 @@ def test_a_copy_of_what_is_compiled_is_its_own():
     copied = copy.deepcopy(model)
     assert copied._reconstructed.method.__self__ is copied
     assert copied.terms._evaluated.method.__self__ is copied.terms
+
+
+class Words:
+    def counted(self, x, words):
+        return x * len(words)
+
+
+@of_the_compiler
+def test_no_program_is_left_eager_because_there_are_many(monkeypatch):
+    """Torch compiles a code object at most eight times."""
+    made = []
+    backend = lambda graph, example: made.append(graph) or graph.forward  # noqa: E731
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    counted = Compiled(Words().counted, None)
+    for n in range(1, 11):
+        assert counted(torch.ones(()), ("word",) * n) == n
+    assert len(made) == 10
 
 
 def test_unknown_modes_are_refused():

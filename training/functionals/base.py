@@ -94,6 +94,7 @@ class SampledGeometry:
 
     Raises:
         CollapsedError: all points are degenerate; on a GPU everything is NaN then.
+        TrainingError: points are not finite; on a GPU they count as degenerate.
     """
 
     def __init__(self, decoder: Decoder, sample: LatentSample, order: Literal[1, 2] = 2) -> None:
@@ -107,6 +108,7 @@ class SampledGeometry:
             none_left = torch.where(degenerate.all(), torch.nan, 0).to(self.weights)
             self.weights = torch.where(degenerate, none_left, self.weights)
         elif self.degenerate_points:  # a decoder that is singular there would make NaN of gradients
+            _check_finite(sample.z)
             self.regular = ~degenerate
             self.weights = self.weights[self.regular]
             geometry = _geometry(decoder, self.z, order)
@@ -165,6 +167,14 @@ class SampledGeometry:
 def _count(points):
     """How many points there are on all processes; alone, without waiting for the device."""
     return len(points) if processes()[1] == 1 else total(torch.ones_like(points))
+
+
+def _check_finite(z):
+    if broken := int((~torch.isfinite(z).all(1)).sum()):
+        raise TrainingError(
+            f"{broken} of {len(z)} latent points are not finite: the encoder has diverged. Lower "
+            "the learning rate or the weights of the terms, or clip gradients."
+        )
 
 
 def _geometry(decoder, z, order):

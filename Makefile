@@ -15,7 +15,7 @@ test: lint  ## the test suite, on all cores
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n auto tests/kernels
 
 test-slow: $(INSTALLED)  ## what takes longer than a few seconds a test
-	$(BIN)/python -m pytest -n auto -m slow
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m slow
 
 test-oldest:  ## check and tests with the lowest versions that pyproject.toml allows, in .venv-oldest
 	$(call install-and-test,.venv-oldest,--constraint constraints-oldest.txt)

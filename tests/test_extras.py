@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 VERIFICATION = ("flint", "sympy", "sklearn", "rich", "typer")
 COMMANDS = ("check", "precision", "numerics", "mutants")
 

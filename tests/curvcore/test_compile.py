@@ -10,6 +10,7 @@ import curvcore
 from tests.support.tolerance import assert_close
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::FutureWarning"),  # of torch's compiler about itself
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]

@@ -82,6 +82,7 @@ def test_activations_keep_the_shape_of_what_they_act_on():
         assert_close(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")  # selu
 @given(
     names=st.lists(st.sampled_from(sorted(LAYERS)), min_size=1, max_size=4),

@@ -243,6 +243,7 @@ def test_deterministic_algorithms_and_anomaly_detection(d, derivatives):
         assert_close(one, other, scale=1e4 * (1 + other.abs().max()))
 
 
+@pytest.mark.slow
 def test_a_million_outputs():
     """Neither a Jacobian nor a Hessian of D rows is held for R behind a last linear layer."""
     decoder = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 10**6))

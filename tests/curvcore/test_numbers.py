@@ -128,6 +128,7 @@ def test_volume_is_a_ball_around_the_float(formula):
     assert_close(value, torch.tensor([float(determinant) ** 0.5], dtype=torch.float64))
 
 
+@pytest.mark.slow
 @every_formula
 def test_symbolic_batch_free_shapes_and_bare_numbers(formula):
     geometry = curvcore.pullback(sympy.Matrix([x, y, x * y]), (x, y), formula=formula)

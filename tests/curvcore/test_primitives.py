@@ -353,6 +353,7 @@ def test_determinants_are_differentiated_at_singular_matrices(size, rank):
     assert_determinant_is_differentiated(size, singular)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [4, 5])
 def test_determinants_are_differentiated_at_empty_columns(size):
     """Where partial pivoting finds no pivot, and det has derivatives other than zero."""

@@ -55,6 +55,7 @@ def test_decoder_and_points_are_untouched(case, formula):
     assert global_state() == settings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
 def test_no_warning_of_torch_reaches_the_user(derivatives):
     """From torch 2.14 on its first forward derivative gives one."""

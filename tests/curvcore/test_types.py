@@ -106,6 +106,7 @@ def assert_types_are_seen(check, python):
         assert expected in errors[number], line
 
 
+@pytest.mark.slow
 def test_from_an_editable_install(check, editable):
     assert_types_are_seen(check, editable)
 

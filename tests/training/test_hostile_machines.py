@@ -20,6 +20,7 @@ from tests.support.small_runs import CURVATURE, fit, of_file, one_line, write_co
 from training.__main__ import main
 
 pytestmark = [
+    pytest.mark.slow,
     # jsonargparse 4.49 and later, which Lightning asks to be older than 5
     pytest.mark.filterwarnings(r"ignore:\s*skip_none parameter:DeprecationWarning"),
 ]

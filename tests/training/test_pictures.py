@@ -330,6 +330,7 @@ def test_plot_writes_all_figures(run, tmp_path):
     assert names_in(tmp_path / "a" / "b") == {f"{name}.png" for name in NAMES}
 
 
+@pytest.mark.slow
 def test_plot_of_two_runs_as_pdf(run, tmp_path, capsys):
     assert main(["plot", str(run), str(run), "--out", str(tmp_path), "--format", "pdf"]) == 0
     each = {f"{folder}/{name}.pdf" for folder in ("first", "second") for name in NAMES}

@@ -8,6 +8,7 @@ from tests.support.small_runs import CURVATURE, fit, gaussians, of_file
 from training.__main__ import main
 
 pytestmark = [
+    pytest.mark.slow,
     # jsonargparse 4.49 and later, which Lightning asks to be older than 5
     pytest.mark.filterwarnings(r"ignore:\s*skip_none parameter:DeprecationWarning"),
     pytest.mark.xdist_group("browser"),

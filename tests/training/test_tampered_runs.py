@@ -26,6 +26,7 @@ class Trap:
         return os.mkdir, (self.path,)
 
 
+SLOW_PLOT = pytest.param("plot", marks=pytest.mark.slow)
 READ = {  # which checkpoints a command looks at
     "last": COMMANDS,
     "epoch_00001": ("report",),
@@ -156,7 +157,7 @@ def test_a_checkpoint_of_anything_is_gone_on_with_or_one_line(key, value, run, t
 @pytest.mark.parametrize(
     "text", [b"a,b\n1,2\n", b"epoch,step\n1\n", b"\xff\xfe\x00\n" * 9, b"", b"epoch,step\n1,x\n"]
 )
-@pytest.mark.parametrize("name", ["resume", "plot", "report"])
+@pytest.mark.parametrize("name", ["resume", SLOW_PLOT, "report"])
 def test_a_damaged_log_is_one_line_or_left_out(name, text, run, tmp_path, capsys):
     (run / "metrics.csv").write_bytes(text)
     code = command(name, run, tmp_path)

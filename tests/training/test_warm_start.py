@@ -99,6 +99,7 @@ def test_the_fit_makes_the_decoder_a_chart_with_that_metric():
     assert (curvcore.metric(model.decoder, u) - exact).abs().median() < 0.05
 
 
+@pytest.mark.slow
 def test_after_isomap_the_decoder_is_near_an_isometry():
     scale = CommonScale.fit(ROLL.points)
     x = scale(torch.from_numpy(ROLL.points).float())

@@ -12,6 +12,8 @@ from verification.benchmark.command import app
 from verification.benchmark.measurement import Settings
 from verification.benchmark.tables import DIRECTIONS
 
+pytestmark = pytest.mark.slow
+
 TINY = routes.Size(2, 8, 2, 5, 6)
 QUICK = ("--size", "2,8,2,5,6", "--repeats", "2", "--quick")
 EAGER = ("fused", "autodiff gauss", "autodiff intrinsic", "plain intrinsic")

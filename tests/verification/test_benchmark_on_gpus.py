@@ -203,6 +203,7 @@ def test_after_the_time_limit_routes_are_named_and_not_run(tmp_path, monkeypatch
     }
 
 
+@pytest.mark.slow
 def test_a_crash_is_recorded_and_the_rest_goes_on(monkeypatch, tmp_path):
     def crash(decoder, z):
         raise RuntimeError("illegal access")

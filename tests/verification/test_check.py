@@ -212,7 +212,10 @@ def user(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("suffix", ["npy", "npz", "csv", "txt", "pt"])
+@pytest.mark.parametrize(
+    "suffix",
+    ["npy", *(pytest.param(x, marks=pytest.mark.slow) for x in ("npz", "csv", "txt", "pt"))],
+)
 def test_own_decoder_passes(user, suffix):
     outcome = run("--decoder", "user_model:good", "--points", f"points.{suffix}")
     assert outcome.exit_code == 0, outcome.output

@@ -19,6 +19,8 @@ from verification.gradients.decoders import AFTERWARDS, CHUNKS, WHOLE, wide_deco
 from verification.manifolds import catalogue
 from verification.referees import Textbook
 
+pytestmark = pytest.mark.slow
+
 BOTH = [torch.float64, torch.float32]
 
 

@@ -142,6 +142,7 @@ def test_what_cannot_be_imported_is_not_caught(repository):
     assert "NameError" in outcome.failure
 
 
+@pytest.mark.slow
 def test_a_loop_without_end_is_caught(repository, monkeypatch):
     monkeypatch.setattr(trial, "LIMIT", 5)
     outcome = trial.trial(replace(RIGHT, fragment="return x + x", replacement="while x: pass"))

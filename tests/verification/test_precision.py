@@ -74,6 +74,7 @@ def test_growth_is_the_exponent_between_floor_and_one():
 # --- it passes, and fails -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_cholesky_keeps_the_law_and_no_frame_does_not(tmp_path):
     file = tmp_path / "precision.json"
     outcome = run("--quick", "--json", file)

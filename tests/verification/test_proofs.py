@@ -20,6 +20,7 @@ def failed(findings):
     return {finding.statement for finding in findings if not finding.passed}
 
 
+@pytest.mark.slow
 def test_every_proof_holds():
     found = list(proofs.findings())
     assert not failed(found)

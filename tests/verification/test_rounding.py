@@ -13,6 +13,8 @@ from tests.verification.test_certificates import sphere
 from verification import certify
 from verification.decoders.random import Architecture, architectures
 
+pytestmark = pytest.mark.slow
+
 FACTOR = 30
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 
 import curvcore
 from training import runs
+from training.ablation.command import ablate
 from training.checkpoints import (
     DAMAGED,
     KEPT,
@@ -351,13 +352,22 @@ def _report(arguments):
 
 def _study(arguments):
     parser = ArgumentParser(prog="python -m training study", exit_on_error=False)
-    parser.add_argument("--configs", nargs="+", required=True, help="YAML files of fit")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--configs", nargs="+", help="YAML files of fit")
+    kind.add_argument("--design", help="YAML file of an ablation: training/studies")
+    parser.add_argument("--seeds", nargs="+", type=int, help="of --configs; 0 to 4 by default")
+    parser.add_argument("--jobs", type=int, default=1, help="runs of --design at a time")
     parser.add_argument("--out", default="results", help="folder of the numbers and the table")
     parser.add_argument("--runs", default="runs", help="folder of the runs")
     own, overrides = _split(arguments, "--")
     options = _parsed(parser, own)
-    study(options.configs, options.seeds, options.out, options.runs, overrides, _fit, _change)
+    if options.design:
+        if overrides or options.seeds:
+            raise TrainingError("A design has its own seeds and options: write them into it.")
+        ablate(options.design, options.out, options.runs, options.jobs)
+        return
+    seeds = options.seeds or [0, 1, 2, 3, 4]
+    study(options.configs, seeds, options.out, options.runs, overrides, _fit, _change)
 
 
 def _split(arguments, separator):

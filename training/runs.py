@@ -242,6 +242,13 @@ def epochs_of(folder, checkpoint="last"):
     return checkpoints.read(Path(folder) / checkpoints.checkpoint_file(checkpoint))["epoch"] + 1
 
 
+def data_of(settings):
+    """The data module of the options under ``data`` in a configuration."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(DataModule, "data")
+    return parser.instantiate_classes(parser.parse_object({"data": settings})).data
+
+
 def _objects(path, trust):
     """The module, as yet untrained, and the data module of a run's configuration."""
     parser = ArgumentParser(exit_on_error=False)

@@ -1,0 +1,72 @@
+"""``python -m training study --design FILE``: weights by a rule, then all rows with all seeds."""
+
+from pathlib import Path
+
+from training.ablation.design import ISOMAP, read_design
+from training.ablation.fits import Fits, metrics_of
+from training.ablation.isomap import isomap_metrics
+from training.ablation.tables import earned_table, rows_table
+from training.ablation.weights import chosen_weights
+from training.errors import TrainingError
+from training.writing import write_json, write_text
+
+RULE = (
+    "The weight of the last term of a row is the largest of {weights} at which the reconstruction "
+    "error on validation points is at most {at_most} times that without terms, with seed {seeds}, "
+    "which is none of those compared; earlier terms keep the weight of the row without it."
+)
+
+
+def ablate(path, out, runs, jobs):
+    """Fit what a design asks for, and write its numbers and tables.
+
+    Runs that are finished are not run again and interrupted ones are resumed. Tables are written
+    after every seed.
+
+    Args:
+        path: YAML of a Design.
+        out: folder of ``<name>.json`` and ``<name>.md``.
+        runs: folder of the run folders ``<name>/<row>/<weights>/seed_<n>``.
+        jobs: runs at a time, each in a process of its own with its share of the cores.
+
+    Raises:
+        TrainingError: before anything is run, where the design is wrong; a run failed otherwise
+            than by diverging.
+    """
+    if jobs < 1:
+        raise TrainingError(f"jobs must be 1 or more; got {jobs}.")
+    design, fits, out = read_design(path), Fits(Path(runs), jobs), Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    chosen = chosen_weights(design, fits)
+    rows = [name for name in design.rows if chosen.get(name, ()) is not None]
+    results = {name: {} for name in rows}
+    for seed in design.seeds:
+        metrics = fits.all(lambda row, seed=seed: _metrics(design, fits, chosen, row, seed), rows)
+        for row, found in zip(rows, metrics, strict=True):
+            results[row][str(seed)] = found
+        write_json(out / f"{design.name}.json", {"weights": chosen, "metrics": results})
+        write_text(out / f"{design.name}.md", _text(path, design, chosen, results))
+    print(_text(path, design, chosen, results))
+
+
+def _metrics(design, fits, chosen, row, seed):
+    """The metrics of a row with one seed; None where it diverged."""
+    if design.rows[row] == (ISOMAP,):
+        return isomap_metrics(design, seed)
+    return metrics_of(fits.fitted(design, row, chosen[row], seed))
+
+
+def _text(path, design, chosen, results):
+    rule = RULE.format(
+        weights=", ".join(f"{w:g}" for w in design.weights),
+        at_most=f"{design.at_most:g}",
+        seeds=" and ".join(map(str, design.tuning_seeds)),
+    )
+    return (
+        f"`python -m training study --design {path}`: held-out points, mean ± standard deviation "
+        f"over seeds. {rule}\n\n{rows_table(design, chosen, results)}\n"
+        "What each term earned: the row with it against the row without it, with the same seeds: "
+        "geometric mean of the quotients (×), or mean difference (+, −), and its 95 % interval "
+        "(Student's, of one comparison); bold where it leaves out 1, or 0.\n\n"
+        f"{earned_table(design, results)}"
+    )

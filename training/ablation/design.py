@@ -1,0 +1,105 @@
+"""The design of an ablation: rows of terms on one configuration."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.errors import TrainingError
+from training.trust import read_yaml
+
+KEYS = {"config", "seeds", "tuning", "terms", "rows", "metrics"}
+TUNING = {"seeds", "weights", "at_most"}
+KINDS = ("ratio", "difference")
+ISOMAP = "isomap"  # a row of coordinates alone
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is compared.
+
+    Attributes:
+        name: of the file, without its suffix.
+        config: options of ``fit`` that all rows share, the reconstruction alone.
+        seeds: of the runs that are compared.
+        tuning_seeds: of those that weights are chosen by; none of them is among ``seeds``.
+        weights: that a term may have, ascending.
+        at_most: how many times the validation error of the row without terms is allowed.
+        terms: name -> {name in the log: options of a Term}; their weights are relative.
+        rows: name -> names of terms, or ``"isomap"``. A row of several terms leaves the weights of
+            all but the last as they are in the row without it.
+        metrics: name -> ``"ratio"`` or ``"difference"``, how rows are compared.
+    """
+
+    name: str
+    config: dict
+    seeds: tuple[int, ...]
+    tuning_seeds: tuple[int, ...]
+    weights: tuple[float, ...]
+    at_most: float
+    terms: dict[str, dict]
+    rows: dict[str, tuple[str, ...]]
+    metrics: dict[str, str]
+
+    def row_of(self, terms):
+        """The name of the row with these terms."""
+        return next(name for name, others in self.rows.items() if others == tuple(terms))
+
+    @property
+    def fitted(self):
+        """Rows of autoencoders, fewer terms first: name -> terms."""
+        rows = {name: terms for name, terms in self.rows.items() if terms != (ISOMAP,)}
+        return dict(sorted(rows.items(), key=lambda row: len(row[1])))
+
+
+def read_design(path):
+    """The Design in a YAML file; ``config`` in it is a path from there.
+
+    Raises:
+        TrainingError: something is missing, unknown or does not fit.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise TrainingError(f"There is no file {path}.")
+    options = read_yaml(path)
+    _check_keys(path, options, KEYS)
+    _check_keys(path, options["tuning"], TUNING)
+    rows = {name: tuple(terms) for name, terms in options["rows"].items()}
+    design = Design(
+        name=path.stem,
+        config=read_yaml(path.parent / options["config"]),
+        seeds=tuple(options["seeds"]),
+        tuning_seeds=tuple(options["tuning"]["seeds"]),
+        weights=tuple(sorted(map(float, options["tuning"]["weights"]))),
+        at_most=float(options["tuning"]["at_most"]),
+        terms=options["terms"],
+        rows=rows,
+        metrics=options["metrics"],
+    )
+    _check(path, design)
+    return design
+
+
+def _check_keys(path, options, keys):
+    got = set(options) if isinstance(options, dict) else set()
+    if got != keys:
+        wrong = ", ".join(sorted(got ^ keys))
+        raise TrainingError(f"{path}: the keys must be {', '.join(sorted(keys))}; see {wrong}.")
+
+
+def _check(path, design):
+    for name, terms in design.rows.items():
+        if unknown := set(terms) - design.terms.keys() - {ISOMAP}:
+            raise TrainingError(f"{path}: row {name} has no such term: {', '.join(unknown)}.")
+    present = {*design.rows.values()}
+    for name, terms in design.fitted.items():
+        if terms and terms[:-1] not in present:
+            raise TrainingError(
+                f"{path}: row {name} is compared with a row of {list(terms[:-1])}; add it."
+            )
+    if () not in present:
+        raise TrainingError(f"{path}: there must be a row without terms, [].")
+    if shared := {*design.seeds} & {*design.tuning_seeds}:
+        raise TrainingError(f"{path}: seeds {sorted(shared)} choose weights and are compared too.")
+    if unknown := {*design.metrics.values()} - {*KINDS}:
+        raise TrainingError(f"{path}: metrics are compared by {KINDS}; got {', '.join(unknown)}.")
+    if design.config.get("model", {}).get("terms"):
+        raise TrainingError(f"{path}: its config has terms; they belong into the design.")

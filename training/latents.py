@@ -1,7 +1,7 @@
 """What may be done on a latent space: on a torus no boxes, segments or kernels of a plane."""
 
 from training.errors import TrainingError
-from training.functionals import ContractiveEncoder, FixedMeasure, LearnedPotential
+from training.functionals import OF_ENCODERS, FixedMeasure, GraphStress, LearnedPotential
 from training.measures import EncodedPoints, ImportanceWeights, Mixtures, UniformBox
 from training.models import is_periodic
 
@@ -21,7 +21,12 @@ def check_terms(terms, autoencoder):
         potentials = [part for part in term.functional.modules() if _is_potential(part)]
         for potential in potentials:
             _check_potential(name, potential, torus, getattr(autoencoder, "latent_dimension", None))
-        if torus and not isinstance(term.functional, ContractiveEncoder):
+        if torus and isinstance(term.functional, GraphStress):
+            raise TrainingError(
+                f"terms.{name}: GraphStress is for a plane: geodesic distances of data on a torus "
+                "are no distances of one period."
+            )
+        if torus and not isinstance(term.functional, OF_ENCODERS):
             _check_measure(name, term, potentials)
 
 

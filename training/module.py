@@ -99,13 +99,14 @@ class RegularizedAutoEncoder(L.LightningModule):
     # --- training -------------------------------------------------------------------------------
 
     def on_fit_start(self):
-        """Fit the scale, and the warm start, to the training data; not on resuming."""
-        if self.trainer.ckpt_path is not None:
-            return
-        points = self.trainer.datamodule.training_points()
-        self.scale.load_state_dict(CommonScale.fit(points).state_dict())
-        if self.warm_start == "isomap":
-            self._warm_start(self._scaled(points.to(self.device)))
+        """Fit the scale, and the warm start, to the training data; on resuming the terms alone."""
+        points, is_new = self.trainer.datamodule.training_points(), self.trainer.ckpt_path is None
+        if is_new:
+            self.scale.load_state_dict(CommonScale.fit(points).state_dict())
+        points = self._scaled(points.to(self.device))
+        self.terms.fit(points, self.seed)
+        if is_new and self.warm_start == "isomap":
+            self._warm_start(points)
 
     def _warm_start(self, points):
         d = self.autoencoder.encoder(points[:2]).shape[1]

@@ -8,7 +8,13 @@ import torch
 from torch import nn
 
 from training.errors import CollapsedError, TrainingError
-from training.functionals import ContractiveEncoder, Functional, SampledGeometry
+from training.functionals import (
+    OF_ENCODERS,
+    ContractiveEncoder,
+    Functional,
+    GraphStress,
+    SampledGeometry,
+)
 from training.measures import EncodedPoints, Measure
 from training.seeds import mixed
 
@@ -31,7 +37,7 @@ class Term:
         schedule: how it grows and shrinks, ``"linear"`` or ``"cosine"``, half a period of it.
     """
 
-    functional: Functional | ContractiveEncoder
+    functional: Functional | ContractiveEncoder | GraphStress
     weight: float
     measure: Measure = field(default_factory=EncodedPoints)
     start: float = 0.0
@@ -128,6 +134,12 @@ class Terms(nn.Module):
         self.terms = dict(terms)
         self.functionals = nn.ModuleDict({n: term.functional for n, term in terms.items()})
 
+    def fit(self, x, seed):
+        """Show all training points (n, D), in the model's units, to the functionals of them."""
+        for functional in self.functionals.values():
+            if isinstance(functional, GraphStress):
+                functional.fit(x, seed)
+
     def forward(self, autoencoder, x, z, epoch, seed):
         """name -> (λ, value) of the terms at work, and how many degenerate points were left out."""
         return self._values(self.weights(epoch), autoencoder, x, z, seed)
@@ -165,9 +177,12 @@ class Terms(nn.Module):
             degenerate = degenerate + left_out
             for name, number in zip(names, numbers, strict=True):
                 values[name] = weights[name], number
-        for name, weight in weights.items():
-            if isinstance(self.functionals[name], ContractiveEncoder):
-                values[name] = weight, self.functionals[name](autoencoder.encoder, x)
+        for place, (name, weight) in enumerate(weights.items()):
+            functional, encoder = self.functionals[name], autoencoder.encoder
+            if isinstance(functional, ContractiveEncoder):
+                values[name] = weight, functional(encoder, x)
+            elif isinstance(functional, GraphStress):
+                values[name] = weight, functional(encoder, mixed(seed, place))
         return values, degenerate
 
     def _evaluate(self, decoder, sample, names):
@@ -194,7 +209,7 @@ def _by_measure(active):
     """Pairs of a measure and the names of the terms that use it."""
     groups = []
     for name, term in active.items():
-        if isinstance(term.functional, ContractiveEncoder):
+        if isinstance(term.functional, OF_ENCODERS):
             continue
         names = next((names for measure, names in groups if measure == term.measure), None)
         if names is None:

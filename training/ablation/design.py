@@ -8,6 +8,7 @@ from training.trust import read_yaml
 
 KEYS = {"config", "seeds", "tuning", "terms", "rows", "metrics"}
 TUNING = {"seeds", "weights", "at_most"}
+AS_WRITTEN = {"seeds": [], "weights": [1], "at_most": 1}  # no tuning: terms have their own weights
 KINDS = ("ratio", "difference")
 ISOMAP = "isomap"  # a row of coordinates alone
 
@@ -20,7 +21,8 @@ class Design:
         name: of the file, without its suffix.
         config: options of ``fit`` that all rows share, the reconstruction alone.
         seeds: of the runs that are compared.
-        tuning_seeds: of those that weights are chosen by; none of them is among ``seeds``.
+        tuning_seeds: of those that weights are chosen by; none of them is among ``seeds``. Without
+            any, terms have the weights that are written.
         weights: that a term may have, ascending.
         at_most: how many times the validation error of the row without terms is allowed.
         terms: name -> {name in the log: options of a Term}; their weights are relative.
@@ -61,15 +63,16 @@ def read_design(path):
         raise TrainingError(f"There is no file {path}.")
     options = read_yaml(path)
     _check_keys(path, options, KEYS)
-    _check_keys(path, options["tuning"], TUNING)
+    tuning = options["tuning"] or AS_WRITTEN
+    _check_keys(path, tuning, TUNING)
     rows = {name: tuple(terms) for name, terms in options["rows"].items()}
     design = Design(
         name=path.stem,
         config=read_yaml(path.parent / options["config"]),
         seeds=tuple(options["seeds"]),
-        tuning_seeds=tuple(options["tuning"]["seeds"]),
-        weights=tuple(sorted(map(float, options["tuning"]["weights"]))),
-        at_most=float(options["tuning"]["at_most"]),
+        tuning_seeds=tuple(tuning["seeds"]),
+        weights=tuple(sorted(map(float, tuning["weights"]))),
+        at_most=float(tuning["at_most"]),
         terms=options["terms"],
         rows=rows,
         metrics=options["metrics"],

@@ -14,6 +14,8 @@ def chosen_weights(design, fits):
     (geometric mean of the quotients). It is found by bisection: the error is taken to grow with
     the weight. The other weights are those of the row without the last term.
     """
+    if not design.tuning_seeds:
+        return {name: (1.0,) * len(terms) for name, terms in design.fitted.items()}
     chosen = {design.row_of(()): ()}
     plain = [_error(design, fits, design.row_of(()), (), seed) for seed in design.tuning_seeds]
     rows = {name: terms for name, terms in design.fitted.items() if terms}

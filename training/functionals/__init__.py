@@ -10,7 +10,9 @@ DeTurckGauge            ∫ |g^{ij} Γ^k_ij|²_g dμ                            
 UniformVolume           ∫ |∇ log √det g|²_g dμ                                      L^{d−2}
 RelaxedDistortion       E[tr G²] / E[tr G]²                                         1
 VarianceOfLogDet        Var(log det G)                                              1
+FlatMetric              E ‖G − α I‖²_F, α learned                                   L⁴/[z]⁴
 ContractiveEncoder      E ‖∂enc/∂x‖²_F                                              [z]²/[x]²
+GraphStress             Σ (δ − |z_i − z_j|)² δ^{−p} / Σ δ^{2−p}                     1
 ======================  ==========================================================  ============
 
 On encoded data the first and the gauge terms are integrals over the distribution m of the data, a
@@ -18,17 +20,27 @@ probability measure, instead of dμ: :mod:`training.functionals.base`.
 """
 
 from training.functionals.base import Functional, LatentSample, SampledGeometry
-from training.functionals.baselines import ContractiveEncoder, RelaxedDistortion, VarianceOfLogDet
+from training.functionals.baselines import (
+    ContractiveEncoder,
+    FlatMetric,
+    RelaxedDistortion,
+    VarianceOfLogDet,
+)
 from training.functionals.curvature import TotalSquaredCurvature
 from training.functionals.gauges import DeTurckGauge, UniformVolume
+from training.functionals.graph import GraphStress
 from training.functionals.perelman import PerelmanF, PerelmanW, Tau
 from training.functionals.potentials import FixedMeasure, LearnedPotential
+
+OF_ENCODERS = ContractiveEncoder, GraphStress  # all others are of a decoder
 
 __all__ = [
     "ContractiveEncoder",
     "DeTurckGauge",
     "FixedMeasure",
+    "FlatMetric",
     "Functional",
+    "GraphStress",
     "LatentSample",
     "LearnedPotential",
     "PerelmanF",

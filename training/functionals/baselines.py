@@ -1,10 +1,12 @@
 """Regularisers of others, to compare with."""
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
+from training.errors import TrainingError
 from training.functionals.base import Functional, SampledGeometry
 
 
@@ -33,6 +35,32 @@ class VarianceOfLogDet(Functional):
         """A scalar tensor."""
         log_det = 2 * on.log_volume_density
         return on.mean((log_det - on.mean(log_det)).square())
+
+
+class FlatMetric(Functional):
+    """E ‖G − α I‖²_F over the sample, α > 0 learned: in units of L⁴ per latent unit⁴.
+
+    It goes down where latents are stretched, too: then G is small. The flattening loss of FlatVI,
+    for a decoder whose metric is the pullback of the Euclidean one. Reference: Palma et al.,
+    *Enforcing latent Euclidean geometry in single-cell VAEs*, ICML 2025.
+
+    Args:
+        alpha: at the start.
+    """
+
+    order = 1
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__()
+        if not 0 < alpha < math.inf:
+            raise TrainingError(f"alpha must be positive; got {alpha}.")
+        self.log_alpha = nn.Parameter(torch.tensor(math.log(alpha)))
+
+    def evaluate(self, on: SampledGeometry) -> torch.Tensor:
+        """A scalar tensor."""
+        metric = on.geometry.metric
+        plane = torch.eye(metric.shape[-1], dtype=metric.dtype, device=metric.device)
+        return on.mean((metric - self.log_alpha.exp() * plane).square().sum((1, 2)))
 
 
 class ContractiveEncoder(nn.Module):

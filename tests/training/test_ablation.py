@@ -1,0 +1,232 @@
+"""Ablations: weights by a rule, rows with and without each term, paired intervals."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import yaml
+from scipy import stats
+
+from tests.support.small_runs import CURVATURE, gaussians, one_line, write_config
+from training.__main__ import main
+from training.ablation import fits as runs_of_fits
+from training.ablation.design import read_design
+from training.ablation.fits import Fits, configuration
+from training.ablation.paired import paired
+from training.ablation.tables import earned_table, rows_table
+from training.ablation.weights import chosen_weights
+from training.errors import TrainingError
+
+R2 = {"R2": CURVATURE["curvature"] | {"weight": 2.0}}
+ISOMETRY = {
+    "isometry": {"functional": {"class_path": "training.functionals.RelaxedDistortion"}},
+}
+DESIGN = {
+    "config": "plain.yaml",
+    "seeds": [0, 1],
+    "tuning": {"seeds": [7], "weights": [1.0, 0.1, 0.01], "at_most": 1.1},
+    "metrics": {"mse": "ratio", "knn_recall_at_10": "difference"},
+    "terms": {"R2": R2, "isometry": ISOMETRY},
+    "rows": {"none": [], "isometry": ["isometry"], "both": ["isometry", "R2"]},
+}
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes a design, with changes, and returns its path."""
+    write_config(tmp_path / "plain.yaml", gaussians(), epochs=1)
+
+    def write(**changes):
+        path = tmp_path / "small.yaml"
+        path.write_text(yaml.safe_dump(DESIGN | changes, sort_keys=False))
+        return path
+
+    return write
+
+
+# --- designs --------------------------------------------------------------------------------------
+
+
+def test_rows_share_a_configuration_and_weights_are_relative(written):
+    design = read_design(written())
+    config = yaml.safe_load(configuration(design, "both", (0.1, 3.0)))
+    weights = {name: term["weight"] for name, term in config["model"]["terms"].items()}
+    assert weights == {"isometry": 0.1, "R2": 6.0}
+    assert config["trainer"]["max_epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rows": {"none": [], "x": ["unknown"]}}, "row x has no such term: unknown"),
+        ({"rows": {"none": [], "x": ["isometry", "R2"]}}, r"compared with a row of \['isometry'\]"),
+        ({"rows": {"x": ["R2"]}}, "compared with a row of"),
+        ({"rows": {}}, "there must be a row without terms"),
+        ({"seeds": [0, 7]}, r"seeds \[7\] choose weights and are compared too"),
+        ({"metrics": {"mse": "quotient"}}, "got quotient"),
+        ({"more": 1}, "see more"),
+        ({"tuning": {"seeds": [7]}}, "see at_most, weights"),
+    ],
+)
+def test_a_wrong_design_is_one_line(written, changes, message):
+    with pytest.raises(TrainingError, match=message):
+        read_design(written(**changes))
+
+
+def test_a_design_that_is_not_there(tmp_path, capsys):
+    assert main(["study", "--design", str(tmp_path / "no.yaml")]) == 2
+    assert "There is no file" in one_line(capsys)
+
+
+# --- the rule -------------------------------------------------------------------------------------
+
+
+class Errors:
+    """Stands for Fits: validation errors as a function of the weights; None if it diverged."""
+
+    def __init__(self, error):
+        self.error, self.asked = error, []
+
+    def all(self, function, cases):
+        return [function(case) for case in cases]
+
+    def fitted(self, design, row, weights, seed):
+        self.asked.append((row, weights))
+        return self.error(*weights)
+
+
+@pytest.fixture
+def no_files(monkeypatch):
+    monkeypatch.setattr(
+        "training.ablation.weights.validation_error",
+        lambda found: math.inf if found is None else found,
+    )
+
+
+def test_the_weight_is_the_largest_that_the_reconstruction_bears(written, no_files):
+    design = read_design(written())
+    fits = Errors(lambda isometry=0, r2=0: 1 + 0.5 * isometry + 2 * r2)
+    assert chosen_weights(design, fits) == {
+        "none": (), "isometry": (0.1,), "both": (0.1, 0.01)
+    }  # fmt: skip
+    assert ("both", (0.1, 0.01)) in fits.asked
+
+
+def test_no_weight_may_be_allowed_and_diverging_is_none(written, no_files):
+    design = read_design(written())
+    chosen = chosen_weights(design, Errors(lambda w=0, r2=0: None if w else 1.0))
+    assert chosen == {"none": (), "isometry": None, "both": None}
+
+
+def test_without_tuning_weights_are_as_written(written):
+    design = read_design(written(tuning=None))
+    assert chosen_weights(design, None) == {"none": (), "isometry": (1.0,), "both": (1.0, 1.0)}
+
+
+# --- comparisons ----------------------------------------------------------------------------------
+
+
+def test_intervals_are_students():
+    rng = np.random.default_rng(0)
+    one, other = rng.lognormal(size=(2, 6))
+    for kind, x in (("difference", one - other), ("ratio", np.log(one / other))):
+        low, high = stats.ttest_1samp(x, 0).confidence_interval(0.95)
+        expected = np.array([x.mean(), low, high])
+        found = paired(one, other, kind)
+        assert np.allclose(found, np.exp(expected) if kind == "ratio" else expected)
+
+
+def test_intervals_cover_as_often_as_they_say():
+    rng = np.random.default_rng(1)
+    covered = [
+        not paired(*rng.normal([[0.3], [0.0]], 1, (2, 5)), "difference").excludes(0.3)
+        for _ in range(2000)
+    ]
+    # Five standard errors of a share of 0.95 among 2000.
+    assert abs(np.mean(covered) - 0.95) < 5 * math.sqrt(0.95 * 0.05 / 2000)
+
+
+def test_nothing_is_said_of_one_seed_or_of_nothing():
+    assert math.isnan(paired([1.0], [2.0], "ratio").estimate)
+    assert math.isnan(paired([1.0, 0.0], [2.0, 1.0], "ratio").estimate)
+
+
+def test_tables_mark_what_is_no_chance_and_leave_out_what_diverged(written):
+    design = read_design(written())
+    results = {
+        "none": {str(s): {"mse": 1.0 + 0.01 * s, "knn_recall_at_10": 0.5} for s in range(3)},
+        "isometry": {
+            str(s): {"mse": 2.0 + 0.02 * s, "knn_recall_at_10": 0.5 + 0.1 * (-1) ** s}
+            for s in range(3)
+        },
+        "both": {"0": {"mse": 1.0, "knn_recall_at_10": 0.5}, "1": None, "2": None},
+    }
+    earned = earned_table(design, results).splitlines()
+    assert earned[2].startswith("| isometry | none | 3 | **×2 [2, 2]** | +0.0333 [")
+    assert earned[3] == "| R2 | isometry | 1 |  |  |"
+    chosen = {"none": (), "isometry": (0.1,), "both": None}
+    rows = rows_table(design, chosen, results).splitlines()
+    assert "| isometry | isometry 0.1 | 3 | 2.02 ± 0.02 |" in rows[3]
+    assert "| both | none allowed | 1 (2 diverged) |" in rows[4]
+
+
+# --- runs -----------------------------------------------------------------------------------------
+
+
+def test_a_design_that_changed_is_refused(written, tmp_path, monkeypatch):
+    monkeypatch.setattr(Fits, "_fit", lambda *_: None)
+    fits = Fits(tmp_path / "runs", 1)
+    assert fits.fitted(read_design(written()), "isometry", (0.1,), 0) is None
+    changed = written(terms=DESIGN["terms"] | {"isometry": R2})
+    with pytest.raises(TrainingError, match="made by another design"):
+        fits.fitted(read_design(changed), "isometry", (0.1,), 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "error"),
+    [
+        (2, "Error: The loss is not finite at step 3", None),
+        (2, "Error: A file is missing", "exit code 2: Error: A file is missing"),
+        (143, "Stopped.", "exit code 143: Stopped."),
+    ],
+)
+def test_a_run_that_diverged_is_not_run_again_and_others_stop_the_study(
+    code, message, error, written, tmp_path, monkeypatch
+):
+    calls = []
+
+    def run(command, **options):
+        calls.append(command)
+        return runs_of_fits.subprocess.CompletedProcess(command, code, "", message + "\n")
+
+    monkeypatch.setattr(runs_of_fits.subprocess, "run", run)
+    fits, design = Fits(tmp_path / "runs", 1), read_design(written())
+    if error:
+        with pytest.raises(TrainingError, match=error):
+            fits.fitted(design, "isometry", (0.1,), 0)
+        return
+    assert [fits.fitted(design, "isometry", (0.1,), 0) for _ in range(2)] == [None, None]
+    assert len(calls) == 1
+
+
+@pytest.mark.slow
+def test_a_study_by_design(written, tmp_path, capsys):
+    rows = DESIGN["rows"] | {"isomap": ["isomap"]}
+    # One cloud, whose graph of neighbours is connected.
+    write_config(tmp_path / "plain.yaml", gaussians(offset=0.0), epochs=1)
+    design = written(rows=rows, tuning=DESIGN["tuning"] | {"weights": [0.1, 0.01]})
+    command = ["study", "--design", str(design), "--jobs", "2"]
+    places = ["--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")]
+    assert main([*command, *places]) == 0
+    found = json.loads((tmp_path / "out" / "small.json").read_text())
+    assert set(found["metrics"]) == {"none", "isometry", "both", "isomap"}
+    assert all(set(by_seed) == {"0", "1"} for by_seed in found["metrics"].values())
+    text = (tmp_path / "out" / "small.md").read_text()
+    assert text.startswith("`python -m training study --design")
+    assert "| R2 | isometry | 2 | " in text
+    assert text in capsys.readouterr().out.replace("\n\n\n", "\n\n")
+    kept = sorted((tmp_path / "runs").rglob("metrics.json"))
+    times = [path.stat().st_mtime_ns for path in kept]
+    assert main([*command, *places]) == 0
+    assert [path.stat().st_mtime_ns for path in kept] == times

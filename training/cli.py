@@ -32,7 +32,9 @@ from training.data import UserFile
 from training.datamodule import DataModule
 from training.errors import TrainingError
 from training.evaluation.held_out import (
+    DOWNSTREAM,
     after_normalisation,
+    downstream_metrics,
     held_out_metrics,
     is_normalised,
     normalised,
@@ -232,22 +234,30 @@ def _evaluate(arguments):
     """Writes metrics.json, or metrics_best.json, on the test part; prints its main numbers."""
     parser = _parser("evaluate")
     _add_checkpoint(parser)
+    parser.add_argument(
+        "--downstream", action="store_true", help="clusters, few labels, ways: downstream.json"
+    )
     options = _parsed(parser, arguments)
     module, data = runs.load(options.run, options.checkpoint, options.trust)
     runs.check_no_links(options.run)
+    if options.downstream:
+        found = downstream_metrics(module, data)
+        write_json(Path(options.run) / DOWNSTREAM, found)
+        _show(options.run, found, found)
+        return
     metrics = held_out_metrics(module, data)
     write_json(Path(options.run) / runs.METRICS_OF[options.checkpoint], metrics)
     _show(options.run, metrics)
 
 
-def _show(run, metrics):
+def _show(run, metrics, keys=SHOWN):
     columns = {"as trained": metrics.get}
     if is_normalised(metrics):
         columns["after linear normalisation"] = partial(after_normalisation, metrics)
     table = Table("", title=title(f"{run}: held-out points"), title_justify="left")
     for column in columns:
         table.add_column(column, justify="right")
-    for key in SHOWN:
+    for key in keys:
         if key in metrics:
             table.add_row(key, *(f"{value(key):.4g}" for value in columns.values()))
     show(table)

@@ -2,15 +2,17 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from scipy import stats
 
-from tests.support.small_runs import CURVATURE, gaussians, one_line, write_config
+import training
+from tests.support.small_runs import CURVATURE, fit, gaussians, one_line, write_config
 from training.__main__ import main
-from training.ablation import fits as runs_of_fits
+from training.ablation.agreement import KEYS, _jackknife, agreement
 from training.ablation.design import read_design
 from training.ablation.fits import Fits, configuration
 from training.ablation.paired import paired
@@ -18,6 +20,7 @@ from training.ablation.tables import earned_table, rows_table
 from training.ablation.weights import chosen_weights
 from training.errors import TrainingError
 
+STUDIES = sorted(Path(training.__file__).parent.glob("studies/*.yaml"))
 R2 = {"R2": CURVATURE["curvature"] | {"weight": 2.0}}
 ISOMETRY = {
     "isometry": {"functional": {"class_path": "training.functionals.RelaxedDistortion"}},
@@ -72,6 +75,20 @@ def test_rows_share_a_configuration_and_weights_are_relative(written):
 def test_a_wrong_design_is_one_line(written, changes, message):
     with pytest.raises(TrainingError, match=message):
         read_design(written(**changes))
+
+
+def test_a_design_is_like_another_but_for_what_it_says(written, tmp_path):
+    written()
+    path = tmp_path / "like.yaml"
+    path.write_text("like: small.yaml\nseeds: [3]\noptions: {trainer: {max_epochs: 9}}\n")
+    design, other = read_design(path), read_design(tmp_path / "small.yaml")
+    assert (design.seeds, design.rows) == ((3,), other.rows)
+    assert design.config["trainer"]["max_epochs"] == 9
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_design_that_is_shipped_can_be_read(path):
+    assert read_design(path).rows
 
 
 def test_a_design_that_is_not_there(tmp_path, capsys):
@@ -175,7 +192,7 @@ def test_tables_mark_what_is_no_chance_and_leave_out_what_diverged(written):
 
 
 def test_a_design_that_changed_is_refused(written, tmp_path, monkeypatch):
-    monkeypatch.setattr(Fits, "_fit", lambda *_: None)
+    monkeypatch.setattr(Fits, "_fit", lambda *_: False)
     fits = Fits(tmp_path / "runs", 1)
     assert fits.fitted(read_design(written()), "isometry", (0.1,), 0) is None
     changed = written(terms=DESIGN["terms"] | {"isometry": R2})
@@ -196,11 +213,11 @@ def test_a_run_that_diverged_is_not_run_again_and_others_stop_the_study(
 ):
     calls = []
 
-    def run(command, **options):
+    def done(self, command):
         calls.append(command)
-        return runs_of_fits.subprocess.CompletedProcess(command, code, "", message + "\n")
+        return code, message + "\n"
 
-    monkeypatch.setattr(runs_of_fits.subprocess, "run", run)
+    monkeypatch.setattr(Fits, "_done", done)
     fits, design = Fits(tmp_path / "runs", 1), read_design(written())
     if error:
         with pytest.raises(TrainingError, match=error):
@@ -210,23 +227,52 @@ def test_a_run_that_diverged_is_not_run_again_and_others_stop_the_study(
     assert len(calls) == 1
 
 
+def test_options_change_a_configuration_in_places(written):
+    design = read_design(written(options={"trainer": {"max_epochs": 3}}))
+    assert design.config["trainer"]["max_epochs"] == 3
+    assert design.config["trainer"]["accelerator"] == "cpu"
+
+
 @pytest.mark.slow
 def test_a_study_by_design(written, tmp_path, capsys):
     rows = DESIGN["rows"] | {"isomap": ["isomap"]}
     # One cloud, whose graph of neighbours is connected.
     write_config(tmp_path / "plain.yaml", gaussians(offset=0.0), epochs=1)
-    design = written(rows=rows, tuning=DESIGN["tuning"] | {"weights": [0.1, 0.01]})
+    tuning = DESIGN["tuning"] | {"weights": [0.1, 0.01], "at_most": 2.0}
+    design = written(rows=rows, tuning=tuning, downstream=True, seeds=[0, 1, 2])
     command = ["study", "--design", str(design), "--jobs", "2"]
     places = ["--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")]
     assert main([*command, *places]) == 0
     found = json.loads((tmp_path / "out" / "small.json").read_text())
     assert set(found["metrics"]) == {"none", "isometry", "both", "isomap"}
-    assert all(set(by_seed) == {"0", "1"} for by_seed in found["metrics"].values())
+    assert all(set(by_seed) == {"0", "1", "2"} for by_seed in found["metrics"].values())
+    assert 0 < found["metrics"]["both"]["1"]["kmeans_f1"] <= 1
+    assert set(found["agreement"]) == {"none", "isometry", "both"}
     text = (tmp_path / "out" / "small.md").read_text()
     assert text.startswith("`python -m training study --design")
-    assert "| R2 | isometry | 2 | " in text
-    assert text in capsys.readouterr().out.replace("\n\n\n", "\n\n")
+    assert "| R2 | isometry | 3 | " in text
+    assert "jackknife" in text
+    assert text in capsys.readouterr().out
     kept = sorted((tmp_path / "runs").rglob("metrics.json"))
+    assert [path.name for path in (kept[0].parent / "checkpoints").iterdir()] == ["last.ckpt"]
     times = [path.stat().st_mtime_ns for path in kept]
     assert main([*command, *places]) == 0
     assert [path.stat().st_mtime_ns for path in kept] == times
+
+
+# --- agreement ------------------------------------------------------------------------------------
+
+
+def test_a_run_agrees_with_itself_and_a_turned_one(tmp_path):
+    run = fit(tmp_path / "run", gaussians(), epochs=1)
+    found = agreement([run, run, None])
+    assert {key: value[0] for key, value in found.items()} == pytest.approx(dict.fromkeys(KEYS, 1))
+
+
+def test_the_jackknife_of_independent_means_is_the_standard_error():
+    """Entries (x_i + x_j)/2: the mean of x, whose jackknife is its standard error."""
+    x = np.random.default_rng(0).normal(size=8)
+    table = (x[:, None] + x) / 2
+    np.fill_diagonal(table, math.nan)
+    low, high = stats.ttest_1samp(x, 0).confidence_interval(0.95)
+    assert np.allclose(_jackknife(table), (x.mean(), low, high))

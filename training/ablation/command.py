@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from training.ablation.agreement import agreement
 from training.ablation.design import ISOMAP, read_design
 from training.ablation.fits import Fits, metrics_of
 from training.ablation.isomap import isomap_metrics
-from training.ablation.tables import earned_table, rows_table
+from training.ablation.tables import agreement_table, earned_table, rows_table
 from training.ablation.weights import chosen_weights
 from training.errors import TrainingError
 from training.writing import write_json, write_text
@@ -35,25 +36,40 @@ def ablate(path, out, runs, jobs):
     """
     if jobs < 1:
         raise TrainingError(f"jobs must be 1 or more; got {jobs}.")
-    design, fits, out = read_design(path), Fits(Path(runs), jobs), Path(out)
+    design, out = read_design(path), Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    chosen = chosen_weights(design, fits)
-    rows = [name for name in design.rows if chosen.get(name, ()) is not None]
-    results = {name: {} for name in rows}
-    for seed in design.seeds:
-        metrics = fits.all(lambda row, seed=seed: _metrics(design, fits, chosen, row, seed), rows)
-        for row, found in zip(rows, metrics, strict=True):
-            results[row][str(seed)] = found
-        write_json(out / f"{design.name}.json", {"weights": chosen, "metrics": results})
-        write_text(out / f"{design.name}.md", _text(path, design, chosen, results))
-    print(_text(path, design, chosen, results))
+    with Fits(runs, jobs) as fits:
+        chosen = chosen_weights(design, fits)
+        rows = [name for name in design.rows if chosen.get(name, ()) is not None]
+        results = {name: {} for name in rows}
+        for seed in design.seeds:
+            found = fits.all(lambda row, seed=seed: _metrics(design, fits, chosen, row, seed), rows)
+            for row, metrics in zip(rows, found, strict=True):
+                results[row][str(seed)] = metrics
+            write_json(out / f"{design.name}.json", {"weights": chosen, "metrics": results})
+            write_text(out / f"{design.name}.md", _text(path, design, chosen, results))
+        agreed = _agreements(design, fits, chosen, rows) if design.downstream else {}
+    write_json(out / f"{design.name}.json", {"weights": chosen, "metrics": results, **agreed})
+    text = _text(path, design, chosen, results) + agreement_table(agreed)
+    write_text(out / f"{design.name}.md", text)
+    print(text)
 
 
 def _metrics(design, fits, chosen, row, seed):
     """The metrics of a row with one seed; None where it diverged."""
     if design.rows[row] == (ISOMAP,):
         return isomap_metrics(design, seed)
-    return metrics_of(fits.fitted(design, row, chosen[row], seed))
+    return metrics_of(fits.fitted(design, row, chosen[row], seed, evaluate=True))
+
+
+def _agreements(design, fits, chosen, rows):
+    """How well the runs of each row agree with each other."""
+    folders = {
+        row: [fits.fitted(design, row, chosen[row], seed) for seed in design.seeds]
+        for row in rows
+        if design.rows[row] != (ISOMAP,)
+    }
+    return {"agreement": {row: agreement(runs) for row, runs in folders.items()}}
 
 
 def _text(path, design, chosen, results):

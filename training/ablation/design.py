@@ -7,6 +7,7 @@ from training.errors import TrainingError
 from training.trust import read_yaml
 
 KEYS = {"config", "seeds", "tuning", "terms", "rows", "metrics"}
+OPTIONAL = {"options", "downstream"}
 TUNING = {"seeds", "weights", "at_most"}
 AS_WRITTEN = {"seeds": [], "weights": [1], "at_most": 1}  # no tuning: terms have their own weights
 KINDS = ("ratio", "difference")
@@ -19,7 +20,8 @@ class Design:
 
     Attributes:
         name: of the file, without its suffix.
-        config: options of ``fit`` that all rows share, the reconstruction alone.
+        config: options of ``fit`` that all rows share, the reconstruction alone: a file's, with
+            changes under ``options``.
         seeds: of the runs that are compared.
         tuning_seeds: of those that weights are chosen by; none of them is among ``seeds``. Without
             any, terms have the weights that are written.
@@ -29,6 +31,8 @@ class Design:
         rows: name -> names of terms, or ``"isomap"``. A row of several terms leaves the weights of
             all but the last as they are in the row without it.
         metrics: name -> ``"ratio"`` or ``"difference"``, how rows are compared.
+        downstream: whether the metrics of :mod:`training.evaluation.downstream` are made, and how
+            well runs of a row agree (:mod:`training.ablation.agreement`).
     """
 
     name: str
@@ -40,6 +44,7 @@ class Design:
     terms: dict[str, dict]
     rows: dict[str, tuple[str, ...]]
     metrics: dict[str, str]
+    downstream: bool = False
 
     def row_of(self, terms):
         """The name of the row with these terms."""
@@ -55,20 +60,20 @@ class Design:
 def read_design(path):
     """The Design in a YAML file; ``config`` in it is a path from there.
 
+    What it does not say is as in the design that it is ``like``, another such path.
+
     Raises:
         TrainingError: something is missing, unknown or does not fit.
     """
     path = Path(path)
-    if not path.is_file():
-        raise TrainingError(f"There is no file {path}.")
-    options = read_yaml(path)
-    _check_keys(path, options, KEYS)
+    options = _read(path)
+    _check_keys(path, {key: options[key] for key in options if key not in OPTIONAL}, KEYS)
     tuning = options["tuning"] or AS_WRITTEN
     _check_keys(path, tuning, TUNING)
     rows = {name: tuple(terms) for name, terms in options["rows"].items()}
     design = Design(
         name=path.stem,
-        config=read_yaml(path.parent / options["config"]),
+        config=_merged(read_yaml(path.parent / options["config"]), options.get("options", {})),
         seeds=tuple(options["seeds"]),
         tuning_seeds=tuple(tuning["seeds"]),
         weights=tuple(sorted(map(float, tuning["weights"]))),
@@ -76,9 +81,26 @@ def read_design(path):
         terms=options["terms"],
         rows=rows,
         metrics=options["metrics"],
+        downstream=options.get("downstream", False),
     )
     _check(path, design)
     return design
+
+
+def _read(path):
+    """The options in a file, and those of the one that it is ``like``."""
+    if not path.is_file():
+        raise TrainingError(f"There is no file {path}.")
+    options = read_yaml(path)
+    like = options.pop("like", None)
+    return {**read_yaml(path.parent / like), **options} if like else options
+
+
+def _merged(options, changes):
+    """Nested options, with changes."""
+    both = {key: (options[key], changes[key]) for key in options.keys() & changes.keys()}
+    deep = {key: _merged(*pair) for key, pair in both.items() if isinstance(pair[0], dict)}
+    return {**options, **changes, **deep}
 
 
 def _check_keys(path, options, keys):

@@ -1,76 +1,120 @@
-"""Runs of ``python -m training fit``: each once, several at a time, in processes of their own."""
+"""Runs of ``fit``: each once, several at a time, in processes of their own."""
 
+import contextlib
 import copy
+import io
 import json
+import multiprocessing
 import os
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
+import torch
 import yaml
 
 from training.errors import TrainingError
+from training.evaluation.held_out import DOWNSTREAM
 from training.log import log_of
 from training.runs import CONFIG, METRICS
+from training.snapshots import snapshots
 from training.writing import write_text
 
 BAD_INPUT = 2  # the exit code of fit where the loss is not finite or the latents have collapsed
+RUNS_OF_A_PROCESS = 100  # before it is replaced
 
 
-@dataclass(frozen=True)
 class Fits:
-    """Where runs are, and how many are fitted at once."""
+    """Where runs are, and the processes that fit them; a context manager.
 
-    folder: Path
-    jobs: int
+    Args:
+        folder: of the runs ``<design>/<row>/<weights>/seed_<n>``.
+        jobs: how many are fitted at once, each with its share of the cores.
+    """
+
+    def __init__(self, folder, jobs):
+        self.folder, self.jobs = Path(folder), jobs
+
+    def __enter__(self):
+        threads = max(1, (os.cpu_count() or 1) // self.jobs)
+        self._pool = ProcessPoolExecutor(
+            self.jobs, multiprocessing.get_context("spawn"), torch.set_num_threads, (threads,),
+            max_tasks_per_child=RUNS_OF_A_PROCESS,
+        )  # fmt: skip
+        return self
+
+    def __exit__(self, *error):
+        self._pool.shutdown(cancel_futures=True)
 
     def all(self, function, cases):
         """``function`` of each case, ``jobs`` at a time, in order."""
         with ThreadPoolExecutor(self.jobs) as pool:
             return [*pool.map(function, cases)]
 
-    def fitted(self, design, row, weights, seed):
+    def fitted(self, design, row, weights, seed, evaluate=False):
         """The folder of a run that is finished, or None where its loss diverged.
+
+        Of its checkpoints the last is kept.
 
         Args:
             design: Design.
             row: its name.
             weights: of each of its terms, in order.
             seed: of weights, split, order and samples.
+            evaluate: whether the design's further metrics are wanted too.
 
         Raises:
             TrainingError: it ended for another reason, or the design has changed since.
         """
         place = self.folder / design.name / _as_path(row) / _as_path("_".join(map(_short, weights)))
         run, failed = place / f"seed_{seed}", place / f"seed_{seed}.failed"
-        config = place / "row.yaml"
-        _keep(config, configuration(design, row, weights))
+        _keep(place / "row.yaml", configuration(design, row, weights))
         if failed.is_file():
             return None
-        if not (run / METRICS).is_file():
-            self._fit(config, run, seed, failed)
-        return run if (run / METRICS).is_file() else None
+        if not (run / METRICS).is_file() and not self._fit(place / "row.yaml", run, seed, failed):
+            return None
+        if evaluate and design.downstream and not (run / DOWNSTREAM).is_file():
+            self._checked(run, ["evaluate", "--downstream", "--", str(run)])
+        return run
 
     def _fit(self, config, run, seed, failed):
         seeds = ("--seed_everything", "--data.seed", "--model.seed")
         command = [
-            *(sys.executable, "-m", "training", "fit", "--config", config, "--run", run),
-            *(part for option in seeds for part in (option, seed)),
+            *("fit", "--config", str(config), "--run", str(run)),
+            *(part for option in seeds for part in (option, str(seed))),
             *("--trainer.enable_progress_bar", "false"),
             *["--resume"] * (run / CONFIG).is_file(),
         ]
-        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
-        done = subprocess.run(
-            [*map(str, command)], env=os.environ | {"OMP_NUM_THREADS": threads},
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
-        reason = done.stderr.strip().rpartition("\n")[2]
-        if done.returncode == BAD_INPUT and _is_divergence(reason):
+        reason = self._checked(run, command)
+        if reason:
             write_text(failed, reason + "\n")
-        elif done.returncode:
-            raise TrainingError(f"{run} ended with exit code {done.returncode}: {reason}")
+            return False
+        for path in (*snapshots(run).values(), run / "checkpoints" / "best.ckpt"):
+            path.unlink(missing_ok=True)
+        return True
+
+    def _checked(self, run, command):
+        """Why a command's loss diverged; an error if it ended badly otherwise."""
+        code, message = self._done(command)
+        reason = message.strip().rpartition("\n")[2]
+        if code and not (code == BAD_INPUT and _is_divergence(reason)):
+            raise TrainingError(f"{run} ended with exit code {code}: {reason}")
+        return reason if code else ""
+
+    def _done(self, command):
+        """The exit code of a command and what it says of an error."""
+        return self._pool.submit(_run, command).result()
+
+
+def _run(command):
+    from training.__main__ import main
+
+    errors = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+        try:
+            code = main(command)
+        except SystemExit as stop:
+            code = stop.code
+    return code, errors.getvalue()
 
 
 def _is_divergence(reason):
@@ -91,13 +135,17 @@ def configuration(design, row, weights):
 
 def validation_error(run):
     """The last ``val/mse`` of a run; infinite where there is none."""
-    errors = [row["val/mse"] for row in log_of(run or "") if row.get("val/mse")] if run else []
+    errors = [row["val/mse"] for row in log_of(run) if row.get("val/mse")] if run else []
     return float(errors[-1]) if errors else float("inf")
 
 
 def metrics_of(run):
-    """The metrics on held-out points; none of a run that diverged."""
-    return json.loads((run / METRICS).read_text(encoding="utf-8")) if run else None
+    """The metrics on held-out points; None of a run that diverged."""
+    if run is None:
+        return None
+    files = [run / name for name in (METRICS, DOWNSTREAM) if (run / name).is_file()]
+    texts = [json.loads(path.read_text(encoding="utf-8")) for path in files]
+    return {key: value for text in texts for key, value in text.items()}
 
 
 def _keep(path, text):

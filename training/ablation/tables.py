@@ -34,6 +34,22 @@ def earned_table(design, results):
     return "\n".join(lines) + "\n"
 
 
+def agreement_table(agreed):
+    """How well runs agree, a line for each row: the mean over pairs of runs and its interval."""
+    rows = agreed.get("agreement", {})
+    if not rows:
+        return ""
+    keys = list(next(iter(rows.values())))
+    lines = _head(["row", *keys])
+    for name, found in rows.items():
+        cells = ["{:.3g} [{:.3g}, {:.3g}]".format(*found[key]) for key in keys]
+        lines.append(_line([name, *cells]))
+    return (
+        "\nDo autoencoders that differ in seed and split alone agree? Mean over all pairs of runs, "
+        "and its 95 % interval (jackknife over runs).\n\n" + "\n".join(lines) + "\n"
+    )
+
+
 def _pairs(one, other):
     """Metrics of two rows with the same seeds, of those that diverged in neither."""
     return [(one[s], other[s]) for s in one if one[s] and other.get(s)]

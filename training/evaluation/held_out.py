@@ -7,12 +7,12 @@ import torch
 
 from training.errors import TrainingError
 from training.evaluation import Normalised, evaluate
+from training.evaluation.downstream import Part, downstream
 from training.evaluation.normalisation import INVARIANT
 from training.models import is_periodic
 
 PREFIX = "normalised_"
-
-
+DOWNSTREAM = "downstream.json"  # of a run: what its latents are good for
 MOST_POINTS = 5000
 
 
@@ -47,6 +47,18 @@ def held_out_metrics(module, data):
     return metrics | {
         PREFIX + key: value for key, value in normalised.items() if key not in INVARIANT
     }
+
+
+def downstream_metrics(module, data):
+    """What the latents of the test part are good for (:mod:`training.evaluation.downstream`)."""
+    if is_periodic(module.autoencoder):
+        raise TrainingError("Ways and clusters of latents are of a plane; these are on a torus.")
+    module = module.double()
+    parts = [
+        Part(module.scale(torch.from_numpy(part.points)), part.labels)
+        for part in (data.parts[0], data.parts[2])
+    ]
+    return downstream(module.autoencoder.encoder, module.autoencoder.decoder, *parts)
 
 
 def normalised(module, data):

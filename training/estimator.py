@@ -14,7 +14,7 @@ import curvcore
 from training.data import Dataset
 from training.errors import TrainingError
 from training.extras import needed_by
-from training.fitting import fit, seeded
+from training.fitting import seeded, train
 from training.models import AutoEncoder, MLPAutoEncoder
 from training.module import RegularizedAutoEncoder
 from training.presets import terms_of
@@ -29,6 +29,7 @@ except ImportError:  # scikit-learn 1.5
 
 
 INITS = {"random": "none", "isomap": "isomap"}  # and what the module calls it
+WARM_STEPS = 1500  # of the fit to Isomap coordinates, at least: what a swiss roll takes
 MOST = 2000  # points that are kept for pictures
 CHUNK = 4096  # points at a time
 
@@ -71,6 +72,7 @@ class CurvatureAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
             weight, in scaled units.
         sample_: (m, D), up to 2000 of the points, for pictures.
         shape_: of one point of X.
+        n_samples_: n.
         n_features_in_: D.
         feature_names_in_: names of the columns of X, if it has some.
     """
@@ -122,15 +124,16 @@ class CurvatureAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with seeded(seed):
             try:
-                module = self._module(seed)
+                module = self._module(seed, len(points))
             except TrainingError as error:
                 raise ValueError(str(error)) from error
-            rows = fit(
+            rows = train(
                 module, points, max_epochs=self.max_epochs, batch_size=self.batch_size,
                 device=self.device, seed=seed, verbose=self.verbose,
             )  # fmt: skip
         self.module_ = module
         self.history_ = [{k.removeprefix("train/"): x for k, x in row.items()} for row in rows]
+        self.n_samples_ = len(points)
         self.sample_ = points[_some(len(points), seed)].numpy()
         return self
 
@@ -165,21 +168,26 @@ class CurvatureAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         check_is_fitted(self)
         return curvcore.pullback(self.module_.decode, self._latents(z), **options)
 
-    def plot(self, X=None, y=None):
+    def plot(self, X=None):
         """A matplotlib Figure: latents on the map of R, √det g and Tissot's ellipses.
 
-        For d ≠ 2 the latents alone, in pairs of coordinates. Of X, or of the training points,
-        at most 2000 are shown, coloured by numbers y (n,).
+        For d ≠ 2 the latents alone, in pairs of coordinates. Of X, or of the training points, at
+        most 2000 are shown.
         """
         check_is_fitted(self)
         with needed_by("plot"):
             from training.pictures import fitted
-        return fitted.figure(self, self._shown(X, y))
+        return fitted.figure(self, self._shown(X))
 
     def report(self, path, X=None, y=None):
-        """Write the interactive page, a new .html file, on these points as in ``plot``.
+        """Write the interactive page, a new .html file, on points as in ``plot``.
 
-        The metrics in it are those of the points shown: give points X that were held out.
+        Its metrics are of the points that it shows, more than 20: give points that were held out.
+
+        Args:
+            path: of the file.
+            X: points; None: the training points.
+            y: (n,), numbers or names of classes, which points can be coloured by.
         """
         check_is_fitted(self)
         with needed_by("report"):
@@ -217,7 +225,7 @@ class CurvatureAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
             )
         return z
 
-    def _shown(self, X, y):
+    def _shown(self, X, y=None):
         """At most 2000 points of X, or the kept ones, as a Dataset."""
         points = self.sample_ if X is None else self._points(X).numpy()
         chosen = _some(len(points), 0)
@@ -240,13 +248,14 @@ class CurvatureAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         if not np.ptp(points.numpy(), axis=0).any():
             raise ValueError(f"All {len(points)} points are equal: there is nothing to learn.")
 
-    def _module(self, seed):
-        """The RegularizedAutoEncoder, as yet untrained."""
+    def _module(self, seed, n):
+        """The RegularizedAutoEncoder for n points, as yet untrained."""
         return RegularizedAutoEncoder(
             self._autoencoder(),
             terms_of(self.terms),
             learning_rate=self.learning_rate,
             warm_start=INITS[self.init],
+            warm_start_epochs=max(30, WARM_STEPS // math.ceil(n / 256)),
             seed=seed,
             data_dimension=self.n_features_in_,
         )

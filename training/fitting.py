@@ -19,7 +19,7 @@ def seeded(seed):
         yield
 
 
-def fit(module, points, *, max_epochs, batch_size, device, seed, verbose):
+def train(module, points, *, max_epochs, batch_size, device, seed, verbose):
     """Train a RegularizedAutoEncoder; it ends on the CPU, in float64 and evaluation mode.
 
     Args:

@@ -20,11 +20,11 @@ def check_new(out):
     """Raise unless a report may be written to this path."""
     out = Path(out)
     if out.exists():
-        raise TrainingError(f"--out {out} exists, and nothing is written over.")
+        raise TrainingError(f"{out} exists, and nothing is written over.")
     if not os.access(out.absolute().parent, os.W_OK):
-        raise TrainingError(f"--out {out} must be in a folder that exists and can be written to.")
+        raise TrainingError(f"{out} must be in a folder that exists and can be written to.")
     if out.suffix.lower() not in (".html", ".htm"):
-        raise TrainingError(f"--out {out} must be a new .html file.")
+        raise TrainingError(f"{out} must be a new .html file.")
 
 
 def write(chapters, out):

@@ -204,9 +204,8 @@ def test_geometry_is_in_the_units_of_the_data(d):
     geometry = model.geometry(z)
     assert isinstance(geometry, curvcore.PullbackGeometry)
     np.testing.assert_allclose(geometry.metric.numpy(), J.swapaxes(1, 2) @ J, rtol=1e-5)
-    assert torch.equal(
-        model.geometry(torch.tensor(z).float().double()).scalar.isnan(), torch.zeros(7) > 1
-    )
+    as_tensor = model.geometry(torch.tensor(z))
+    assert torch.equal(as_tensor.metric, geometry.metric)
 
 
 def test_geometry_is_differentiable_in_z(model):
@@ -218,14 +217,15 @@ def test_geometry_is_differentiable_in_z(model):
 
 def test_the_picture_is_a_figure_of_latents_on_the_map(model, tmp_path):
     figure = model.plot()
-    ax = figure.axes[0]
-    assert "latent space" in ax.get_title()
-    assert len(ax.collections[-1].get_offsets()) == 120 or any(
-        len(c.get_offsets()) == 120 for c in ax.collections
-    )
+    assert "latent space" in figure.axes[0].get_title()
+    assert 120 in shown(figure)
     figure.savefig(tmp_path / "latents.png")
-    some = model.plot(X[:30])
-    assert any(len(c.get_offsets()) == 30 for c in some.axes[0].collections)
+    assert 30 in shown(model.plot(X[:30]))
+
+
+def shown(figure):
+    """How many points each collection of the first axes has."""
+    return [len(collection.get_offsets()) for collection in figure.axes[0].collections]
 
 
 @pytest.mark.parametrize("d", [1, 3])
@@ -289,8 +289,9 @@ def test_training_starts_with_the_numbers_that_the_networks_have():
         np.testing.assert_allclose(model.transform(IMAGES), own["encoder"](x).numpy(), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_isomap_unrolls_a_swiss_roll():
-    roll = SwissRoll(n=400).load()
+    roll = SwissRoll(n=1200).load()
     options = {"terms": None, "max_epochs": 1, "widths": (64, 64)}
     disparity = {}
     for init in ("random", "isomap"):
@@ -315,7 +316,7 @@ def test_terms_are_names_or_weights_or_terms():
     mine = Term(VarianceOfLogDet(), 3.0, start=2)
     found = terms_of({"curvature": 5, "mine": mine})
     assert found["curvature"].weight == 5.0
-    assert found["mine"] == mine or found["mine"].start == 2
+    assert (found["mine"].weight, found["mine"].start) == (3.0, 2)
     assert found["mine"].functional is not mine.functional
     one, other = (terms_of("perelman_w")["perelman_w"] for _ in range(2))
     assert one.functional is not other.functional

@@ -133,29 +133,25 @@ class CurvatureAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
             )  # fmt: skip
         self.module_ = module
         self.history_ = [{k.removeprefix("train/"): x for k, x in row.items()} for row in rows]
-        self.n_samples_ = len(points)
+        self.n_samples_, self._n_features_out = len(points), self.latent_dimension
         self.sample_ = points[_some(len(points), seed)].numpy()
         return self
 
     def transform(self, X):
         """Latent points (n, d)."""
-        check_is_fitted(self)
+        check_is_fitted(self, "module_")
         return _in_pieces(self.module_.encode, self._points(X))
 
     def inverse_transform(self, Z):
         """Points of the shape of those in X of latent points (n, d)."""
-        check_is_fitted(self)
+        check_is_fitted(self, "module_")
         return _in_pieces(self.module_.decode, self._latents(Z)).reshape(-1, *self.shape_)
 
     def score(self, X, y=None):
         """−E (x − x̂)², in raw units, the mean over points and coordinates: greater is better."""
-        check_is_fitted(self)
+        check_is_fitted(self, "module_")
         points = self._points(X)
         return -float(np.mean((points.numpy() - _in_pieces(self.module_, points)) ** 2))
-
-    @property
-    def _n_features_out(self):
-        return self.latent_dimension
 
     # --- geometry and pictures ------------------------------------------------------------------
 
@@ -165,7 +161,7 @@ class CurvatureAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         In the units of X, in float64, and differentiable in z if that is a tensor; options are
         those of :func:`curvcore.pullback`.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "module_")
         return curvcore.pullback(self.module_.decode, self._latents(z), **options)
 
     def plot(self, X=None):
@@ -174,7 +170,7 @@ class CurvatureAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         For d ≠ 2 the latents alone, in pairs of coordinates. Of X, or of the training points, at
         most 2000 are shown.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "module_")
         with needed_by("plot"):
             from training.pictures import fitted
         return fitted.figure(self, self._shown(X))
@@ -189,7 +185,7 @@ class CurvatureAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
             X: points; None: the training points.
             y: (n,), numbers or names of classes, which points can be coloured by.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "module_")
         with needed_by("report"):
             from training.report import fitted
         fitted.write(self, self._shown(X, y), path, None if X is None else len(X))
@@ -219,18 +215,20 @@ class CurvatureAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
             z = z.to("cpu", torch.float64)
         else:
             z = torch.tensor(check_array(z, dtype=np.float64))
-        if z.ndim != 2 or z.shape[1] != self.latent_dimension:
+        if z.ndim != 2 or z.shape[1] != self._n_features_out:
             raise ValueError(
-                f"Latent points must be (n, {self.latent_dimension}); got {tuple(z.shape)}."
+                f"Latent points must be (n, {self._n_features_out}); got {tuple(z.shape)}."
             )
         return z
 
     def _shown(self, X, y=None):
         """At most 2000 points of X, or the kept ones, as a Dataset."""
+        if X is None and y is not None:
+            raise ValueError("y are of the points X: give both.")
         points = self.sample_ if X is None else self._points(X).numpy()
-        chosen = _some(len(points), 0)
-        shape = self.shape_ if len(self.shape_) in (2, 3) else None
-        return Dataset(points, y, name="X", image_shape=shape).subset(chosen)
+        shape = tuple(self.input_shape or self.shape_)
+        data = Dataset(points, y, name="X", image_shape=shape if len(shape) in (2, 3) else None)
+        return data.subset(_some(len(points), 0))
 
     def _check_parameters(self, points):
         """Raise ValueError, or TypeError, for what the module would not refuse."""

@@ -1,10 +1,12 @@
 """CurvatureAutoencoder: scikit-learn's conventions, geometry in raw units, one's own networks."""
 
 import copy
+import json
 import logging
 import os
 import pickle
 import random
+import re
 import subprocess
 import sys
 import warnings
@@ -245,11 +247,16 @@ def test_the_report_is_a_page(model, tmp_path):
     assert "TotalSquaredCurvature × 0.01" in text
     with pytest.raises(TrainingError, match=r"report\.html exists"):
         model.report(path)
-    own = fitted(IMAGES, **networks())
+    own = fitted(IMAGES.reshape(60, 64), **networks(), input_shape=(1, 8, 8))
+    with pytest.raises(ValueError, match="give both"):
+        own.report(tmp_path / "images.html", y=np.arange(60))
     own.report(tmp_path / "images.html")
     text = (tmp_path / "images.html").read_text(encoding="utf-8")
     assert "Metrics of training points" in text
     assert "decoder=Sequential(" in text
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])[0]
+    assert data["images"]["shape"] == data["runs"][0]["images"]["shape"] == [60, 8, 8]
+    assert len(data["history"]) == 3  # loss, mse, curvature
 
 
 # --- networks of one's own ------------------------------------------------------------------------
@@ -387,6 +394,17 @@ def test_calls_that_cannot_be(model):
     for call in (model.geometry, model.inverse_transform):
         with pytest.raises(ValueError, match=r"Latent points must be \(n, 2\); got \(120, 6\)"):
             call(X)
+
+
+def test_a_fit_that_failed_is_none_and_parameters_are_those_of_the_next_fit(model):
+    broken = CurvatureAutoencoder(init="pca")
+    with pytest.raises(ValueError, match="init"):
+        broken.fit(X)
+    with pytest.raises(NotFittedError):
+        broken.transform(X)
+    other = copy.deepcopy(model).set_params(latent_dimension=3)
+    assert other.geometry(other.transform(X)).metric.shape == (120, 2, 2)
+    assert len(other.get_feature_names_out()) == 2
 
 
 def test_a_loss_that_is_not_finite_ends_the_fit():

@@ -58,7 +58,7 @@ class CurvatureAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         widths, activation: of the perceptrons, as in :class:`training.models.MLPAutoEncoder`.
         max_epochs, batch_size, learning_rate: passes, points a step, and the first rate of Adam.
         init: ``"random"``, or ``"isomap"``: begin with a fit to Isomap coordinates of the data,
-            without which nothing unrolls a swiss roll. (Not scikit-learn's ``warm_start``: every
+            which unroll a swiss roll; curvature does not. (Not scikit-learn's ``warm_start``: every
             fit begins anew.)
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``; once fitted the model is on the CPU.
         random_state: an int for the same numbers each time; see scikit-learn's glossary. The

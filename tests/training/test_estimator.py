@@ -415,6 +415,7 @@ def test_a_loss_that_is_not_finite_ends_the_fit():
 # --- what it costs to import ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_is_imported_when_it_is_asked_for():
     code = (
         "import sys, training; print([m for m in ('torch', 'lightning', 'sklearn') "

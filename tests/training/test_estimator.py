@@ -141,6 +141,7 @@ def test_a_fit_begins_anew_and_leaves_its_parameters_alone():
 
 
 def test_it_is_cloned_pickled_and_dumped(model, tmp_path):
+    assert model.module_._trainer is None  # nor all the data with it
     unfitted = clone(model)
     with pytest.raises(NotFittedError):
         unfitted.transform(X)
@@ -243,7 +244,7 @@ def test_the_report_is_a_page(model, tmp_path):
     text = path.read_text(encoding="utf-8")
     assert "Metrics of given points" in text
     assert "40 points in ℝ⁶." in text
-    assert "model.report(&#39;report.html&#39;)" in text
+    assert "model.report(&#39;report.html&#39;, X, y)" in text
     assert "TotalSquaredCurvature × 0.01" in text
     with pytest.raises(TrainingError, match=r"report\.html exists"):
         model.report(path)
@@ -253,6 +254,7 @@ def test_the_report_is_a_page(model, tmp_path):
     own.report(tmp_path / "images.html")
     text = (tmp_path / "images.html").read_text(encoding="utf-8")
     assert "Metrics of training points" in text
+    assert "model.report(&#39;images.html&#39;)" in text
     assert "decoder=Sequential(" in text
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])[0]
     assert data["images"]["shape"] == data["runs"][0]["images"]["shape"] == [60, 8, 8]
@@ -305,7 +307,7 @@ def test_isomap_unrolls_a_swiss_roll():
     for init in ("random", "isomap"):
         z = fitted(roll.points, init=init, **options).transform(roll.points)
         disparity[init] = procrustes(roll.chart, z)[2]
-    assert disparity["isomap"] < 0.1 < 0.5 < disparity["random"]
+    assert disparity["isomap"] < 0.005 < 0.5 < disparity["random"]
 
 
 # --- terms ----------------------------------------------------------------------------------------

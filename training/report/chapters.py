@@ -25,7 +25,7 @@ from training.report.paths import Paths, landmarks_of, paths_of, values
 from training.trust import is_foreign, read_yaml
 from training.writing import finite
 
-HELD_OUT = "held-out"
+HELD_OUT, GIVEN, TRAINING = "held-out", "given", "training"  # kinds of points
 PIXELS = 2_000_000  # of one run's images, at most: they are most of the page
 
 

@@ -8,7 +8,7 @@ from training.data import Dataset
 from training.evaluation.held_out import held_out_metrics
 from training.pictures.fitted import view_of_fitted
 from training.report import page
-from training.report.chapters import Chapter, Run, pictures
+from training.report.chapters import GIVEN, TRAINING, Chapter, Run, pictures
 from training.report.movement import Movement
 from training.report.paths import landmarks_of, paths_of, values
 from training.writing import finite
@@ -34,7 +34,7 @@ def chapter_of(estimator, data, count):
         source="X",
         data=data,
         total=count or estimator.n_samples_,
-        kind="training" if count is None else "given",
+        kind=TRAINING if count is None else GIVEN,
         landmarks=landmarks,
         images=pictures(data.points, data),
         runs=[_run(estimator, data, landmarks)],

@@ -40,7 +40,6 @@ def rendered(chapters, name):
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     source = files("training.report")
-    every = [run for chapter in chapters for run in chapter.runs]
     return environment.get_template("page.html").render(
         chapters=[chapter_in_words(number, chapter) for number, chapter in enumerate(chapters)],
         style=source.joinpath("page.css").read_text(encoding="utf-8"),
@@ -48,7 +47,7 @@ def rendered(chapters, name):
         plotly=get_plotlyjs(),
         data=_json([chapter_in_numbers(chapter) for chapter in chapters]),
         versions=versions(),
-        command=command(every, name),
+        command=command(chapters, name),
         marks=MARKS,
     )
 

@@ -9,7 +9,7 @@ import yaml
 
 import curvcore
 from training.report import figures
-from training.report.chapters import HELD_OUT
+from training.report.chapters import GIVEN, HELD_OUT
 from training.report.comparison import rows_of
 from training.runs import CONFIG
 from training.trust import is_foreign
@@ -113,10 +113,11 @@ def versions():
     return found | {name: version(name) for name in PACKAGES}
 
 
-def command(every, name):
-    """How to make the report of these runs again."""
+def command(chapters, name):
+    """How to make the report of these chapters again."""
+    every = [run for chapter in chapters for run in chapter.runs]
     if every[0].folder is None:
-        return f"model.report({name!r})"
+        return f"model.report({name!r}{', X, y' * (chapters[0].kind == GIVEN)})"
     paths = " ".join(shlex.quote(str(run.folder)) for run in every)
     best = " --checkpoint best" if every[0].checkpoint == "best" else ""
     trust = " --trust" if any(is_foreign(run.config) for run in every) else ""

@@ -129,7 +129,7 @@ class CurvatureAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
                 raise ValueError(str(error)) from error
             rows = train(
                 module, points, max_epochs=self.max_epochs, batch_size=self.batch_size,
-                device=self.device, seed=seed, verbose=self.verbose,
+                device=self.device, verbose=self.verbose,
             )  # fmt: skip
         self.module_ = module
         self.history_ = [{k.removeprefix("train/"): x for k, x in row.items()} for row in rows]

@@ -19,7 +19,7 @@ def seeded(seed):
         yield
 
 
-def train(module, points, *, max_epochs, batch_size, device, seed, verbose):
+def train(module, points, *, max_epochs, batch_size, device, verbose):
     """Train a RegularizedAutoEncoder; it ends on the CPU, in float64 and evaluation mode.
 
     Args:
@@ -28,7 +28,6 @@ def train(module, points, *, max_epochs, batch_size, device, seed, verbose):
         max_epochs: passes over them.
         batch_size: points a step, about: all are used in every epoch, in batches of one size.
         device: an accelerator of Lightning, such as ``"cpu"``, ``"cuda"`` or ``"auto"``.
-        seed: of the order of the points.
         verbose: show a progress bar.
 
     Returns:
@@ -36,9 +35,8 @@ def train(module, points, *, max_epochs, batch_size, device, seed, verbose):
     """
     history = History()
     loader = DataLoader(
-        Rows(points), even_size(len(points), batch_size), shuffle=True, collate_fn=as_it_is,
-        generator=torch.Generator().manual_seed(seed),
-    )  # fmt: skip
+        Rows(points), even_size(len(points), batch_size), shuffle=True, collate_fn=as_it_is
+    )
     with quiet():
         trainer = L.Trainer(
             max_epochs=max_epochs, accelerator=device, devices=1, logger=history,

@@ -105,7 +105,9 @@ def test_copies_and_pickles_do_not_know_it_either():
 
 
 def test_once_it_is_known_it_is_kept():
-    functional = PerelmanF(LearnedPotential())
-    functional(sphere(), Z)
-    with pytest.raises(TrainingError, match=r"is of 2 variables; latent points have 3"):
-        functional(lambda z: torch.cat([z, z[:, :1] ** 2], 1), torch.rand(9, 3))
+    seen, loaded = (PerelmanF(LearnedPotential()) for _ in range(2))
+    seen(sphere(), Z)
+    loaded.load_state_dict(seen.state_dict())
+    for functional in (seen, loaded):
+        with pytest.raises(TrainingError, match=r"is of 2 variables; latent points have 3"):
+            functional(lambda z: torch.cat([z, z[:, :1] ** 2], 1), torch.rand(9, 3))

@@ -77,6 +77,18 @@ def test_training_commands_name_their_extra(module, arguments, extra):
     assert_one_line(outcome, module, f"'curvcore[{extra}]'")
 
 
+@pytest.mark.parametrize(
+    ("module", "name"), [("lightning", "lightning"), ("sklearn", "scikit-learn")]
+)
+def test_the_estimator_names_its_extra(module, name):
+    code = "import training\ntry: training.CurvatureAutoencoder\n"
+    code += "except ImportError as error: print(error)"
+    outcome = without((module,), f"exec({code!r})")
+    assert outcome.returncode == 0, outcome.stderr
+    expected = f"training.CurvatureAutoencoder needs {name}: pip install 'curvcore[training]'"
+    assert outcome.stdout.strip() == expected
+
+
 def test_functionals_need_torch_alone():
     needed = {*VERIFICATION} - {"sympy"}  # which torch needs
     extras = (*needed, "jsonargparse", "lightning", "scipy", "matplotlib", "plotly")

@@ -12,25 +12,9 @@ import threading
 import warnings
 
 from training.errors import TrainingError
+from training.extras import advice
+from training.quiet import once
 from training.text import printable
-
-# Module -> the package that it is in, and the extra that brings it.
-EXTRAS = {
-    "jsonargparse": ("jsonargparse", "training"),
-    "lightning": ("lightning", "training"),
-    "rich": ("rich", "training"),
-    "sklearn": ("scikit-learn", "training"),
-    "scipy": ("scipy", "training"),
-    "tensorboard": ("tensorboard", "training"),
-    "yaml": ("jsonargparse", "training"),
-    "mlxtend": ("mlxtend", "data"),
-    "pandas": ("pandas", "data"),
-    "pyarrow": ("pyarrow", "data"),
-    "jinja2": ("jinja2", "plots"),
-    "matplotlib": ("matplotlib", "plots"),
-    "plotly": ("plotly", "plots"),
-}
-
 
 # A disk that is full or read-only, a folder of others: no fault of the program.
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -43,7 +27,7 @@ def main(arguments=None):
             stream.reconfigure(errors="backslashreplace")  # what it has no letters for
     with warnings.catch_warnings(), _sigterm_exits(), _disk_is_told_of_once():
         warnings.filterwarnings("ignore", module="lightning")
-        warnings.showwarning = _once(warnings.showwarning)
+        warnings.showwarning = once(warnings.showwarning)
         try:
             return _run(sys.argv[1:] if arguments is None else list(arguments))
         except KeyboardInterrupt:
@@ -59,10 +43,9 @@ def _run(arguments):
 
         cli.run(arguments)
     except ModuleNotFoundError as error:
-        if error.name.partition(".")[0] not in EXTRAS:
+        if (how := advice(error)) is None:
             raise
-        name, extra = EXTRAS[error.name.partition(".")[0]]
-        return _failed(f"this needs {name}: pip install 'curvcore[{extra}]'")
+        return _failed(f"this {how}")
     except (TrainingError, CurvatureError) as error:
         return _failed(error)
     except OSError as error:
@@ -108,21 +91,6 @@ def _disk_is_told_of_once():
 
 def _is_of_the_disk(error):
     return isinstance(error, OSError) and error.errno in DISK
-
-
-def _once(show):
-    """Show a warning once, not at every step.
-
-    Python forgets what it has shown whenever filters change, and curvcore changes them.
-    """
-    shown = set()
-
-    def show_once(message, category, *rest, **options):
-        if (str(message), category) not in shown:
-            shown.add((str(message), category))
-            show(message, category, *rest, **options)
-
-    return show_once
 
 
 if __name__ == "__main__":

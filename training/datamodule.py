@@ -30,8 +30,14 @@ class Rows(TorchDataset):
         return self.tensor[indices]
 
 
-def _whole(batch):
+def as_it_is(batch):
+    """What Rows give is a batch already."""
     return batch
+
+
+def even_size(count, size):
+    """The size of batches of ``size`` or somewhat more that share ``count`` points evenly."""
+    return math.ceil(count / max(1, count // size))
 
 
 def _hash(parts):
@@ -150,9 +156,9 @@ class DataModule(L.LightningDataModule):
         sampler = DistributedSampler(rows, count, rank, shuffle, self.seed, drop_last=shuffle)
         size = self.batch_size // count
         if not shuffle:  # no last batch of a few points, whose integrals would be noise
-            size = math.ceil(len(sampler) / max(1, len(sampler) // size))
+            size = even_size(len(sampler), size)
         return DataLoader(
-            rows, size, sampler=sampler, drop_last=shuffle, collate_fn=_whole,
+            rows, size, sampler=sampler, drop_last=shuffle, collate_fn=as_it_is,
             pin_memory=self._is_for_cuda,
         )  # fmt: skip
 

@@ -30,6 +30,19 @@ def check_terms(terms, autoencoder):
             _check_measure(name, term, potentials)
 
 
+def build_potentials(terms, latent_dimension):
+    """Make the potentials of terms that do not say their d functions of the latent points.
+
+    Args:
+        terms: name -> Term.
+        latent_dimension: called for d if there is one.
+    """
+    parts = [part for term in terms.values() for part in term.functional.modules()]
+    for part in parts:
+        if isinstance(part, LearnedPotential) and part.d is None:
+            part.build(latent_dimension())
+
+
 def _is_potential(part):
     return isinstance(part, FixedMeasure | LearnedPotential)
 
@@ -42,7 +55,7 @@ def _check_potential(name, potential, torus, d):
             f"terms.{name}: on a torus a LearnedPotential must be periodic, or it is no function "
             "on it. Set its periodic to true."
         )
-    if d not in (None, potential.d):
+    if None not in (d, potential.d) and d != potential.d:
         raise TrainingError(
             f"terms.{name}: the LearnedPotential is of {potential.d} variables; latent points have "
             f"{d}. Set its d."

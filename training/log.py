@@ -43,6 +43,28 @@ class Log(Logger):
         """They are in the run's configuration."""
 
 
+class History(Logger):
+    """Keeps the mean of every term over every epoch in memory.
+
+    Attributes:
+        rows: dicts, one an epoch: ``"epoch"`` and the names of the log.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.rows = []
+
+    name = property(lambda self: "history")
+    version = property(lambda self: "")
+
+    def log_metrics(self, metrics, step=None):
+        """One more row."""
+        self.rows.append({**metrics, "epoch": int(metrics["epoch"])})
+
+    def log_hyperparams(self, *params, **options):
+        """They are those of the model."""
+
+
 def as_csv(rows):
     """The text of rows that need not have the same columns."""
     columns = [*PLACE, *sorted(set().union(*rows) - {*PLACE})]

@@ -22,10 +22,21 @@ class AutoEncoder(nn.Module):
     """Any encoder (B, D) -> (B, d) and decoder (B, d) -> (B, D), your own for instance.
 
     The decoder must be smooth (no ReLU) and treat every row by itself; see curvcore.
+
+    Args:
+        encoder, decoder: the two networks.
+        shape: (C, H, W), say, of what the encoder takes and the decoder gives for a point: the
+            autoencoder is of points in R^D all the same, D = C·H·W.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module):
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, shape: tuple[int, ...] | None = None
+    ):
         super().__init__()
+        if shape is not None:
+            self.data_dimension = math.prod(shape)
+            encoder = nn.Sequential(nn.Unflatten(1, tuple(shape)), encoder)
+            decoder = nn.Sequential(decoder, nn.Flatten())
         self.encoder, self.decoder = encoder, decoder
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

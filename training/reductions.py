@@ -58,3 +58,17 @@ def own_part(points):
     """This process's part of what is the same on all processes: every so-manieth row."""
     rank, count = processes()
     return points[rank::count]
+
+
+def gathered_from_all(points, device):
+    """The points (n, D) of all processes, however many each has, one process after the other."""
+    if processes()[1] == 1:
+        return points
+    sizes = [points.new_empty((), dtype=torch.long, device=device) for _ in range(processes()[1])]
+    dist.all_gather(sizes, points.new_tensor(len(points), dtype=torch.long, device=device))
+    most = max(map(int, sizes))
+    padded = points.new_zeros(most, points.shape[1], device=device)
+    padded[: len(points)] = points.to(device)
+    parts = [torch.empty_like(padded) for _ in sizes]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)]).to(points)

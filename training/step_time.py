@@ -40,8 +40,8 @@ FUNCTIONALS = {
     "∫R²dμ": {"curvature": TotalSquaredCurvature()},
     "∫R²dμ + distortion": {"curvature": TotalSquaredCurvature(), "isometry": RelaxedDistortion()},
     "F, fixed measure": {"F": PerelmanF(FixedMeasure())},
-    "F, learned potential": {"F": PerelmanF(LearnedPotential())},
-    "W, learned potential": {"W": PerelmanW(LearnedPotential())},
+    "F, learned potential": {"F": PerelmanF(LearnedPotential(2))},
+    "W, learned potential": {"W": PerelmanW(LearnedPotential(2))},
     "∫R²dμ + both gauges": {
         "curvature": TotalSquaredCurvature(),
         "harmonic": DeTurckGauge(),

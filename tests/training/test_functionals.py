@@ -79,7 +79,7 @@ def test_f_and_w_of_a_gaussian_on_flat_space(d):
 
 def test_w_of_a_learned_potential_is_normalised():
     """A constant network on a flat patch of area A: f = log A − (n/2) log 4πτ, W = f − n."""
-    potential = LearnedPotential().double()
+    potential = LearnedPotential(2).double()
     nn.init.zeros_(potential.network[-1].weight)
     area = PATCH.weights.sum().item()
     expected = math.log(area) - math.log(4 * math.pi * TAU) - 2
@@ -171,7 +171,7 @@ def test_functionals_do_not_depend_on_coordinates(name):
 
 
 def test_a_learned_potential_is_a_function_on_the_surface():
-    potential = LearnedPotential().double()
+    potential = LearnedPotential(2).double()
 
     class InY(LearnedPotential):
         def forward(self, y):
@@ -215,7 +215,7 @@ FEW = LatentSample.encoded(torch.rand(5, 2, dtype=torch.float64))
     "functional",
     [
         TotalSquaredCurvature(), TotalSquaredCurvature(True), PerelmanF(), PerelmanW(),
-        PerelmanF(LearnedPotential()), PerelmanW(LearnedPotential(), Tau(0.5, learned=True)),
+        PerelmanF(LearnedPotential(2)), PerelmanW(LearnedPotential(2), Tau(0.5, learned=True)),
         DeTurckGauge(), UniformVolume(), RelaxedDistortion(), VarianceOfLogDet(),
     ],
     ids=lambda f: type(f).__name__,
@@ -233,7 +233,7 @@ def test_gradients(functional):
 
 @pytest.mark.parametrize("functional", [PerelmanF, PerelmanW])
 def test_ricci_turns_the_decoder_and_leaves_the_potential(functional):
-    potential = LearnedPotential().double()
+    potential = LearnedPotential(2).double()
     coefficients = (0.2 * torch.randn(4, 4, dtype=torch.float64)).requires_grad_()
 
     def gradients(direction):
@@ -282,7 +282,7 @@ def test_tau_keeps_time():
 @pytest.mark.parametrize(
     "functional",
     [
-        TotalSquaredCurvature(), PerelmanF(), PerelmanW(LearnedPotential().double()),
+        TotalSquaredCurvature(), PerelmanF(), PerelmanW(LearnedPotential(2).double()),
         DeTurckGauge(), UniformVolume(), RelaxedDistortion(), VarianceOfLogDet(),
     ],
     ids=lambda f: type(f).__name__,

@@ -1,10 +1,12 @@
 """Potentials f of Perelman's functionals: functions on M with ∫ c e^{−f} dμ = 1."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from training.errors import TrainingError
 from training.functionals.base import SampledGeometry
@@ -30,21 +32,43 @@ class LearnedPotential(nn.Module):
     """f = h + log ∫ c e^{−h} dμ with a smooth network h(z), normalised at every step.
 
     Args:
-        d: latent dimension.
+        d: latent dimension; None: that of the first points it sees, or of the model whose loss it
+            is in. Parameters that have no numbers before may be given to an optimiser already.
         width: of the two hidden layers.
         periodic: on the torus (R/Z)^d: h sees cos 2πz and sin 2πz.
     """
 
-    def __init__(self, d: int = 2, width: int = 32, periodic: bool = False):
+    def __init__(self, d: int | None = None, width: int = 32, periodic: bool = False):
         super().__init__()
-        self.d, self.periodic = d, periodic
-        self.network = nn.Sequential(
-            nn.Linear(2 * d if periodic else d, width),
-            nn.SiLU(),
-            nn.Linear(width, width),
-            nn.SiLU(),
-            nn.Linear(width, 1, bias=False),  # a constant in h is normalised away
-        )
+        self.periodic = periodic
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Lazy modules are a new feature")  # torch 2.6
+            self.network = nn.Sequential(
+                nn.LazyLinear(width),
+                nn.SiLU(),
+                nn.LazyLinear(width),
+                nn.SiLU(),
+                nn.LazyLinear(1, bias=False),  # a constant in h is normalised away
+            )
+        if d is not None:
+            self.build(d)
+
+    @property
+    def d(self) -> int | None:
+        """The number of variables; None as long as it is not known."""
+        weight = self.network[0].weight
+        if is_lazy(weight):
+            return None
+        return weight.shape[1] // 2 if self.periodic else weight.shape[1]
+
+    def build(self, d: int) -> None:
+        """Make it a function of d variables, unless it is one of some number already."""
+        first = self.network[0]
+        if isinstance(first, nn.LazyLinear):
+            d = self.d or d  # of a state_dict, if one was loaded
+            with torch.inference_mode(False), torch.no_grad():  # parameters to be trained later
+                z = torch.zeros(1, 2 * d if self.periodic else d)
+                self.network(z.to(first.weight.device, first.weight.dtype))
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """h at points (..., d), each by itself: (...)."""
@@ -58,6 +82,7 @@ class LearnedPotential(nn.Module):
 
     def on(self, sampled: SampledGeometry, log_factor, reverse=False) -> Potential:
         """The normalised potential; ``reverse`` turns the sign of the network's gradients."""
+        self.build(sampled.dimension)
         if sampled.dimension != self.d:
             raise TrainingError(
                 f"The LearnedPotential is of {self.d} variables; latent points have "

@@ -8,6 +8,7 @@ module         what it does
 ``panels``     drawing: one set of axes each
 ``figures``    drawing: whole figures of one run, or of two side by side
 ``files``      from the folders of runs to files
+``fitted``     of an estimator
 =============  ==================================================================================
 
 Figures are matplotlib ``Figure`` objects without pyplot's state: they need no display.

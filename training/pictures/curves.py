@@ -21,13 +21,13 @@ def curves(folder):
     if not path.is_file():
         return {}
     try:
-        return _curves(folder)
+        return curves_of(log_of(folder))
     except (ValueError, UnicodeError, csv.Error) as error:
         raise TrainingError(f"{path} is damaged: {error}. Remove it to go without.") from error
 
 
-def _curves(folder):
-    rows = log_of(folder)
+def curves_of(rows):
+    """The same from the rows of a log, whose values are texts."""
     names = {key.partition("/")[2] for row in rows for key in row if key.startswith("train/")}
     order = sorted(names, key=lambda name: (name != "loss", name != "mse", name))
     history = {

@@ -11,6 +11,7 @@ module          what it does
 ``figures``     plotly figures
 ``words``       what the page says in words
 ``numbers``     what its script draws
+``fitted``      the report of an estimator
 ``page``        one HTML file of it all, with ``page.html``, ``page.css`` and ``page.js``
 ==============  ==================================================================================
 

@@ -1,6 +1,7 @@
 """Runs of one data set, seen at the same points: all that a chapter of the report shows."""
 
 import json
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +22,10 @@ from training.pictures.views import View, some_points, view_of
 from training.report.colours import colours_of, maps_of
 from training.report.movement import Movement, movement_of
 from training.report.paths import Paths, landmarks_of, paths_of, values
-from training.trust import read_yaml
+from training.trust import is_foreign, read_yaml
 from training.writing import finite
 
+HELD_OUT, GIVEN, TRAINING = "held-out", "given", "training"  # kinds of points
 PIXELS = 2_000_000  # of one run's images, at most: they are most of the page
 
 
@@ -32,7 +34,8 @@ class Run:
     """One run in a chapter.
 
     Attributes:
-        folder, checkpoint: what was loaded.
+        folder, checkpoint: what was loaded; the folder is None of an estimator.
+        again: how to train it again, a line of text.
         config: the run's configuration, as in its YAML.
         metrics: of held-out points, None where not finite.
         parameters: how many numbers were trained.
@@ -43,8 +46,9 @@ class Run:
         images: decoded images of the first points, (k, height, width[, 3]) uint8, or None.
     """
 
-    folder: Path
+    folder: Path | None
     checkpoint: str
+    again: str
     config: dict
     metrics: dict
     parameters: int
@@ -68,6 +72,7 @@ class Chapter:
         source: where the data come from, in words.
         data: the points that are shown.
         total: how many points the data set has.
+        kind: of the points that metrics are of; where they are held out, they are shown first.
         landmarks: which points the geodesics join.
         images: the points as images, as ``Run.images``.
         runs: in the order in which they were named.
@@ -76,6 +81,7 @@ class Chapter:
     source: str
     data: Dataset
     total: int
+    kind: str
     landmarks: np.ndarray
     images: np.ndarray | None
     runs: list[Run]
@@ -133,6 +139,7 @@ def _chapter(group, checkpoint):
         str(first.source),
         data,
         sum(map(len, first.parts)),
+        HELD_OUT,
         landmarks,
         pictures(data.points, data),
         [
@@ -146,12 +153,14 @@ def _chapter(group, checkpoint):
 def _run(member, checkpoint, data, landmarks, same):
     name, folder, module, parts = member
     metrics = _metrics(folder, module, parts, checkpoint)
+    config = read_yaml(folder / runs.CONFIG)
     view, module = view_of(name, folder, module, data), module.double()
     periodic = is_periodic(module.autoencoder)
     return Run(
         folder,
         checkpoint,
-        read_yaml(folder / runs.CONFIG),
+        _command(folder, config),
+        config,
         metrics,
         sum(p.numel() for p in module.parameters() if p.requires_grad),
         same,
@@ -160,6 +169,14 @@ def _run(member, checkpoint, data, landmarks, same):
         paths_of(module.decode, view.latents, landmarks, view.space, periodic),
         None if data.image_shape is None else pictures(values(module.decode, view.latents), data),
     )
+
+
+def _command(folder, config):
+    """How to train the run of a folder again."""
+    again = folder.parent / f"{folder.resolve().name}-again"
+    trust = " --trust" if is_foreign(config) else ""
+    config = shlex.quote(f"{folder}/{runs.CONFIG}")
+    return f"python -m training fit --config {config} --run {shlex.quote(str(again))}{trust}"
 
 
 def _metrics(folder, module, parts, checkpoint):

@@ -20,11 +20,11 @@ def check_new(out):
     """Raise unless a report may be written to this path."""
     out = Path(out)
     if out.exists():
-        raise TrainingError(f"--out {out} exists, and nothing is written over.")
+        raise TrainingError(f"{out} exists, and nothing is written over.")
     if not os.access(out.absolute().parent, os.W_OK):
-        raise TrainingError(f"--out {out} must be in a folder that exists and can be written to.")
+        raise TrainingError(f"{out} must be in a folder that exists and can be written to.")
     if out.suffix.lower() not in (".html", ".htm"):
-        raise TrainingError(f"--out {out} must be a new .html file.")
+        raise TrainingError(f"{out} must be a new .html file.")
 
 
 def write(chapters, out):
@@ -40,7 +40,6 @@ def rendered(chapters, name):
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     source = files("training.report")
-    every = [run for chapter in chapters for run in chapter.runs]
     return environment.get_template("page.html").render(
         chapters=[chapter_in_words(number, chapter) for number, chapter in enumerate(chapters)],
         style=source.joinpath("page.css").read_text(encoding="utf-8"),
@@ -48,7 +47,7 @@ def rendered(chapters, name):
         plotly=get_plotlyjs(),
         data=_json([chapter_in_numbers(chapter) for chapter in chapters]),
         versions=versions(),
-        command=command(every, name),
+        command=command(chapters, name),
         marks=MARKS,
     )
 

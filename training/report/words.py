@@ -9,6 +9,7 @@ import yaml
 
 import curvcore
 from training.report import figures
+from training.report.chapters import GIVEN, HELD_OUT
 from training.report.comparison import rows_of
 from training.runs import CONFIG
 from training.trust import is_foreign
@@ -19,13 +20,15 @@ PACKAGES = ("torch", "numpy", "lightning", "scikit-learn", "plotly")
 def chapter_in_words(number, chapter):
     """What is plain text of a chapter."""
     n, total = len(chapter.data), chapter.total
-    thinned = f", {n} of them shown, held-out ones first" if n < total else ""
+    first = ", held-out ones first" if chapter.kind == HELD_OUT else ""
+    thinned = f", {n} of them shown{first}" if n < total else ""
     names = [run.view.name for run in chapter.runs]
     runs = [_summary(number, run) for number, run in enumerate(chapter.runs)]
     return {
         "id": f"chapter-{number}",
         "title": chapter.data.name or "data",
         "source": chapter.source,
+        "kind": chapter.kind,
         "points": f"{total} points in ℝ{_superscript(chapter.data.dimension)}{thinned}.",
         "names": names,
         "runs": runs,
@@ -49,11 +52,10 @@ def _summary(number, run):
         f"{name}: {entry['functional']['class_path'].rpartition('.')[2]} × {entry['weight']:g}"
         for name, entry in (model.get("terms") or {}).items()
     ]
-    d, path = run.view.latents.shape[1], str(run.folder)
-    again = run.folder.parent / f"{run.folder.resolve().name}-again"
+    d = run.view.latents.shape[1]
     degenerate = int((~run.view.geometry.regular).sum())
     pairs = {
-        "run": path,
+        "run": str(run.folder or run.view.name),
         "regularisation": "; ".join(terms) or "none",
         "autoencoder": model["autoencoder"]["class_path"].rpartition(".")[2],
         "latent dimension": d,
@@ -71,8 +73,8 @@ def _summary(number, run):
         "name": run.view.name,
         "pairs": pairs,
         "config": yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True),
-        "command": f"python -m training fit --config {shlex.quote(path + '/' + CONFIG)} "
-        f"--run {shlex.quote(str(again))}{' --trust' if _needs_trust(run) else ''}",
+        "file": f" ({CONFIG})" if run.folder else "",
+        "command": run.again,
         "notes": _notes(run),
         "has_map": run.view.map is not None,
         "has_pairs": d > 2,
@@ -111,15 +113,15 @@ def versions():
     return found | {name: version(name) for name in PACKAGES}
 
 
-def command(every, name):
+def command(chapters, name):
+    """How to make the report of these chapters again."""
+    every = [run for chapter in chapters for run in chapter.runs]
+    if every[0].folder is None:
+        return f"model.report({name!r}{', X, y' * (chapters[0].kind == GIVEN)})"
     paths = " ".join(shlex.quote(str(run.folder)) for run in every)
     best = " --checkpoint best" if every[0].checkpoint == "best" else ""
-    trust = " --trust" if any(map(_needs_trust, every)) else ""
+    trust = " --trust" if any(is_foreign(run.config) for run in every) else ""
     return f"python -m training report {paths} --out {shlex.quote(name)}{best}{trust}"
-
-
-def _needs_trust(run):
-    return is_foreign(run.config)
 
 
 def _superscript(number):

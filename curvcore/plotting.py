@@ -7,7 +7,7 @@ matplotlib, which is imported by these functions only.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -87,9 +87,13 @@ class CurvatureMap:
 
         With g = Σ λ_i e_i e_iᵀ the semi-axes of {v : g(v, v) = r²} are r/√λ_i, along e_i.
         """
-        fits = self._fitting >= self.radius
+        return self.ellipses_of(self.radius)
+
+    def ellipses_of(self, radius: float) -> np.ndarray:
+        """The ``ellipses`` for another r than ``radius``, to compare maps."""
+        fits = self._fitting >= radius
         eigenvalues, vectors = np.linalg.eigh(self.metric[fits])
-        semi_axes = self.radius / np.sqrt(eigenvalues)
+        semi_axes = radius / np.sqrt(eigenvalues)
         angle = np.degrees(np.arctan2(vectors[:, 1, 0], vectors[:, 0, 0]))
         return np.column_stack([self.centres[fits], semi_axes, angle])
 
@@ -275,6 +279,7 @@ def draw_curvature(
     *,
     contours: int | Sequence[float] = 5,
     limit: float | None = None,
+    radius: float | None = None,
     colour_bar: bool = True,
 ) -> Any:
     """Draw a :class:`CurvatureMap` on axes, as :func:`plot_curvature` does; returns the axes.
@@ -284,9 +289,12 @@ def draw_curvature(
         ax: matplotlib axes.
         contours: how many levels of √det g, or the levels.
         limit: where the colours end, to compare maps; None is the map's own.
+        radius: r of the ellipses, in the decoder's unit of length, to compare maps; None is the
+            map's own. Ellipses that are larger than their cells are left out.
         colour_bar: whether there is one.
     """
     contours, limit = _checked_contours(contours), drawn.limit if limit is None else limit
+    radius = drawn.radius if radius is None else _checked_radius(radius)
     ax.patch.set(facecolor="white", edgecolor="0.6", hatch="////")  # shows where R is masked
     mesh = ax.pcolormesh(
         drawn.x, drawn.y, np.ma.masked_invalid(drawn.scalar), cmap=COLOURS, vmin=-limit,
@@ -297,10 +305,10 @@ def draw_curvature(
         ax.figure.colorbar(mesh, cax=beside, label="R [1/length²]", extend="both")
     levels = drawn.levels(contours) if isinstance(contours, Integral) else contours
     _draw_contours(drawn, ax, levels)
-    _draw_ellipses(drawn, ax)
+    _draw_ellipses(drawn, ax, radius)
     ax.set(xlim=drawn.x[[0, -1]], ylim=drawn.y[[0, -1]], xlabel="$z_1$", ylabel="$z_2$")
     ax.set_aspect("equal")
-    ax.set_title(_key(drawn, levels), fontsize="medium")
+    ax.set_title(_key(drawn, levels, radius), fontsize="medium")
     return ax
 
 
@@ -317,16 +325,16 @@ def _draw_contours(drawn, ax, levels):
         label.set(path_effects=halo)
 
 
-def _draw_ellipses(drawn, ax):
+def _draw_ellipses(drawn, ax, radius):
     from matplotlib.patches import Ellipse
 
-    for x, y, a, b, angle in drawn.ellipses:
+    for x, y, a, b, angle in drawn.ellipses_of(radius):
         ax.add_patch(
             Ellipse((x, y), 2 * a, 2 * b, angle=angle, fill=False, lw=1.1, ec="black", zorder=3)
         )
 
 
-def _key(drawn, levels):
+def _key(drawn, levels, radius):
     """What the lines are."""
     density = drawn.volume_density[np.isfinite(drawn.volume_density)]
     if density.size == 0:
@@ -334,7 +342,7 @@ def _key(drawn, levels):
     constant = np.ptp(density) <= 0.01 * density.max()
     lines = [f"√det g ≈ {np.median(density):.3g}"] if constant else []
     lines += ["green: √det g"] if len(levels) and not constant else []
-    lines += [f"black: g(v, v) = r², r = {drawn.radius:.2g}"] if len(drawn.metric) else []
+    lines += [f"black: g(v, v) = r², r = {radius:.2g}"] if len(drawn.metric) else []
     return "\n".join(lines)
 
 
@@ -349,6 +357,13 @@ def _checked_contours(contours):
     if np.ndim(contours) != 1 or not np.isfinite(levels).all():
         raise InputError(f"contours must be a count or a list of levels; got {contours!r}.")
     return levels
+
+
+def _checked_radius(radius):
+    """A length that is positive and finite."""
+    if isinstance(radius, bool) or not isinstance(radius, Real) or not 0 < radius < np.inf:
+        raise InputError(f"radius must be a positive number; got {radius!r}.")
+    return float(radius)
 
 
 def _new_axes():

@@ -206,6 +206,29 @@ def test_maps_can_share_limits():
     assert not ax.child_axes
 
 
+@pytest.mark.parametrize("share", [0.5, 1.5])
+def test_maps_can_share_the_radius_of_ellipses(share):
+    """{v : g(v, v) = r²} with g = diag(4, 1); those that leave their cells are left out."""
+    arrays = curvcore.curvature_map(stretched, BOX, resolution=5, ellipses=4)
+    radius = share * arrays.radius
+    ax = curvcore.draw_curvature(arrays, Figure().add_subplot(), radius=radius)
+    assert f"r = {radius:.2g}" in ax.get_title()
+    assert len(ellipses_of(ax)) == (16 if share < 1 else 0)
+    for ellipse in ellipses_of(ax):
+        assert sorted([ellipse.width, ellipse.height]) == pytest.approx([radius, 2 * radius])
+    same = curvcore.draw_curvature(arrays, Figure().add_subplot(), radius=arrays.radius)
+    own = curvcore.draw_curvature(arrays, Figure().add_subplot())
+    assert same.get_title() == own.get_title()
+    assert len(ellipses_of(same)) == len(ellipses_of(own)) == 16
+
+
+@pytest.mark.parametrize("radius", [0, -1, float("nan"), float("inf"), "large", True])
+def test_bad_radii(radius):
+    arrays = curvcore.curvature_map(stretched, BOX, resolution=5)
+    with pytest.raises(curvcore.InputError, match="radius"):
+        curvcore.draw_curvature(arrays, Figure().add_subplot(), radius=radius)
+
+
 def test_without_axes_there_is_a_new_figure():
     from matplotlib import pyplot
 

@@ -9,36 +9,20 @@ import torch
 from matplotlib.colors import to_hex
 from torch import nn
 
-from tests.support.immersions import RandomImmersion
+from tests.support.pictures import colour_bar_of, make_view, mesh_of, panels_of, points_of
 from tests.support.small_runs import clouds, fit, gaussians, one_line
 from training.__main__ import main
 from training.data import Dataset
-from training.data.scaling import CommonScale
 from training.errors import TrainingError
 from training.models import AutoEncoder
 from training.module import RegularizedAutoEncoder
-from training.pictures import View, figures_of, palette, side_by_side, views
+from training.pictures import figures_of, palette, projections, side_by_side, views
 from training.pictures.curves import curves
 
 # jsonargparse 4.49 and later, which Lightning asks to be older than 5
 pytestmark = pytest.mark.filterwarnings(r"ignore:\s*skip_none parameter:DeprecationWarning")
 
-CURVES = {
-    "loss": {"train": (np.arange(3.0), np.array([3.0, 0.2, 0.1])), "val": (np.ones(1), np.ones(1))},
-    "entropy": {"train": (np.arange(3.0), np.array([1.0, -2.0, 0.5])), "val": (np.ones(0),) * 2},
-}
 NAMES = {"data", "latent", "surface", "curvature", "training"}
-
-
-def make_view(data, d=2, name="mine", **fields):
-    """A View of an untrained autoencoder."""
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(0)
-        auto = AutoEncoder(nn.Linear(data.dimension, d), RandomImmersion(3, d, data.dimension))
-    module = RegularizedAutoEncoder(auto, data_dimension=data.dimension).double().eval()
-    module.scale = CommonScale.fit(data.points)
-    seen = View(name=name, curves=CURVES, **views.arrays(module, data))
-    return replace(seen, **fields)
 
 
 def with_scalar(view, scalar):
@@ -56,38 +40,17 @@ def space_view():
     return make_view(clouds(), d=3)
 
 
-def panels_of(figure):
-    """title -> axes."""
-    return {ax.get_title(): ax for ax in figure.axes if ax.get_title()}
-
-
-def colour_bar_of(figure):
-    (bar,) = [ax for ax in figure.axes if ax.get_label() == "<colorbar>"]
-    return bar
-
-
-def points_of(ax):
-    (points,) = [c for c in ax.collections if "PathCollection" in type(c).__name__ or
-                 "Path3DCollection" in type(c).__name__]  # fmt: skip
-    return points
-
-
-def mesh_of(ax):
-    (mesh,) = [c for c in ax.collections if type(c).__name__ == "QuadMesh"]
-    return mesh
-
-
 # --- data preparation -----------------------------------------------------------------------------
 
 
 def test_space_is_the_data_themselves_in_three_dimensions():
     points = np.random.default_rng(0).normal(size=(20, 3))
-    np.testing.assert_array_equal(views.Projection(points, 3)(points), points)
+    np.testing.assert_array_equal(projections.by_pca(points, 3)(points), points)
 
 
 def test_space_of_more_dimensions_is_an_orthogonal_projection():
     data = clouds(D=7)
-    seen = views.Projection(data.points, 3)(data.points)
+    seen = projections.by_pca(data.points, 3)(data.points)
     spread = np.linalg.svd(data.points - data.points.mean(0), compute_uv=False)[:3]
     np.testing.assert_allclose(np.linalg.norm(seen, axis=0), spread)
 

@@ -82,11 +82,15 @@ def test_maps_have_the_ellipses_of_the_metric(chapter):
     np.testing.assert_allclose(heat.z, run.view.map.scalar, rtol=1e-6)
     gap = ellipses.x.index(None)
     around = np.stack([ellipses.x[:gap], ellipses.y[:gap]], 1)
-    fits = run.view.map._fitting >= run.view.map.radius
+    fits = run.view.map._fitting >= chapter.radius
     centre, g = run.view.map.centres[fits][0], run.view.map.metric[fits][0]
     v = around - centre
     norm = np.sqrt(np.einsum("ni,ij,nj->n", v, g, v))
-    np.testing.assert_allclose(norm, run.view.map.radius, rtol=1e-3)  # drawn to six decimals
+    np.testing.assert_allclose(norm, chapter.radius, rtol=1e-3)  # drawn to six decimals
+    radii = [run.view.map.radius for run in chapter.runs]
+    assert chapter.radius == min(radii) < max(radii)
+    titles = {figures.map_figure(chapter, run).layout.title.text for run in chapter.runs}
+    assert titles == {f"r = {chapter.radius:.2g}"}
 
 
 def test_the_histogram_counts_every_point_of_every_run(chapter):
@@ -106,6 +110,25 @@ def test_the_history_has_every_term_of_every_run(chapter):
     epochs, values = chapter.runs[0].view.curves["loss"]["train"]
     np.testing.assert_array_equal(loss.data[0].x, epochs)
     np.testing.assert_array_equal(loss.data[0].y, values)
+
+
+def test_the_floor_of_relaxed_distortion_is_marked(chapter):
+    views = [replace(run.view, floors={"curvature": 0.5}) for run in chapter.runs]
+    runs = [replace(run, view=view) for run, view in zip(chapter.runs, views, strict=True)]
+    layout = figures.history_figure(replace(chapter, runs=runs), "curvature").layout
+    assert [shape.y0 for shape in layout.shapes] == [0.5]
+    assert [note.text for note in layout.annotations] == ["1/d, an isometry up to scale"]
+    assert not figures.history_figure(chapter, "curvature").layout.shapes
+
+
+def test_space_says_how_it_is_seen(chapter):
+    view = chapter.runs[0].view
+    assert words.chapter_in_words(0, chapter)["space"] == ", and seen by the PCA"
+    opened = replace(view.space, how="projection", letter="y")
+    other = replace(chapter, runs=[replace(chapter.runs[0], view=replace(view, space=opened))])
+    assert words.chapter_in_words(0, other)["space"] == ", and seen by a projection"
+    scene = figures.space_figure(other, other.runs[0]).layout.scene
+    assert scene.xaxis.title.text == "y1"
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,18 @@
 """Figures of runs: what ``python -m training plot`` writes.
 
-=============  ==================================================================================
-module         what it does
-=============  ==================================================================================
-``views``      data preparation: arrays of what is to be seen of a run; no matplotlib
-``curves``     data preparation: the history of every term, from metrics.csv; no matplotlib
-``panels``     drawing: one set of axes each
-``figures``    drawing: whole figures of one run, or of two side by side
-``files``      from the folders of runs to files
-``fitted``     of an estimator
-=============  ==================================================================================
+===============  ===============================================================================
+module           what it does
+===============  ===============================================================================
+``views``        data preparation: arrays of what is to be seen of a run; no matplotlib
+``projections``  data preparation: many dimensions seen in two or three; no matplotlib
+``curves``       data preparation: the history of every term, from metrics.csv; no matplotlib
+``panels``       drawing: one set of axes each
+``spaces``       drawing: axes in three dimensions
+``insets``       drawing: pieces that are specks once more, larger
+``figures``      drawing: whole figures of one run, or of two side by side
+``files``        from the folders of runs to files
+``fitted``       of an estimator
+===============  ===============================================================================
 
 Figures are matplotlib ``Figure`` objects without pyplot's state: they need no display.
 """

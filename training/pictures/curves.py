@@ -1,4 +1,4 @@
-"""The history of every term of a run."""
+"""The history of every term of a run, and what it cannot fall below."""
 
 import csv
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from training.errors import TrainingError
+from training.functionals import RelaxedDistortion
 from training.log import LOG, log_of
 
 STAGES = ("train", "val")
@@ -45,3 +46,9 @@ def _series(rows, key):
 def _is_shown(name, stages):
     values = np.concatenate([values for _, values in stages.values()])
     return values.size > 0 and (name != "degenerate_points" or values.any())
+
+
+def floors_of(terms, d):
+    """name -> what the term cannot fall below: 1/d for relaxed distortion of d latents."""
+    distortions = [n for n, term in terms.items() if isinstance(term.functional, RelaxedDistortion)]
+    return dict.fromkeys(distortions, 1 / d)

@@ -2,12 +2,18 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from training.pictures import panels
-from training.pictures.palette import PLAIN
-from training.pictures.views import MOST_LATENTS
+from training.pictures import panels, spaces
+from training.pictures.insets import add_insets, pieces_of
+from training.pictures.palette import CURVATURE, PLAIN
+from training.pictures.views import MOST_LATENTS, shared_radius
 
-WIDTH = 9  # inches
+LONG = 25  # letters, which have a line of the title for themselves
+WIDTH = 9  # inches, as all of these
+PANEL, SPACE, HISTOGRAM = 4.1, 3.7, 2.4  # width of a column of two, heights of its lower rows
+APART = 0.05  # of the width: limits that an aspect widens have longer labels than were laid out
+AROUND = 2.9  # for titles and names of axes
 
 
 def figures_of(view):
@@ -27,13 +33,13 @@ def four_panels(view):
     size, ratios = (
         ((1.2 * WIDTH, 4), (1.3, 1, 1)) if count == 3 else ((WIDTH, 0.85 * WIDTH), (1, 1))
     )
-    figure = Figure(size, layout="constrained")
+    figure = Figure(size, layout=ConstrainedLayoutEngine(wspace=APART))
     grid = figure.add_gridspec(count // len(ratios), len(ratios), width_ratios=ratios)
     first = figure.add_subplot(grid[0], projection="3d")
     others = [figure.add_subplot(grid[i]) for i in range(1, count)]
     colours = panels.colour_options(view.colour)
-    how = " (PCA)" if view.data.dimension > 3 else ""
-    panels.scatter_space(first, view.ambient, f"data{how}", view.axes_of_space, **colours)
+    how = f" ({view.space.how})" if view.space.how else ""
+    spaces.scatter_space(first, view.ambient, f"data{how}", view.space, **colours)
     panels.scatter_plane(others[0], view.embedding, "t-SNE", ("", ""), **colours)
     others[0].set(xticks=[], yticks=[])  # in no unit
     _latent_plane(others[1], view, colours)
@@ -52,7 +58,9 @@ def _latent_plane(ax, view, colours):
     d = view.latents.shape[1]
     names = ("PC 1", "PC 2") if d > 2 else ("$z_1$", "$z_2$" if d == 2 else "")
     title = f"autoencoder latents{f' (PCA of {d})' if d > 2 else ''}"
-    panels.scatter_plane(ax, view.plane(view.latents), title, names, **colours)
+    points = view.plane(view.latents)
+    panels.scatter_plane(ax, points, title, names, **colours)
+    add_insets(ax, points, pieces_of(view), **colours)
 
 
 def latent(view):
@@ -104,15 +112,16 @@ def decoded(view):
 
 def _what(view):
     what = "reconstructions" if view.map is None else "decoded latent box"
-    return f"{what}{' (PCA of the data)' if view.data.dimension > 3 else ''}"
+    how = view.space.how and f" ({view.space.how}{'' if view.space.opens else ' of the data'})"
+    return f"{what}{how}" if len(how) < LONG else f"{what}\n{how.strip()}"
 
 
 def _decoded(ax, view, limit, title):
     if view.map is not None:
-        panels.surface(ax, view, limit, title)
+        spaces.surface(ax, view, limit, title)
         return
-    colours = {"c": view.scalar, "cmap": panels.CURVATURE, "vmin": -limit, "vmax": limit}
-    panels.scatter_space(ax, view.reconstruction, title, view.axes_of_space, **colours)
+    colours = {"c": view.scalar, "cmap": CURVATURE, "vmin": -limit, "vmax": limit}
+    spaces.scatter_space(ax, view.reconstruction, title, view.space, **colours)
 
 
 def curvature(view):
@@ -126,28 +135,34 @@ def curvature(view):
 
 def training(view):
     """The loss and every term against the epoch."""
-    columns = min(3, len(view.curves))
+    columns = 2 if len(view.curves) == 4 else min(3, len(view.curves))
     rows = -(-len(view.curves) // columns)
     figure = Figure((1 + 3.2 * columns, 0.6 + 2.7 * rows), layout="constrained")
     for place, (name, stages) in enumerate(view.curves.items(), start=1):
-        panels.history(figure.add_subplot(rows, columns, place), name, stages)
+        panels.history(
+            figure.add_subplot(rows, columns, place), name, stages, view.floors.get(name)
+        )
     figure.axes[0].legend()
     figure.suptitle(f"{panels.literal(view.name)}: training")
     return figure
 
 
 def side_by_side(first, second):
-    """Two runs, a column each: latents, decoded surface, histogram of R, in the same colours."""
-    limit = max(first.limit, second.limit)
-    heights = [0.25 + max(_height(view) for view in (first, second)), 1, 0.7]
-    figure = Figure((1.2 * WIDTH, 0.55 * WIDTH * sum(heights)), layout="constrained")
+    """Two runs, a column each: latents, decoded surface, histogram of R.
+
+    Colours are the same, and so is r of the ellipses: the lesser one of the two maps. The maps fill
+    their places where their boxes are of one shape, as those of ``views_of`` are.
+    """
+    limit, radius = max(first.limit, second.limit), shared_radius([first, second])
+    heights = [PANEL * max(map(_ratio, (first, second))), SPACE, HISTOGRAM]
+    figure = Figure((1.2 * WIDTH, sum(heights) + AROUND), layout="constrained")
     grid = figure.add_gridspec(3, 2, height_ratios=heights)
     for column, view in enumerate((first, second)):
         top = figure.add_subplot(grid[0, column])
         if view.map is None:
             _latent_plane(top, view, panels.colour_options(view.colour))
         else:
-            panels.latents_on_map(top, view, limit, colour_bar=False)
+            panels.latents_on_map(top, view, limit, radius=radius, colour_bar=False)
         top.set_anchor("N")
         top.set_title(f"{panels.literal(view.name)}\n{top.get_title()}", fontsize="medium")
         _decoded(figure.add_subplot(grid[1, column], projection="3d"), view, limit, _what(view))
@@ -156,6 +171,6 @@ def side_by_side(first, second):
     return figure
 
 
-def _height(view):
-    """Of the picture of the latents, in widths."""
-    return 1 if view.map is None else np.clip(np.ptp(view.map.y) / np.ptp(view.map.x), 0.2, 1.2)
+def _ratio(view):
+    """Height to width of the picture of the latents."""
+    return 1 if view.map is None else np.clip(np.ptp(view.map.y) / np.ptp(view.map.x), 0.2, 4)

@@ -5,7 +5,7 @@ from pathlib import Path
 from training import runs
 from training.errors import TrainingError
 from training.pictures.figures import figures_of, side_by_side
-from training.pictures.views import some_points, view_of
+from training.pictures.views import shared_ratio, some_points, view_of
 from training.writing import whole
 
 DPI = 150
@@ -61,8 +61,9 @@ def views_of(folders, checkpoint="last", trust=False):
         )
     same_parts(loaded[0][1], loaded[-1][1])  # raises if the data of one of them have changed
     data = some_points(loaded[0][1].parts)
+    ratio = shared_ratio([module for module, _ in loaded], data) if len(loaded) > 1 else None
     named = zip(names_of(folders), folders, loaded, strict=True)
-    return [view_of(name, folder, module, data) for name, folder, (module, _) in named]
+    return [view_of(name, folder, module, data, ratio) for name, folder, (module, _) in named]
 
 
 def write(views, out, ending="png"):

@@ -10,6 +10,8 @@ PETROFF = (
 )  # fmt: skip
 PLAIN = OKABE_ITO[0]
 STAGES = {"train": OKABE_ITO[0], "val": OKABE_ITO[5]}
+FLOOR, FLOOR_LABEL = "#6b6b6b", "1/d, an isometry up to scale"  # of relaxed distortion
+CURVATURE = "RdBu_r"
 R_LABEL = "R [1/length²]"
 
 

@@ -8,14 +8,20 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 import curvcore
-from training.pictures.palette import PLAIN, R_LABEL, STAGES, class_colours
+from training.pictures.insets import add_insets, pieces_of
+from training.pictures.palette import (
+    CURVATURE,
+    FLOOR,
+    FLOOR_LABEL,
+    PLAIN,
+    R_LABEL,
+    STAGES,
+    class_colours,
+)
 from training.text import printable
 
-CONTINUOUS, CURVATURE = "viridis", "RdBu_r"
+CONTINUOUS = "viridis"
 STYLES = {"train": "o-", "val": "s--"}
-ZOOM = 0.9  # of boxes in space, which leaves room for the names of their axes
-EDGES = (0.8, 0.8, 0.8, 1)  # colour of the lines on a surface, of the faces' colour
-FLATTEST = 0.2  # least half extent of a box in space, of its largest extent
 BINS = 41
 
 
@@ -70,26 +76,6 @@ def scatter_plane(ax, points, title, names, **colours):
     ax.set_aspect("equal", adjustable="datalim")
 
 
-def scatter_space(ax, points, title, names, **colours):
-    """Points (n, 3), one unit as long on all axes."""
-    ax.scatter(*points.T, s=6, lw=0, depthshade=False, rasterized=True, **colours)
-    _frame_space(ax, points, title, names)
-
-
-def _frame_space(ax, points, title, names):
-    low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
-    half = np.maximum((high - low) / 2, FLATTEST * max((high - low).max(), 1e-9))
-    middle = (low + high) / 2
-    for axis, name, centre, extent in zip("xyz", names, middle, half, strict=True):
-        ax.set(**{f"{axis}lim": (centre - extent, centre + extent)})
-        getattr(ax, f"set_{axis}label")(name, labelpad=8)
-        getattr(ax, f"{axis}axis").set_major_locator(MaxNLocator(3))
-    shape = half / half.max()
-    ax.set_box_aspect(shape, zoom=ZOOM * np.linalg.norm(shape) / np.linalg.norm([1, 1, 1]))
-    ax.view_init(elev=20, azim=-65)
-    ax.set_title(title, y=min(1, 0.62 + 0.4 * shape[2]))  # not far above a flat box
-
-
 # --- curvature ------------------------------------------------------------------------------------
 
 
@@ -97,18 +83,7 @@ def latents_on_map(ax, view, limit, **options):
     """Encoded points before the map of R, √det g and g; options of ``draw_curvature``."""
     curvcore.draw_curvature(view.map, ax, limit=limit, **options)
     ax.scatter(*view.latents.T, s=3, lw=0, color="0.25", alpha=0.5, zorder=2.5, rasterized=True)
-
-
-def surface(ax, view, limit, title):
-    """The decoded box of latents, coloured by R; grey where the metric is degenerate."""
-    norm, colours = Normalize(-limit, limit), colormaps[CURVATURE].with_extremes(bad="0.6")
-    faces = colours(norm(np.ma.masked_invalid(view.map.scalar)))
-    drawn = ax.plot_surface(
-        *np.moveaxis(view.surface, -1, 0), facecolors=faces, rstride=1, cstride=1, linewidth=0.3,
-        shade=False, rasterized=True,
-    )  # fmt: skip
-    drawn.set_edgecolor(faces[:-1, :-1].reshape(-1, 4) * EDGES)
-    _frame_space(ax, view.surface.reshape(-1, 3), title, view.axes_of_space)
+    add_insets(ax, view.latents, pieces_of(view), **colour_options(view.colour))
 
 
 def histogram(ax, view, limit, title):
@@ -134,8 +109,8 @@ def histogram(ax, view, limit, title):
 # --- training -------------------------------------------------------------------------------------
 
 
-def history(ax, name, stages):
-    """The values of one term, logarithmic where all are positive."""
+def history(ax, name, stages, floor=None):
+    """The values of one term, logarithmic where all are positive, and what it cannot fall below."""
     for stage, (epochs, values) in stages.items():
         if len(values):
             ax.plot(epochs, values, STYLES[stage], color=STAGES[stage], ms=3, label=stage)
@@ -145,6 +120,9 @@ def history(ax, name, stages):
         if values.max() < 10 * values.min():  # no power of ten to write at an axis
             ax.yaxis.set(major_locator=MaxNLocator(5), minor_locator=NullLocator())
             ax.yaxis.set_major_formatter("{x:.3g}")
+    if floor is not None:
+        line = ax.axhline(floor, color=FLOOR, ls="--", lw=1.2, zorder=1, label=FLOOR_LABEL)
+        ax.legend(handles=[line], fontsize="small")
     ax.set(title=literal(name), xlabel="epoch")
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.grid(alpha=0.3)

@@ -12,7 +12,8 @@ from training.data import Dataset
 from training.errors import TrainingError
 from training.evaluation.curvature import LocalGeometry, local_geometry
 from training.models import is_periodic
-from training.pictures.curves import curves
+from training.pictures.curves import curves, floors_of
+from training.pictures.projections import Projection, by_pca, principal, space_of
 
 MOST_POINTS = 2000
 MARGIN = 0.05  # of the box beyond the encoded points
@@ -20,6 +21,7 @@ RESOLUTION = 80  # nodes of the map along each side
 GAP = 0.15  # between pieces of the chart side by side, of their mean width
 ENTRIES = 2**24  # of second derivatives that are held at a time
 MOST_LATENTS = 5  # coordinates in a pair plot
+LONGEST = 4  # side of a map beside others, of its shorter one
 CLASSES = 10  # as many colours can be told apart
 
 
@@ -40,7 +42,7 @@ class View:
         name: of the run's folder.
         data: the points: held out ones first, filled up with others, at most 2000.
         colour: of the points, or None.
-        space: how R^D is seen in three dimensions: by the PCA of the points if D > 3.
+        space: how R^D is seen in three dimensions, if D > 3: ``projections.space_of`` the data.
         plane: how R^d is seen in two: by the PCA of the latents if d > 2.
         ambient, reconstruction: points and their reconstructions in space, (n, 3).
         error: |x − Ψ(enc(x))|, (n,).
@@ -51,13 +53,14 @@ class View:
         surface: the map's decoded nodes, in space, (rows, columns, 3); None if d ≠ 2.
         limit: where the colours of R end: the 98th percentile of |R| at the points.
         curves: name -> stage -> (epochs, values).
+        floors: name -> what this term cannot fall below, of relaxed distortion.
     """
 
     name: str
     data: Dataset
     colour: Colour | None
-    space: "Projection"
-    plane: "Projection"
+    space: Projection
+    plane: Projection
     ambient: np.ndarray
     reconstruction: np.ndarray
     error: np.ndarray
@@ -68,6 +71,7 @@ class View:
     surface: np.ndarray | None
     limit: float
     curves: dict
+    floors: dict
 
     @property
     def scalar(self):
@@ -79,40 +83,35 @@ class View:
         """t-SNE of the points, (n, 2)."""
         return embedded(self.data.points)
 
-    @property
-    def axes_of_space(self):
-        """What the three coordinates of ``ambient`` are called."""
-        name = "PC " if self.data.dimension > 3 else "x"
-        return [f"{name}{i}" for i in (1, 2, 3)]
 
-
-def view_of(name, folder, module, data):
+def view_of(name, folder, module, data, ratio=None):
     """The View, under this name, of the run in a folder, whose module is loaded, at these points.
+
+    Its map is of a box of this ratio of height to width, or no larger than the latents need.
 
     Raises:
         TrainingError: its encoder gives NaN.
     """
-    return View(name=name, curves=curves(folder), **arrays(module.double(), data))
+    return View(name=name, curves=curves(folder), **arrays(module.double(), data, ratio))
 
 
 @torch.no_grad()
-def arrays(module, data):
+def arrays(module, data, ratio=None):
     """The fields of a View that a module and its points tell."""
-    z = module.encode(torch.from_numpy(data.points))
-    if z.ndim != 2 or not torch.isfinite(z).all():
-        raise TrainingError("The encoder of this run gives NaN or Inf: there is nothing to draw.")
+    z = encoded(module, data)
     chunk = max(1, ENTRIES // (data.dimension * z.shape[1] ** 2))
     decoded, geometry = module.decode(z).numpy(), local_geometry(module.decode, z, chunk)
     periodic = is_periodic(module.autoencoder)
-    space = Projection(data.points, 3)
+    space = space_of(data)
     drawn = None
     if z.shape[1] == 2:
-        drawn = curvcore.curvature_map(module.decode, latent_box(z, periodic), RESOLUTION)
+        box = of_ratio(latent_box(z, periodic), ratio)
+        drawn = curvcore.curvature_map(module.decode, box, RESOLUTION)
     return {
         "data": data,
         "colour": colour_of(data),
         "space": space,
-        "plane": Projection(z.numpy(), 2),
+        "plane": by_pca(z.numpy(), 2),
         "ambient": space(data.points),
         "reconstruction": space(decoded),
         "error": np.linalg.norm(data.points - decoded, axis=1),
@@ -122,7 +121,20 @@ def arrays(module, data):
         "map": drawn,
         "surface": drawn and space(drawn.value),
         "limit": colour_limit(geometry.scalar.numpy(), data.points),
+        "floors": floors_of(module.terms.terms, z.shape[1]),
     }
+
+
+def encoded(module, data):
+    """The latents of the data, (n, d).
+
+    Raises:
+        TrainingError: they are not finite.
+    """
+    z = module.encode(torch.from_numpy(data.points))
+    if z.ndim != 2 or not torch.isfinite(z).all():
+        raise TrainingError("The encoder of this run gives NaN or Inf: there is nothing to draw.")
+    return z
 
 
 def some_points(parts, most=MOST_POINTS):
@@ -150,47 +162,14 @@ def colour_of(data):
     return None if labels is None else Colour(labels.astype(float), "label", False)
 
 
-class Projection:
-    """R^m seen in ``width`` dimensions, by the PCA of points (n, m) where m is more than that.
-
-    Where m is less, with coordinates 0.
-    """
-
-    def __init__(self, points, width):
-        self.width, self._mean, self._axes = width, 0, None
-        if points.shape[1] > width:
-            self._mean, self._axes = points.mean(0), principal_axes(points, width)
-
-    def __call__(self, values):
-        """(..., m) -> (..., width)."""
-        seen = values if self._axes is None else (values - self._mean) @ self._axes
-        return padded(seen, self.width)
-
-
-def principal_axes(points, count):
-    """The first right singular vectors of the centred points (n, m), at most ``count``: (m, k)."""
-    return np.linalg.svd(points - points.mean(0), full_matrices=False)[2][:count].T
-
-
-def principal(points, count):
-    """The first principal components of points (n, m), at most ``count``: (n, k)."""
-    return (points - points.mean(0)) @ principal_axes(points, count)
-
-
-def padded(values, width):
-    """With columns of zeros, up to ``width`` columns."""
-    missing = max(0, width - values.shape[-1])
-    return np.pad(values, [*[(0, 0)] * (values.ndim - 1), (0, missing)])
-
-
 def embedded(points, seed=0):
     """t-SNE in the plane, (n, 2), of the first 50 principal components; PCA below 4 points."""
     n, dimension = points.shape
     if n < 4 or np.ptp(points, axis=0).max() == 0:
-        return Projection(points, 2)(points)
+        return by_pca(points, 2)(points)
     if dimension > 50:
         points = principal(points, 50)
-    start = Projection(points, 2)(points)
+    start = by_pca(points, 2)(points)
     tsne = TSNE(
         perplexity=min(30, (n - 1) / 3), init=1e-4 * start / start.std(0).max(), random_state=seed
     )
@@ -201,7 +180,7 @@ def side_by_side_chart(data, gap=GAP):
     """Ideal coordinates in the plane, (n, 2): pieces, which are unrelated, from left to right."""
     if data.chart is None:
         return None
-    chart = Projection(data.chart, 2)(data.chart)
+    chart = by_pca(data.chart, 2)(data.chart)
     pieces = [data.groups == group for group in np.unique(data.groups)]
     space = gap * np.mean([np.ptp(chart[piece, 0]) for piece in pieces])
     right = 0.0
@@ -227,3 +206,39 @@ def latent_box(z, periodic):
     margin = MARGIN * (high - low).clamp_min(1e-3 * (high - low).max())
     margin = margin.clamp_min(1e-6 * (1 + z.abs().max()))  # all encoded to one point
     return torch.stack([low - margin, high + margin], dim=1)
+
+
+@torch.no_grad()
+def shared_ratio(modules, data):
+    """Height to width of the boxes of runs, to be drawn beside each other; None if there is none.
+
+    Their geometric mean, so that none grows more than the others; but a torus is drawn whole.
+    """
+    logs = []
+    for module in modules:
+        z, periodic = encoded(module.double(), data), is_periodic(module.autoencoder)
+        if z.shape[1] != 2:
+            continue
+        if periodic:
+            return 1.0
+        width, height = latent_box(z, periodic).diff(dim=1)[:, 0]
+        logs.append(torch.log(height / width).item())
+    return float(np.exp(np.mean(logs)).clip(1 / LONGEST, LONGEST)) if logs else None
+
+
+def shared_radius(views):
+    """r of the ellipses on the maps of all views: the least there is; None if there is none."""
+    radii = [view.map.radius for view in views if view.map is not None]
+    return min((radius for radius in radii if radius > 0), default=None)
+
+
+def of_ratio(box, ratio):
+    """The least box around one, ((x0, x1), (y0, y1)), of this ratio of height to width."""
+    if ratio is None:
+        return box
+    width, height = box.diff(dim=1)[:, 0]
+    sides = torch.stack(
+        [torch.maximum(width, height / ratio), torch.maximum(height, width * ratio)]
+    )
+    middle = box.mean(dim=1)
+    return torch.stack([middle - sides / 2, middle + sides / 2], dim=1)

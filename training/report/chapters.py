@@ -18,7 +18,7 @@ from training.evaluation.held_out import held_out_metrics
 from training.models import is_periodic
 from training.module import RegularizedAutoEncoder
 from training.pictures.files import names_of, same_parts, same_source
-from training.pictures.views import View, some_points, view_of
+from training.pictures.views import View, shared_radius, some_points, view_of
 from training.report.colours import colours_of, maps_of
 from training.report.movement import Movement, movement_of
 from training.report.paths import Paths, landmarks_of, paths_of, values
@@ -90,6 +90,11 @@ class Chapter:
     def limit(self):
         """Where the colours of R end, the same for all runs."""
         return max(run.view.limit for run in self.runs)
+
+    @cached_property
+    def radius(self):
+        """r of the ellipses, the same for all runs; None without maps."""
+        return shared_radius([run.view for run in self.runs])
 
     @cached_property
     def colours(self):

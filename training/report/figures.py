@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from training.pictures.palette import OKABE_ITO, PLAIN, R_LABEL
+from training.pictures.palette import FLOOR, FLOOR_LABEL, OKABE_ITO, PLAIN, R_LABEL
 from training.pictures.views import MOST_LATENTS
 from training.report.colours import CURVATURE, bar
 
@@ -21,6 +21,8 @@ RING_IN_SPACE = {"color": "black", "size": 9, "symbol": "circle-open", "line": {
 EVEN_LIGHT = {"ambient": 0.9, "diffuse": 0.2, "specular": 0, "fresnel": 0}  # true colours
 BINS = 41
 MOST_FILLED = 2  # histograms that can be told apart
+FLOOR_LINE = {"color": FLOOR, "width": 1.5, "dash": "dash"}
+FLOOR_NOTE = {"text": FLOOR_LABEL, "font": {"size": 11, "color": FLOOR}}
 FLATTEST = 0.1  # least half extent of a box in space, of its largest extent
 SCENE = 1.5  # diagonal of a box in space, in units of plotly's camera
 
@@ -159,7 +161,7 @@ def _scene(view):
     shape = SCENE * half / np.linalg.norm(half)
     scene = {"aspectmode": "manual", "aspectratio": dict(zip("xyz", shape.tolist(), strict=True))}
     for axis, name, middle, extent in zip(
-        "xyz", view.axes_of_space, (low + high) / 2, half, strict=True
+        "xyz", view.space.names, (low + high) / 2, half, strict=True
     ):
         limits = [float(middle - extent), float(middle + extent)]
         scene[f"{axis}axis"] = {"title": {"text": name}, "range": limits, "nticks": 5}
@@ -205,12 +207,13 @@ def map_figure(chapter, run):
         hovertemplate="z = (%{x:.4g}, %{y:.4g})<br>%{z:.4g}<extra></extra>",
         **quantity.heatmap(),
     )  # fmt: skip
-    x, y = ellipse_lines(drawn.ellipses)
+    radius = chapter.radius or drawn.radius
+    x, y = ellipse_lines(drawn.ellipses_of(radius))
     figure.add_scatter(
         x=x, y=y, mode="lines", name="ellipses", line={"color": "black", "width": 1.2},
         hoverinfo="skip",
     )  # fmt: skip
-    figure.update_layout(title={"text": f"r = {drawn.radius:.2g}", "x": 0.5, "font": FONT})
+    figure.update_layout(title={"text": f"r = {radius:.2g}", "x": 0.5, "font": FONT})
     box = [nodes[[0, -1]] for nodes in (drawn.x, drawn.y)]
     _label(figure, latent_axes(run.view), box, constrain="domain")
     return figure
@@ -271,6 +274,9 @@ def history_figure(chapter, name):
             figure.add_scatter(
                 x=epochs, y=values, name=label, mode="lines+markers", line=line, marker={"size": 4}
             )
+    for floor in sorted({run.view.floors[name] for run in chapter.runs if name in run.view.floors}):
+        figure.add_hline(floor, line=FLOOR_LINE, annotation=FLOOR_NOTE)
+        shown.append(np.array([floor]))
     figure.update_layout(title={"text": literal(name), "x": 0.5}, height=260)
     figure.update_xaxes(title_text="epoch")
     return figure.update_yaxes(**_scale(np.concatenate(shown)))

@@ -38,11 +38,18 @@ def chapter_in_words(number, chapter):
         "maps": [quantity.name for quantity in chapter.maps],
         "has_maps": any(run.view.map is not None for run in chapter.runs),
         "has_pairs": any(run.view.latents.shape[1] > 2 for run in chapter.runs),
+        "space": _how_seen(chapter),
         "terms": figures.terms_of(chapter),
         "steps": max(len(run.movement.epochs) for run in chapter.runs) - 1,
         "landmarks": figures.letters(len(chapter.landmarks)),
         "last": n - 1,
     }
+
+
+def _how_seen(chapter):
+    """Where space has more dimensions than three: how these are seen."""
+    space = chapter.runs[0].view.space
+    return f", and seen by {'a' if space.opens else 'the'} {space.how}" if space.how else ""
 
 
 def _summary(number, run):

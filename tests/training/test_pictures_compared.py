@@ -12,7 +12,7 @@ from tests.support.pictures import make_view, mesh_of, panels_of, points_of
 from tests.support.small_runs import clouds
 from training.data import SyntheticGaussians
 from training.functionals import RelaxedDistortion, TotalSquaredCurvature
-from training.pictures import figures_of, insets, side_by_side, views
+from training.pictures import figures_of, insets, side_by_side, views, views_of
 from training.pictures.curves import floors_of
 from training.pictures.palette import FLOOR_LABEL
 from training.pictures.spaces import seen_box
@@ -85,6 +85,18 @@ def test_boxes_beside_each_other_are_of_the_mean_ratio():
     assert both == pytest.approx(np.sqrt(own[0] * own[1]))
     assert views.shared_ratio([Scaling(1, 1e5)], data) == views.LONGEST
     assert views.shared_ratio([], data) is None
+
+
+def test_two_runs_have_boxes_of_one_ratio(plain, regularised):
+    alone = [views_of([folder])[0].map for folder in (plain, regularised)]
+    together = [view.map for view in views_of([plain, regularised])]
+    own = [np.ptp(drawn.y) / np.ptp(drawn.x) for drawn in alone]
+    assert own[0] != pytest.approx(own[1], rel=0.01)
+    for drawn, least in zip(together, alone, strict=True):
+        assert np.ptp(drawn.y) / np.ptp(drawn.x) == pytest.approx(np.sqrt(own[0] * own[1]))
+        for axis in ("x", "y"):
+            (low, high), (first, last) = (getattr(d, axis)[[0, -1]] for d in (drawn, least))
+            assert low <= first + 1e-6 < last - 1e-6 <= high
 
 
 def test_maps_of_one_ratio_fill_their_places(plane_view):

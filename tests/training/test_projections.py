@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from tests.support.pictures import make_view
 from tests.support.small_runs import clouds
 from training.data import Dataset, SyntheticGaussians
-from training.pictures import projections
+from training.pictures import figures_of, projections
 
 
 def pieces_of(data):
@@ -80,6 +81,21 @@ def test_orthogonal_planes_with_one_middle_are_discs_of_two_thirds():
     )
     np.testing.assert_allclose(total @ total.T, 2 * np.eye(3), atol=1e-12)
     assert np.isfinite(projections.space_of(data)(points)).all()
+
+
+def test_all_that_is_decoded_is_seen_by_the_projection_of_the_data():
+    """In pictures and report: data, reconstructions and the decoded box."""
+    view = make_view(far_apart(50))
+    assert view.space.opens
+    np.testing.assert_array_equal(view.ambient, view.space(view.data.points))
+    np.testing.assert_array_equal(view.surface, view.space(view.map.value))
+    seen = np.linalg.norm(view.ambient - view.reconstruction, axis=1)
+    assert (seen <= view.error + 1e-9).all()  # it lengthens nothing
+    figures = figures_of(view)
+    assert figures["data"].axes[0].get_title() == "data (projection that opens the planes)"
+    (surface, _) = figures["surface"].axes
+    assert "(projection that opens the planes)" in surface.get_title()
+    assert (surface.get_xlabel(), surface.azim) == ("y1", 45)
 
 
 def far_apart(D):

@@ -18,15 +18,20 @@ CURVES = {
 }
 
 
-def make_view(data, d=2, name="mine", terms=None, **fields):
-    """A View of an untrained autoencoder."""
+def make_module(data, d=2, terms=None):
+    """An untrained autoencoder of these data."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
         auto = AutoEncoder(nn.Linear(data.dimension, d), RandomImmersion(3, d, data.dimension))
     module = RegularizedAutoEncoder(auto, terms, data_dimension=data.dimension).double().eval()
     module.scale = CommonScale.fit(data.points)
-    seen = View(name=name, curves=CURVES, **views.arrays(module, data))
-    return replace(seen, **fields)
+    return module
+
+
+def make_view(data, d=2, name="mine", terms=None, **fields):
+    """Its View."""
+    arrays = views.arrays(make_module(data, d, terms), data)
+    return replace(View(name=name, curves=CURVES, **arrays), **fields)
 
 
 def panels_of(figure):

@@ -32,6 +32,30 @@ def density_of(points):
     Raises:
         TrainingError: all points lie on a hyperplane; on a GPU the density is NaN then.
     """
+    factor, exponents, white, others = _kernels(points)
+    log_density, rare = _values(factor, exponents, len(others))
+    pull = torch.softmax(exponents, 1) @ others - white
+    slope = torch.linalg.solve_triangular(factor.mT, pull.mT, upper=True).mT
+    return log_density, slope.masked_fill(rare[:, None], 0)
+
+
+def curvature_of_density(points):
+    """∂_k∂_l log ρ, ρ as in :func:`density_of`, at this process's points (B, d): (B, d, d).
+
+    With y = (h² C)^{−1/2} z and the kernels' shares p_j it is Cov_p(y_j) − 1 in coordinates y.
+    """
+    factor, exponents, _, others = _kernels(points)
+    _, rare = _values(factor, exponents, len(others))
+    shares = torch.softmax(exponents, 1)
+    mean = shares @ others
+    second = torch.einsum("bj,jk,jl->bkl", shares, others, others)
+    white = second - mean[:, :, None] * mean[:, None] - torch.eye(points.shape[1]).to(second)
+    inverse = torch.linalg.inv(factor)
+    return (inverse.mT @ white @ inverse).masked_fill(rare[:, None, None], 0)
+
+
+def _kernels(points):
+    """(h² C)^{1/2}, the exponents of all kernels (B, n), and points and centres made white."""
     centres = gathered(points)
     factor = _bandwidth(centres)
     others = torch.linalg.solve_triangular(factor, centres.mT, upper=False).mT
@@ -40,14 +64,15 @@ def density_of(points):
     rank, count = processes()
     own = rank + count * torch.arange(len(white), device=white.device)
     exponents = (-distances.square() / 2).scatter(1, own[:, None], torch.finfo(white.dtype).min / 4)
-    d = points.shape[1]
-    log_norm = d / 2 * math.log(2 * math.pi) + factor.diagonal().log().sum()
-    log_density = torch.logsumexp(exponents, 1) - log_norm - math.log(len(centres) - 1)
-    pull = torch.softmax(exponents, 1) @ others - white
-    slope = torch.linalg.solve_triangular(factor.mT, pull.mT, upper=True).mT
+    return factor, exponents, white, others
+
+
+def _values(factor, exponents, count):
+    """log ρ, not below the floor, and where it would be."""
+    log_norm = len(factor) / 2 * math.log(2 * math.pi) + factor.diagonal().log().sum()
+    log_density = torch.logsumexp(exponents, 1) - log_norm - math.log(count - 1)
     floor = gathered(log_density).median() - math.log(LARGEST)
-    rare = log_density < floor
-    return log_density.clamp_min(floor), slope.masked_fill(rare[:, None], 0)
+    return log_density.clamp_min(floor), log_density < floor
 
 
 def _bandwidth(centres):

@@ -30,7 +30,7 @@ from training.functionals.curvature import TotalSquaredCurvature
 from training.functionals.gauges import DeTurckGauge, UniformVolume
 from training.functionals.graph import GraphStress
 from training.functionals.perelman import PerelmanF, PerelmanW, Tau
-from training.functionals.potentials import FixedMeasure, LearnedPotential
+from training.functionals.potentials import FixedMeasure, LearnedPotential, NormalisedPotential
 
 OF_ENCODERS = ContractiveEncoder, GraphStress  # all others are of a decoder
 
@@ -43,6 +43,7 @@ __all__ = [
     "GraphStress",
     "LatentSample",
     "LearnedPotential",
+    "NormalisedPotential",
     "PerelmanF",
     "PerelmanW",
     "RelaxedDistortion",

@@ -24,7 +24,7 @@ from torch import nn
 
 import curvcore
 from training import waiting
-from training.densities import density_of
+from training.densities import curvature_of_density, density_of
 from training.errors import CollapsedError, TrainingError
 from training.reductions import processes, total
 
@@ -84,7 +84,8 @@ class SampledGeometry:
     Args:
         decoder: callable (B, d) -> (B, ...).
         sample: LatentSample.
-        order: 1 where the metric suffices, 2 where curvature or Christoffel symbols are needed.
+        order: 1 where the metric suffices, 2 where curvature or Christoffel symbols are needed, 3
+            where second derivatives of √det g are.
 
     Attributes:
         drawn: the LatentSample, degenerate points included.
@@ -97,7 +98,7 @@ class SampledGeometry:
         TrainingError: points are not finite; on a GPU they count as degenerate.
     """
 
-    def __init__(self, decoder: Decoder, sample: LatentSample, order: Literal[1, 2] = 2) -> None:
+    def __init__(self, decoder: Decoder, sample: LatentSample, order: Literal[1, 2, 3] = 2) -> None:
         self._log_density = None  # until it is asked for
         geometry = _geometry(decoder, sample.z, order)
         degenerate = geometry.is_degenerate | ~torch.isfinite(geometry.volume_density.detach())
@@ -132,6 +133,13 @@ class SampledGeometry:
         return self._log_density
 
     @property
+    def log_density_hessian(self) -> torch.Tensor:
+        """∂_k∂_l log ρ where the sample stands for ρ dz: (B, d, d)."""
+        if self.drawn.of == "dz":
+            return torch.zeros_like(self.z[:, :, None] * self.z[:, None])
+        return curvature_of_density(self.drawn.z)[self.regular]
+
+    @property
     def log_volume_density(self) -> torch.Tensor:
         """log √det g: (B,)."""
         return self.geometry.volume_density.log()
@@ -140,6 +148,20 @@ class SampledGeometry:
     def log_volume_gradient(self) -> torch.Tensor:
         """∂_k log √det g = Γ^i_ik: (B, d)."""
         return torch.einsum("biik->bk", self.geometry.christoffel)
+
+    @property
+    def log_volume_hessian(self) -> torch.Tensor:
+        """∂_k∂_l log √det g = ½ g^{ij} ∂_k∂_l g_ij − ½ g^{im} ∂_k g_mn g^{nj} ∂_l g_ij: (B, d, d).
+
+        Needs ``order=3``.
+        """
+        jet, inverse = self.geometry.jet, self.geometry.inverse_metric
+        product = torch.einsum("bai,bajk->bijk", jet.jacobian, jet.hessian)
+        first = product + product.transpose(1, 2)  # ∂_k g_ij = Ψ_i · Ψ_jk + Ψ_j · Ψ_ik
+        second = torch.einsum("bij,baj,baikl->bkl", inverse, jet.jacobian, jet.third)
+        second = second + torch.einsum("bij,baik,bajl->bkl", inverse, jet.hessian, jet.hessian)
+        square = torch.einsum("bim,bmnk,bnj,bijl->bkl", inverse, first, inverse, first)
+        return second - square / 2
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
         """Σ_b w_b φ_b, φ = ``values`` (B,), on all processes."""

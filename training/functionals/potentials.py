@@ -28,7 +28,43 @@ class Potential:
     probability: torch.Tensor
 
 
-class LearnedPotential(nn.Module):
+class NormalisedPotential(nn.Module):
+    """f = h + log ∫ c e^{−h} dμ of a function h, normalised at every evaluation.
+
+    Subclasses have ``d``, the number of variables, and ``forward``, h at points (..., d): (...).
+    """
+
+    d: int | None
+
+    def build(self, d: int) -> None:
+        """Make it a function of d variables, unless it is one of some number already."""
+
+    def _summed(self, z):
+        h = self(z)
+        return h.sum(), h
+
+    def on(self, sampled: SampledGeometry, log_factor, reverse=False) -> Potential:
+        """The normalised potential; ``reverse`` turns the sign of the gradients of h."""
+        self.build(sampled.dimension)
+        if sampled.dimension != self.d:
+            raise TrainingError(
+                f"The {type(self).__name__} is of {self.d} variables; latent points have "
+                f"{sampled.dimension}. Set its d."
+            )
+        gradient, h = torch.func.grad(self._summed, has_aux=True)(sampled.z)
+        if reverse:
+            gradient, h = reversed_gradient(gradient), reversed_gradient(h)
+        volume = sampled.log_volume_density - sampled.log_density[0]
+        mass = sampled.weights.log() + volume - h + log_factor
+        log_total = log_total_exp(mass)
+        return Potential(h + log_total, gradient, (mass - log_total).exp())
+
+    def hessian(self, sampled: SampledGeometry) -> torch.Tensor:
+        """∂_k∂_l f = ∂_k∂_l h: (B, d, d)."""
+        return torch.func.vmap(torch.func.hessian(self))(sampled.z)
+
+
+class LearnedPotential(NormalisedPotential):
     """f = h + log ∫ c e^{−h} dμ with a smooth network h(z), normalised at every step.
 
     Args:
@@ -76,26 +112,6 @@ class LearnedPotential(nn.Module):
             z = torch.cat([torch.cos(2 * torch.pi * z), torch.sin(2 * torch.pi * z)], -1)
         return self.network(z)[..., 0]
 
-    def _summed(self, z):
-        h = self(z)
-        return h.sum(), h
-
-    def on(self, sampled: SampledGeometry, log_factor, reverse=False) -> Potential:
-        """The normalised potential; ``reverse`` turns the sign of the network's gradients."""
-        self.build(sampled.dimension)
-        if sampled.dimension != self.d:
-            raise TrainingError(
-                f"The LearnedPotential is of {self.d} variables; latent points have "
-                f"{sampled.dimension}. Set its d."
-            )
-        gradient, h = torch.func.grad(self._summed, has_aux=True)(sampled.z)
-        if reverse:
-            gradient, h = reversed_gradient(gradient), reversed_gradient(h)
-        volume = sampled.log_volume_density - sampled.log_density[0]
-        mass = sampled.weights.log() + volume - h + log_factor
-        log_total = log_total_exp(mass)
-        return Potential(h + log_total, gradient, (mass - log_total).exp())
-
 
 class FixedMeasure(nn.Module):
     """Perelman's gauge: c e^{−f} dμ = dm is held fixed, f = log(c √det g / ρ), dm = ρ dz.
@@ -123,6 +139,13 @@ class FixedMeasure(nn.Module):
         log_total = log_total_exp(mass)
         value = sampled.log_volume_density + log_factor - log_density + log_total
         return Potential(value, sampled.log_volume_gradient - slope, (mass - log_total).exp())
+
+    def hessian(self, sampled: SampledGeometry) -> torch.Tensor:
+        """∂_k∂_l f = ∂_k∂_l log √det g − ∂_k∂_l log ρ, (B, d, d), of a sample of order 3."""
+        if self.log_density is None:
+            return sampled.log_volume_hessian - sampled.log_density_hessian
+        second = torch.func.vmap(torch.func.hessian(self.log_density))(sampled.z)
+        return sampled.log_volume_hessian - second
 
 
 class _Reversed(torch.autograd.Function):

@@ -1,0 +1,310 @@
+"""Perelman's flow of a decoder: what of ∂_t g = −2(Ric + ∇²f) its parameters θ can do.
+
+A decoder's metric varies as δg = A θ' only, A = ∂g/∂θ. The *projected Ricci flow* takes the θ' with
+
+    ‖A θ' + 2(Ric + ∇²f)‖² + 2λ |θ'|² least,  ‖δg‖² = ∫ |δg|²_g dm = Σ_b m_b |δg(z_b)|²_g,
+
+m_b the sample's share of dm = e^{−f} dμ, which is held fixed. Its normal equations need no Ric and
+no ∇²f: by δF = −∫⟨Ric + ∇²f, δg⟩ dm their right hand side is the gradient of F in θ,
+
+    (Aᵀ A + λ) θ' = 2 ∂_θF,   hence   dF/dt = ½ ‖δg‖² + λ/2 |θ'|² ≥ 0,
+
+on every sample and whatever the network: F rises for steps that are small enough. By
+Cauchy–Schwarz
+
+    ‖δg‖² / ‖2(Ric + ∇²f)‖² = the share realised, in [0, 1],
+
+1 where the decoder can do all of it, and then dF/dt = 2∫|Ric + ∇²f|² dm, Perelman's rate. On a
+sample the latter integral, and so the share, are known up to the error of quadrature.
+
+For W, ∂_t g = −2(Ric + ∇²f) with τ' = −1 is −2E − g/τ, E = Ric + ∇²f − g/2τ, so that
+
+    (Aᵀ A + λ) θ' = (2 ∂_θW − Aᵀ g)/τ,   dW/dt = ∂_θW · θ' − ∂W/∂τ,   Perelman's 2τ∫|E|² dm,
+
+where −g/τ, a decoder that shrinks, is among what a decoder with a last linear layer can do.
+
+The flow at fixed dm need not exist, even for short times: f obeys the *backward* heat equation
+∂_t f = −Δf − R (Perelman §1.2). The geometry flows forward, by Ricci flow; what grows is ∇f, the
+wrinkles of √det g in latent coordinates, at the rate |ξ|² of their frequency ξ in length of g.
+
+References: Perelman, arXiv:math/0211159, §1 and §3; Topping, *Lectures on the Ricci flow*, ch. 6;
+Amari, Neural Computation 10 (1998), natural gradients.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+import curvcore
+from training.errors import TrainingError
+from training.flows.minimal import MinimalPotential
+from training.flows.numbers import FlowNumbers, flow_numbers
+from training.functionals import FixedMeasure, LatentSample, PerelmanF, PerelmanW, SampledGeometry
+
+FUNCTIONALS = ("F", "W")
+MOST_HALVINGS = 20
+STRETCH = 0.1  # most that |δg|_g dt may be at a point: lengths change by half of that
+
+
+class Direction(NamedTuple):
+    """θ' and what it does.
+
+    Attributes:
+        parameters: θ', as the decoder's parameters.
+        rate: dF/dt or dW/dt along it, exact on the sample.
+        speed: ‖δg‖² = ∫ |δg|²_g dm; for W δg + g/τ takes the place of δg.
+        fastest: the largest |δg|_g of a point.
+        iterations, residual: of conjugate gradients; relative.
+    """
+
+    parameters: list[torch.Tensor]
+    rate: float
+    speed: float
+    fastest: float
+    iterations: int
+    residual: float
+
+
+@dataclass(frozen=True)
+class FlowStep:
+    """What a step did.
+
+    Attributes:
+        time: t after it.
+        dt: that was taken.
+        value: F or W after it.
+        rise: what it has risen by.
+        measured: rise/dt.
+        predicted: dF/dt or dW/dt at its beginning, by the direction.
+        perelman: 2∫|E|² dm, or 2τ∫|E|² dm, there.
+        share: of Perelman's flow that was realised there, in [0, 1] up to quadrature.
+        iterations, residual: of conjugate gradients.
+        halvings: of dt, until the functional rose.
+    """
+
+    time: float
+    dt: float
+    value: float
+    rise: float
+    measured: float
+    predicted: float
+    perelman: float
+    share: float
+    iterations: int
+    residual: float
+    halvings: int
+
+
+class RicciFlow:
+    """The projected Ricci flow of a decoder, in place, by explicit steps.
+
+        flow = RicciFlow(decoder, QuadratureGrid((0, 0), (1, 1), 24, periodic=True).grid(z))
+        steps = [flow.step(1e-2) for _ in range(50)]
+
+    Args:
+        decoder: nn.Module (B, d) -> (B, ...), smooth, in float64; its parameters are moved.
+        sample: LatentSample of ``dz``: a quadrature of M, closed or with a measure that vanishes
+            smoothly at its boundary, for Perelman's rate to be what it is compared with.
+        functional: ``"F"`` or ``"W"``.
+        potential: FixedMeasure, of dm = ρ dz (default, uniform in z), or MinimalPotential, found
+            anew at every step: F is λ(g) then and W is μ(g, τ).
+        tau: τ at the start, of W; it falls as τ' = −1.
+        damping: λ, relative to AᵀA along the right hand side.
+        tolerance, iterations: when conjugate gradients end: by their residual, relative, or by
+            their number. Where they end early, all that is said of rates still holds.
+        rule: ``"projected"``, as above, or ``"gradient"``, θ' = ∂_θF: gradient ascent.
+
+    Raises:
+        TrainingError: what cannot flow.
+    """
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        sample: LatentSample,
+        functional: str = "F",
+        potential: nn.Module | None = None,
+        tau: float = 1.0,
+        damping: float = 1e-6,
+        tolerance: float = 1e-3,
+        iterations: int = 200,
+        rule: str = "projected",
+    ) -> None:
+        if functional not in FUNCTIONALS or rule not in ("projected", "gradient"):
+            raise TrainingError(f"F or W flow, projected or gradient; got {functional}, {rule}.")
+        if not tau > 0 or not damping >= 0:
+            raise TrainingError(f"tau must be positive, damping not negative; got {tau}, {damping}")
+        self.decoder, self.sample, self.name = decoder, sample, functional
+        self.parameters = [p for p in decoder.parameters() if p.requires_grad]
+        self.potential = FixedMeasure() if potential is None else potential
+        self.damping, self.tolerance, self.iterations = damping, tolerance, iterations
+        self.rule, self.tau, self.time = rule, float(tau), 0.0
+
+    # --- what it is on now ----------------------------------------------------------------------
+
+    def numbers(self) -> FlowNumbers:
+        """F, W, ∫|E|² dm, mass, ∫R dμ, Vol and τ now; E is that of the functional."""
+        with torch.no_grad():
+            on = SampledGeometry(self.decoder, self.sample, order=3)
+            self._settle(on)
+            return flow_numbers(on, self.potential, self.tau, self.name == "W")
+
+    def value(self) -> float:
+        """F or W now."""
+        with torch.no_grad():
+            return self._value().item()
+
+    def _value(self):
+        on = SampledGeometry(self.decoder, self.sample)
+        self._settle(on)
+        if self.name == "F":
+            return PerelmanF(self.potential).value(on)
+        return PerelmanW(self.potential, self.tau).value(on)
+
+    def _settle(self, on):
+        if isinstance(self.potential, MinimalPotential):
+            self.potential.settle(on, None if self.name == "F" else self.tau)
+
+    # --- the direction ----------------------------------------------------------------------------
+
+    def direction(self) -> Direction:
+        """θ' now."""
+        value = self._value()
+        ascent = _flat(torch.autograd.grad(value, self.parameters, materialize_grads=True))
+        metric = _Metric(self.decoder, self.sample, self.parameters, self.potential)
+        if self.rule == "gradient":
+            found, count, residual = ascent, 0, 0.0
+        else:
+            right = 2 * ascent if self.name == "F" else self._right_of_w(ascent, metric)
+            found, count, residual = self._solved(metric, right)
+        change = metric.forward(found)
+        speed = change if self.name == "F" else change + metric.own() / self.tau
+        rate = (ascent @ found).item()
+        if self.name == "W":  # ∂W/∂τ = F − n/2τ
+            rate -= self.numbers().F.item() - self.sample.z.shape[1] / (2 * self.tau)
+        return Direction(
+            _shaped(found, self.parameters), rate, speed.square().sum().item(),
+            metric.largest(change), count, residual,
+        )  # fmt: skip
+
+    def _right_of_w(self, ascent, metric):
+        return (2 * ascent - metric.backward(metric.own())) / self.tau
+
+    def _solved(self, metric, right):
+        """(AᵀA + λ)⁻¹ of the right hand side, by conjugate gradients from zero."""
+        norm = right.norm()
+        if not norm > 0:
+            return torch.zeros_like(right), 0, 0.0
+        along = metric.forward(right / norm).square().sum()
+        damping = self.damping * along
+        solution, residual = torch.zeros_like(right), right
+        search, square = residual, residual.square().sum()
+        for count in range(1, self.iterations + 1):
+            product = metric.backward(metric.forward(search)) + damping * search
+            step = square / (search @ product)
+            solution = solution + step * search
+            residual = residual - step * product
+            before, square = square, residual.square().sum()
+            if square.sqrt() <= self.tolerance * norm:
+                break
+            search = residual + square / before * search
+        return solution, count, (square.sqrt() / norm).item()
+
+    # --- steps --------------------------------------------------------------------------------------
+
+    def step(self, dt: float) -> FlowStep:
+        """One step of explicit Euler, of dt or less.
+
+        Less, so that at no point |δg|_g dt is above 0.1, and halved as long as the functional falls.
+
+        Raises:
+            TrainingError: it falls for the smallest of steps: a critical point, or τ is at an end.
+        """
+        numbers, direction = self.numbers(), self.direction()
+        before = getattr(numbers, self.name).item()
+        tau = 1 if self.name == "F" else self.tau
+        dt = min(dt, STRETCH / max(direction.fastest, 1e-300))
+        start, first_tau = [p.detach().clone() for p in self.parameters], self.tau
+        if self.name == "W":
+            dt = min(dt, self.tau / 2)
+        for halvings in range(MOST_HALVINGS):
+            self._move(start, direction.parameters, dt)
+            self.tau = first_tau - dt if self.name == "W" else first_tau
+            value = self.value()
+            if value >= before:
+                break
+            dt = dt / 2
+        else:
+            self._move(start, direction.parameters, 0.0)
+            self.tau = first_tau
+            raise TrainingError(f"{self.name} = {before} rises by no step: it flows no further.")
+        self.time += dt
+        return FlowStep(
+            time=self.time, dt=dt, value=value, rise=value - before, measured=(value - before) / dt,
+            predicted=direction.rate, perelman=2 * tau * numbers.defect.item(),
+            share=direction.speed / (4 * numbers.defect.item()),
+            iterations=direction.iterations, residual=direction.residual, halvings=halvings,
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def _move(self, start, direction, dt):
+        for parameter, origin, change in zip(self.parameters, start, direction, strict=True):
+            parameter.copy_(origin + dt * change)
+
+
+class _Metric:
+    """A = ∂g/∂θ at a sample, its metrics in orthonormal frames of g and times √m.
+
+    θ' ↦ √m L⁻¹ (A θ') L⁻ᵀ, g = L Lᵀ, so that sums of squares are ∫ |δg|²_g dm. The product with A
+    is the derivative of that with Aᵀ, which is linear in what it is applied to.
+    """
+
+    def __init__(self, decoder, sample, parameters, potential):
+        on = SampledGeometry(decoder, sample)
+        with torch.no_grad():
+            mass = potential.on(on, torch.zeros_like(sample.weights[:1])).probability
+        self._parameters = parameters
+        self._g = curvcore.metric(decoder, on.z)
+        factor = torch.linalg.cholesky(self._g.detach())
+        self._inverse, self._root = torch.linalg.inv(factor), mass.sqrt()[:, None, None]
+        self._any = torch.zeros_like(self._g, requires_grad=True)
+        pulled = torch.autograd.grad(
+            self._g, parameters, self._any, create_graph=True, allow_unused=True
+        )
+        self._moving = [i for i, part in enumerate(pulled) if part is not None]
+        self._pulled = [pulled[i] for i in self._moving]
+
+    def forward(self, vector):
+        """A θ', (B, d, d)."""
+        pieces = _shaped(vector, self._parameters)
+        pieces = [pieces[i] for i in self._moving]
+        (change,) = torch.autograd.grad(self._pulled, self._any, pieces, retain_graph=True)
+        return self._root * (self._inverse @ change @ self._inverse.mT)
+
+    def backward(self, tensor):
+        """Aᵀ of (B, d, d)."""
+        raised = self._inverse.mT @ (self._root * tensor) @ self._inverse
+        return _flat(
+            torch.autograd.grad(
+                self._g, self._parameters, raised, retain_graph=True, materialize_grads=True
+            )
+        )
+
+    def own(self):
+        """g itself in these frames: √m I."""
+        return self._root * torch.eye(self._g.shape[1]).to(self._g)
+
+    def largest(self, change):
+        """max |δg|_g over the points."""
+        return (change / self._root).square().sum((1, 2)).amax().sqrt().item()
+
+
+def _flat(tensors):
+    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+
+
+def _shaped(vector, like):
+    pieces = vector.split([p.numel() for p in like])
+    return [piece.view_as(p) for piece, p in zip(pieces, like, strict=True)]

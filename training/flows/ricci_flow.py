@@ -25,7 +25,9 @@ where −g/τ, a decoder that shrinks, is among what a decoder with a last linea
 
 The flow at fixed dm need not exist, even for short times: f obeys the *backward* heat equation
 ∂_t f = −Δf − R (Perelman §1.2). The geometry flows forward, by Ricci flow; what grows is ∇f, the
-wrinkles of √det g in latent coordinates, at the rate |ξ|² of their frequency ξ in length of g.
+wrinkles of √det g in latent coordinates, at the rate |ξ|² of their frequency ξ. Neither functional
+ends that: F has no upper bound. The potential that is least for each metric
+(:mod:`training.flows.minimal`) has no such wrinkles, and the same rate.
 
 References: Perelman, arXiv:math/0211159, §1 and §3; Topping, *Lectures on the Ricci flow*, ch. 6;
 Amari, Neural Computation 10 (1998), natural gradients.
@@ -40,7 +42,7 @@ from torch import nn
 import curvcore
 from training.errors import TrainingError
 from training.flows.minimal import MinimalPotential
-from training.flows.numbers import FlowNumbers, flow_numbers
+from training.flows.numbers import FlowNumbers, flow_numbers, soliton_defect
 from training.functionals import FixedMeasure, LatentSample, PerelmanF, PerelmanW, SampledGeometry
 
 FUNCTIONALS = ("F", "W")
@@ -54,7 +56,7 @@ class Direction(NamedTuple):
     Attributes:
         parameters: θ', as the decoder's parameters.
         rate: dF/dt or dW/dt along it, exact on the sample.
-        speed: ‖δg‖² = ∫ |δg|²_g dm; for W δg + g/τ takes the place of δg.
+        speed: ‖δg‖² = ∫ |δg|²_g dm; for W δg + g/τ takes the place of δg, here and in what follows.
         fastest: the largest |δg|_g of a point.
         iterations, residual: of conjugate gradients; relative.
     """
@@ -79,7 +81,9 @@ class FlowStep:
         measured: rise/dt.
         predicted: dF/dt or dW/dt at its beginning, by the direction.
         perelman: 2∫|E|² dm, or 2τ∫|E|² dm, there.
-        share: of Perelman's flow that was realised there, in [0, 1] up to quadrature.
+        share: ‖δg‖²/‖2E‖², what of Perelman's flow is realised: in [0, 1] up to quadrature where
+            the rule is the projection.
+        alignment: the cosine of δg and −2E in the inner product of ‖·‖, for any rule.
         iterations, residual: of conjugate gradients.
         halvings: of dt, until the functional rose.
     """
@@ -92,6 +96,7 @@ class FlowStep:
     predicted: float
     perelman: float
     share: float
+    alignment: float
     iterations: int
     residual: float
     halvings: int
@@ -100,7 +105,8 @@ class FlowStep:
 class RicciFlow:
     """The projected Ricci flow of a decoder, in place, by explicit steps.
 
-        flow = RicciFlow(decoder, QuadratureGrid((0, 0), (1, 1), 24, periodic=True).grid(z))
+        torus = QuadratureGrid((0, 0), (1, 1), 24, periodic=True).grid(z)
+        flow = RicciFlow(decoder, torus, potential=MinimalPotential(fourier(4)))
         steps = [flow.step(1e-2) for _ in range(50)]
 
     Args:
@@ -111,7 +117,7 @@ class RicciFlow:
         potential: FixedMeasure, of dm = ρ dz (default, uniform in z), or MinimalPotential, found
             anew at every step: F is λ(g) then and W is μ(g, τ).
         tau: τ at the start, of W; it falls as τ' = −1.
-        damping: λ, relative to AᵀA along the right hand side.
+        damping: λ, relative to AᵀA along the gradient. It keeps θ' from what the sample does not see.
         tolerance, iterations: when conjugate gradients end: by their residual, relative, or by
             their number. Where they end early, all that is said of rates still holds.
         rule: ``"projected"``, as above, or ``"gradient"``, θ' = ∂_θF: gradient ascent.
@@ -127,15 +133,15 @@ class RicciFlow:
         functional: str = "F",
         potential: nn.Module | None = None,
         tau: float = 1.0,
-        damping: float = 1e-6,
+        damping: float = 1e-4,
         tolerance: float = 1e-3,
         iterations: int = 200,
         rule: str = "projected",
     ) -> None:
-        if functional not in FUNCTIONALS or rule not in ("projected", "gradient"):
-            raise TrainingError(f"F or W flow, projected or gradient; got {functional}, {rule}.")
+        if functional not in FUNCTIONALS or rule not in RULES:
+            raise TrainingError(f"F or W flows, by one of {[*RULES]}; got {functional}, {rule}.")
         if not tau > 0 or not damping >= 0:
-            raise TrainingError(f"tau must be positive, damping not negative; got {tau}, {damping}")
+            raise TrainingError(f"tau must be positive, damping not negative; got {tau}, {damping}.")
         self.decoder, self.sample, self.name = decoder, sample, functional
         self.parameters = [p for p in decoder.parameters() if p.requires_grad]
         self.potential = FixedMeasure() if potential is None else potential
@@ -171,14 +177,9 @@ class RicciFlow:
 
     def direction(self) -> Direction:
         """θ' now."""
-        value = self._value()
-        ascent = _flat(torch.autograd.grad(value, self.parameters, materialize_grads=True))
+        ascent = _flat(torch.autograd.grad(self._value(), self.parameters, materialize_grads=True))
         metric = _Metric(self.decoder, self.sample, self.parameters, self.potential)
-        if self.rule == "gradient":
-            found, count, residual = ascent, 0, 0.0
-        else:
-            right = 2 * ascent if self.name == "F" else self._right_of_w(ascent, metric)
-            found, count, residual = self._solved(metric, right)
+        found, count, residual = RULES[self.rule](self, metric, ascent)
         change = metric.forward(found)
         speed = change if self.name == "F" else change + metric.own() / self.tau
         rate = (ascent @ found).item()
@@ -189,28 +190,30 @@ class RicciFlow:
             metric.largest(change), count, residual,
         )  # fmt: skip
 
-    def _right_of_w(self, ascent, metric):
-        return (2 * ascent - metric.backward(metric.own())) / self.tau
+    def _projected(self, metric, ascent):
+        """The least squares of A θ' + 2E."""
+        with torch.no_grad():
+            on = SampledGeometry(self.decoder, self.sample, order=3)
+            tensor = soliton_defect(on, self.potential, None if self.name == "F" else self.tau)
+        return self._solved(metric, -2 * metric.backward(metric.framed(tensor)))
+
+    def _natural(self, metric, ascent):
+        """The gradient in the inner product of metrics."""
+        return self._solved(metric, 2 * ascent / (1 if self.name == "F" else self.tau))
+
+    def _ascending(self, metric, ascent):
+        return ascent, 0, 0.0
 
     def _solved(self, metric, right):
-        """(AᵀA + λ)⁻¹ of the right hand side, by conjugate gradients from zero."""
+        """θ' by conjugate gradients from zero, their number, and the residual."""
         norm = right.norm()
-        if not norm > 0:
-            return torch.zeros_like(right), 0, 0.0
-        along = metric.forward(right / norm).square().sum()
-        damping = self.damping * along
-        solution, residual = torch.zeros_like(right), right
-        search, square = residual, residual.square().sum()
-        for count in range(1, self.iterations + 1):
-            product = metric.backward(metric.forward(search)) + damping * search
-            step = square / (search @ product)
-            solution = solution + step * search
-            residual = residual - step * product
-            before, square = square, residual.square().sum()
-            if square.sqrt() <= self.tolerance * norm:
-                break
-            search = residual + square / before * search
-        return solution, count, (square.sqrt() / norm).item()
+        along = metric.forward(right / norm).square().sum() if norm > 0 else norm
+        if self.name == "W":
+            right = right - metric.backward(metric.own()) / self.tau
+        return conjugate_gradients(
+            lambda vector: metric.backward(metric.forward(vector)) + self.damping * along * vector,
+            right, self.tolerance, self.iterations,
+        )  # fmt: skip
 
     # --- steps --------------------------------------------------------------------------------------
 
@@ -224,34 +227,46 @@ class RicciFlow:
         """
         numbers, direction = self.numbers(), self.direction()
         before = getattr(numbers, self.name).item()
-        tau = 1 if self.name == "F" else self.tau
         dt = min(dt, STRETCH / max(direction.fastest, 1e-300))
-        start, first_tau = [p.detach().clone() for p in self.parameters], self.tau
+        first_tau, time = self.tau, self.time
         if self.name == "W":
-            dt = min(dt, self.tau / 2)
-        for halvings in range(MOST_HALVINGS):
-            self._move(start, direction.parameters, dt)
-            self.tau = first_tau - dt if self.name == "W" else first_tau
-            value = self.value()
-            if value >= before:
-                break
-            dt = dt / 2
-        else:
-            self._move(start, direction.parameters, 0.0)
-            self.tau = first_tau
-            raise TrainingError(f"{self.name} = {before} rises by no step: it flows no further.")
-        self.time += dt
+            dt = min(dt, first_tau / 2)
+        dt, value, halvings = self._risen(before, direction.parameters, dt)
+        self.time = time + dt
+        defect, scale = numbers.defect.item(), 1 if self.name == "F" else first_tau
+        length = scale * max(direction.speed * defect, 1e-300) ** 0.5
         return FlowStep(
             time=self.time, dt=dt, value=value, rise=value - before, measured=(value - before) / dt,
-            predicted=direction.rate, perelman=2 * tau * numbers.defect.item(),
-            share=direction.speed / (4 * numbers.defect.item()),
+            predicted=direction.rate, perelman=2 * scale * defect,
+            share=direction.speed / (4 * defect), alignment=direction.rate / length,
             iterations=direction.iterations, residual=direction.residual, halvings=halvings,
         )  # fmt: skip
+
+    def _risen(self, before, direction, dt):
+        """Move by dt, halved until the functional is not below ``before``: dt, value, halvings."""
+        start, tau = [p.detach().clone() for p in self.parameters], self.tau
+        for halvings in range(MOST_HALVINGS):
+            self._move(start, direction, dt)
+            self.tau = tau - dt if self.name == "W" else tau
+            value = self.value()
+            if value >= before:
+                return dt, value, halvings
+            dt = dt / 2
+        self._move(start, direction, 0.0)
+        self.tau = tau
+        raise TrainingError(f"{self.name} = {before} rises by no step: it flows no further.")
 
     @torch.no_grad()
     def _move(self, start, direction, dt):
         for parameter, origin, change in zip(self.parameters, start, direction, strict=True):
             parameter.copy_(origin + dt * change)
+
+
+RULES = {
+    "projected": RicciFlow._projected,
+    "natural": RicciFlow._natural,
+    "gradient": RicciFlow._ascending,
+}
 
 
 class _Metric:
@@ -281,7 +296,7 @@ class _Metric:
         pieces = _shaped(vector, self._parameters)
         pieces = [pieces[i] for i in self._moving]
         (change,) = torch.autograd.grad(self._pulled, self._any, pieces, retain_graph=True)
-        return self._root * (self._inverse @ change @ self._inverse.mT)
+        return self.framed(change)
 
     def backward(self, tensor):
         """Aᵀ of (B, d, d)."""
@@ -296,9 +311,34 @@ class _Metric:
         """g itself in these frames: √m I."""
         return self._root * torch.eye(self._g.shape[1]).to(self._g)
 
+    def framed(self, tensor):
+        """A tensor (B, d, d) of latent coordinates in these frames."""
+        return self._root * (self._inverse @ tensor @ self._inverse.mT)
+
     def largest(self, change):
         """max |δg|_g over the points."""
         return (change / self._root).square().sum((1, 2)).amax().sqrt().item()
+
+
+def conjugate_gradients(product, right, tolerance, iterations):
+    """x of A x = b from zero, A symmetric positive given by its products; iterations, residual.
+
+    Every iterate has ⟨b, x⟩ = ⟨x, A x⟩, as the solution has: it is least on a Krylov space.
+    """
+    norm = right.norm()
+    solution, residual = torch.zeros_like(right), right
+    search, square = residual, residual.square().sum()
+    if not norm > 0:
+        return solution, 0, 0.0
+    for count in range(1, iterations + 1):
+        image = product(search)
+        step = square / (search @ image)
+        solution, residual = solution + step * search, residual - step * image
+        before, square = square, residual.square().sum()
+        if square.sqrt() <= tolerance * norm:
+            break
+        search = residual + square / before * search
+    return solution, count, (square.sqrt() / norm).item()
 
 
 def _flat(tensors):

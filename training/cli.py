@@ -1,4 +1,4 @@
-"""The commands ``fit``, ``evaluate``, ``encode``, ``plot``, ``report`` and ``study``."""
+"""The commands ``fit``, ``evaluate``, ``encode``, ``plot``, ``report``, ``study`` and ``flow``."""
 
 import argparse
 import io
@@ -45,7 +45,7 @@ from training.text import printable
 from training.trust import class_paths, read_yaml
 from training.writing import whole, write_json
 
-COMMANDS = ("fit", "evaluate", "encode", "plot", "report", "study")
+COMMANDS = ("fit", "evaluate", "encode", "plot", "report", "study", "flow")
 SHOWN = (
     "mse", "mse_raw", "r2", "median_abs_R_raw", "mean_R2_sqrt_det_g_raw", "mcn", "vor",
     "trustworthiness", "continuity", "knn_recall_at_10", "procrustes_disparity", "tear_score",
@@ -378,6 +378,21 @@ def _study(arguments):
         return
     seeds = options.seeds or [0, 1, 2, 3, 4]
     study(options.configs, seeds, options.out, options.runs, overrides, _fit, _change)
+
+
+# --- flow -----------------------------------------------------------------------------------------
+
+
+def _flow(arguments):
+    """Lets a decoder flow; writes a table and a picture."""
+    from training import pictures  # needs matplotlib
+    from training.flows import command
+
+    parser = command.parser()
+    options = _parsed(parser, arguments)
+    pictures.check_new(Path(options.out))
+    for path in command.run(options):
+        print(printable(str(path)))
 
 
 def _split(arguments, separator):

@@ -48,7 +48,7 @@ def of_run(folder, nodes=24, checkpoint="last", trust=False):
     grid = mean + torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1) @ root.mT
     white = torch.linalg.inv(root)
     fixed = FixedMeasure(lambda z: POWER * torch.log1p(-(_in_box(z, mean, white) ** 2)).sum())
-    return Subject(str(folder), decoder, sample, fixed, _basis(mean, white), grid, {})
+    return Subject(str(folder), decoder, sample, fixed, _basis(mean, white), grid, {}, False)
 
 
 def _in_box(z, mean, white):

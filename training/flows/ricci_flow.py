@@ -1,33 +1,40 @@
 """Perelman's flow of a decoder: what of ∂_t g = −2(Ric + ∇²f) its parameters θ can do.
 
-A decoder's metric varies as δg = A θ' only, A = ∂g/∂θ. The *projected Ricci flow* takes the θ' with
+A decoder's metric varies as δg = A θ' only, A = ∂g/∂θ. With E = Ric + ∇²f, and dm = e^{−f} dμ held
+fixed through a step, the *projected Ricci flow* takes the θ' with
 
-    ‖A θ' + 2(Ric + ∇²f)‖² + 2λ |θ'|² least,  ‖δg‖² = ∫ |δg|²_g dm = Σ_b m_b |δg(z_b)|²_g,
+    ‖A θ' + 2E‖² + λ |θ'|² least,   ‖δg‖² = ∫ |δg|²_g dm = Σ_b m_b |δg(z_b)|²_g,
 
-m_b the sample's share of dm = e^{−f} dμ, which is held fixed. Its normal equations need no Ric and
-no ∇²f: by δF = −∫⟨Ric + ∇²f, δg⟩ dm their right hand side is the gradient of F in θ,
+m_b the sample's share of dm. Its normal equations (AᵀA + λ) θ' = −2AᵀE are solved by conjugate
+gradients. From δF = −∫⟨E, δg⟩ dm,
 
-    (Aᵀ A + λ) θ' = 2 ∂_θF,   hence   dF/dt = ½ ‖δg‖² + λ/2 |θ'|² ≥ 0,
+    dF/dt = ½ ‖δg‖² + λ/2 |θ'|² ≥ 0,   ‖δg‖²/‖2E‖² = the share realised, in [0, 1],
 
-on every sample and whatever the network: F rises for steps that are small enough. By
-Cauchy–Schwarz
+so F rises whatever the network, at Perelman's rate 2∫|E|² dm where all of the flow is realised. On
+a sample that identity holds up to the error of quadrature: as long as the sample resolves the
+surface. What says so is ∫R dμ, 4πχ on a closed surface whatever its metric.
 
-    ‖δg‖² / ‖2(Ric + ∇²f)‖² = the share realised, in [0, 1],
+For W, ∂_t g = −2(Ric + ∇²f) with τ' = −1 is −2E − g/τ, E = Ric + ∇²f − g/2τ, and
 
-1 where the decoder can do all of it, and then dF/dt = 2∫|Ric + ∇²f|² dm, Perelman's rate. On a
-sample the latter integral, and so the share, are known up to the error of quadrature.
-
-For W, ∂_t g = −2(Ric + ∇²f) with τ' = −1 is −2E − g/τ, E = Ric + ∇²f − g/2τ, so that
-
-    (Aᵀ A + λ) θ' = (2 ∂_θW − Aᵀ g)/τ,   dW/dt = ∂_θW · θ' − ∂W/∂τ,   Perelman's 2τ∫|E|² dm,
+    dW/dt = ∂_θW · θ' − ∂W/∂τ,   ∂W/∂τ = F − n/2τ,   Perelman's 2τ∫|E|² dm,
 
 where −g/τ, a decoder that shrinks, is among what a decoder with a last linear layer can do.
 
+===============  ==========================================================================
+``rule``         θ'
+===============  ==========================================================================
+``"projected"``  as above
+``"natural"``    (AᵀA + λ)⁻¹ 2 ∂_θF, the natural gradient: the same but for quadrature, and F
+                 rises on every sample for steps small enough; a network that is wide for its
+                 sample then learns wrinkles between the nodes
+``"gradient"``   ∂_θF, plain gradient ascent: what an optimiser of parameters does
+===============  ==========================================================================
+
 The flow at fixed dm need not exist, even for short times: f obeys the *backward* heat equation
 ∂_t f = −Δf − R (Perelman §1.2). The geometry flows forward, by Ricci flow; what grows is ∇f, the
-wrinkles of √det g in latent coordinates, at the rate |ξ|² of their frequency ξ. Neither functional
-ends that: F has no upper bound. The potential that is least for each metric
-(:mod:`training.flows.minimal`) has no such wrinkles, and the same rate.
+wrinkles of √det g in latent coordinates, at the rate |ξ|² of their frequency ξ, and F, which has no
+upper bound, with them. The potential that is least for each metric (:mod:`training.flows.minimal`)
+has no such wrinkles, and the same rate.
 
 References: Perelman, arXiv:math/0211159, §1 and §3; Topping, *Lectures on the Ricci flow*, ch. 6;
 Amari, Neural Computation 10 (1998), natural gradients.
@@ -120,7 +127,7 @@ class RicciFlow:
         damping: λ, relative to AᵀA along the gradient. It keeps θ' from what the sample does not see.
         tolerance, iterations: when conjugate gradients end: by their residual, relative, or by
             their number. Where they end early, all that is said of rates still holds.
-        rule: ``"projected"``, as above, or ``"gradient"``, θ' = ∂_θF: gradient ascent.
+        rule: ``"projected"``, ``"natural"`` or ``"gradient"``, see above.
 
     Raises:
         TrainingError: what cannot flow.

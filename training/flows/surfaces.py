@@ -46,6 +46,7 @@ class Subject:
         basis: of the minimal potential.
         grid: latent points in rows and columns, of the pictures: (rows, columns, 2).
         parallels: name -> closed latent curves (n, 2), whose length is told.
+        is_closed: whether M has no boundary, so that ∫R dμ is a number of its topology.
         error: of the fit: root of the mean of |Ψ − surface|² over coordinates.
     """
 
@@ -56,6 +57,7 @@ class Subject:
     basis: Callable[[torch.Tensor], torch.Tensor]
     grid: torch.Tensor
     parallels: dict[str, torch.Tensor]
+    is_closed: bool = True
     error: float = 0.0
 
 
@@ -100,7 +102,7 @@ def toy(name, dimension=None, nodes=24, width=32, degree=None, seed=0):
         fixed, grid = FixedMeasure(round_log_density), _sphere_grid()
         parallels = {"neck": _parallel(0.0), "bulb": _parallel(0.7)} if name == "dumbbell" else {}
     error = fit(decoder, places, SURFACES[name](places)[:, :dimension])
-    return Subject(name, decoder, sample, fixed, basis, grid, parallels, error)
+    return Subject(name, decoder, sample, fixed, basis, grid, parallels, True, error)
 
 
 def fit(decoder, z, x):

@@ -29,7 +29,7 @@ from training.functionals.baselines import (
 from training.functionals.curvature import TotalSquaredCurvature
 from training.functionals.gauges import DeTurckGauge, UniformVolume
 from training.functionals.graph import GraphStress
-from training.functionals.perelman import PerelmanF, PerelmanW, Tau
+from training.functionals.perelman import PerelmanF, PerelmanW, Tau, gaussian_tau
 from training.functionals.potentials import FixedMeasure, LearnedPotential, NormalisedPotential
 
 OF_ENCODERS = ContractiveEncoder, GraphStress  # all others are of a decoder
@@ -52,4 +52,5 @@ __all__ = [
     "TotalSquaredCurvature",
     "UniformVolume",
     "VarianceOfLogDet",
+    "gaussian_tau",
 ]

@@ -9,6 +9,7 @@ Encoded data give ∫ φ dμ by a kernel estimate of their density, UniformBox a
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import nn
@@ -57,40 +58,93 @@ class PerelmanF(_Perelman):
         return total(f.probability * _first_order(on, f))
 
 
+def gaussian_tau(
+    points: torch.Tensor, n: int, probability: torch.Tensor | None = None
+) -> torch.Tensor:
+    """τ = tr Cov(x)/2n: that of the Gaussian on R^n with the total variance of points (B, D).
+
+    On flat R^n the shrinking soliton is f = |x|²/4τ: its dm = (4πτ)^{−n/2} e^{−f} dx has variance 2τ
+    in each direction, so 2nτ in all, W = 0, and of all τ this one makes W least: with dm fixed
+    ∂W/∂τ = F − n/2τ, and F = n/2τ. In the units of the networks data have total variance D, so
+    that τ = D/2n.
+
+    Args:
+        points: (B, D).
+        n: dimension of M.
+        probability: of the points, (B,), that adds up to one; else they count alike.
+    """
+    share = torch.full_like(points[:, 0], 1 / len(points)) if probability is None else probability
+    centred = points - share @ points
+    return (share @ centred.square()).sum() / (2 * n)
+
+
 class Tau(nn.Module):
     """τ, fixed, learned or scheduled.
 
+    Along Ricci flow τ' = −1 in its time, which is in L². An optimiser's steps have such a time only
+    under the projected flow (:mod:`training.flows`), which keeps it. Plain gradient descent on θ
+    moves by learning rate × weight a step, which is a time only where ∂g/∂θ is an isometry, and
+    Adam's steps have none. So in training a schedule is a choice: ``epochs`` spreads the whole life
+    of the flow, from τ at the start to the floor, evenly over so many epochs.
+
     Args:
-        value: τ at the start, positive.
+        value: τ at the start, positive; or ``"data"``, by :func:`gaussian_tau` of the training data,
+            D/2n in units of the networks.
         learned: optimise log τ.
-        rate: τ changes by ``rate`` for every :meth:`step` (Ricci flow has τ' = −1) ...
+        rate: τ changes by ``rate`` for every :meth:`step`, an epoch in training ...
         floor: ... but not below this.
+        epochs: in place of a rate: τ falls evenly, to the floor in this time.
     """
 
     def __init__(
-        self, value: float = 1.0, learned: bool = False, rate: float = 0.0, floor: float = 1e-3
+        self,
+        value: float | Literal["data"] = 1.0,
+        learned: bool = False,
+        rate: float = 0.0,
+        floor: float = 1e-3,
+        epochs: float | None = None,
     ):
         super().__init__()
-        if not value > 0 or not floor > 0:
+        is_measured = value == "data"
+        if not (is_measured or (not isinstance(value, str) and value > 0)) or not floor > 0:
             raise TrainingError(f"tau and its floor must be positive; got {value} and {floor}.")
-        log = torch.tensor(float(value), dtype=torch.float64).log()
+        if epochs is not None and (rate or learned or not epochs > 0):
+            raise TrainingError(
+                f"tau falls in epochs > 0, by a rate, or is learned: one of them; got {epochs}."
+            )
+        log = torch.tensor(math.nan if is_measured else float(value), dtype=torch.float64).log()
         if learned:
             self.log_value = nn.Parameter(log)
         else:
             self.register_buffer("log_value", log)
-        self.rate, self.floor = rate, floor
+        if epochs is not None:
+            self.register_buffer("start", log.exp())
+        self.rate, self.floor, self.epochs, self.of_data = rate, floor, epochs, is_measured
 
     __call__: Callable[[], torch.Tensor]
 
     def forward(self) -> torch.Tensor:
-        """τ."""
+        """τ; NaN if it is that of data that it has not seen yet."""
         return self.log_value.exp()
+
+    @torch.no_grad()
+    def see(self, points: torch.Tensor, n: int) -> None:
+        """τ = "data" becomes that of these points (B, D), in the units that the decoder has."""
+        if self.of_data:
+            self.log_value.copy_(gaussian_tau(points, n).log())
+            if self.epochs is not None:
+                self.start.copy_(self())
 
     @torch.no_grad()
     def step(self, time: float = 1.0) -> None:
         """Let ``time`` pass."""
-        if self.rate:
-            self.log_value.copy_((self() + self.rate * time).clamp_min(self.floor).log())
+        if self.epochs is not None:
+            rate = (self.floor - self.start) / self.epochs
+        elif self.rate:
+            rate = self.rate
+        else:
+            return
+        self.log_value.copy_((self() + rate * time).clamp_min(self.floor).log())
 
 
 class PerelmanW(_Perelman):

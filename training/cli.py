@@ -39,6 +39,7 @@ from training.evaluation.held_out import (
     is_normalised,
     normalised,
 )
+from training.flows.monitor import FlowMonitor
 from training.module import RegularizedAutoEncoder
 from training.study import study
 from training.text import printable
@@ -195,7 +196,7 @@ def _parsed_by(kind, arguments):
             args=arguments,
             run=False,
             seed_everything_default=0,
-            trainer_defaults={**DEFAULTS, "callbacks": checkpointing()},
+            trainer_defaults={**DEFAULTS, "callbacks": [FlowMonitor(), *checkpointing()]},
             save_config_callback=None,
             parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
         )

@@ -24,6 +24,7 @@ from training.warm_start import fit_to_coordinates, isomap_coordinates
 WARM_STARTS = ("none", "isomap")
 DATA = "data_fingerprint"  # in a checkpoint
 MEANS = "means"  # of the terms over the epoch that a checkpoint ends
+MEASURED = ("train/", "flow/")  # what is logged at the end of an epoch begins so
 WORST = 1e30  # a val/loss that is not finite: it would end EarlyStopping; a sum of these is finite
 
 
@@ -116,6 +117,8 @@ class RegularizedAutoEncoder(L.LightningModule):
             self.scale.load_state_dict(CommonScale.fit(points).state_dict())
         points = self._scaled(points.to(self.device))
         self.terms.fit(points, self.seed)
+        if is_new:
+            self._see_size(points)
         if is_new and self.warm_start == "isomap":
             self._warm_start(points)
 
@@ -130,6 +133,14 @@ class RegularizedAutoEncoder(L.LightningModule):
             )
         return points
 
+    def _see_size(self, points):
+        """Tell the τ that start from the data's size what it is."""
+        taus = [f.tau for f in self.terms.functionals.values() if isinstance(f, PerelmanW)]
+        if any(tau.of_data for tau in taus):
+            d = self.autoencoder.encoder(points[:2]).shape[1]
+            for tau in taus:
+                tau.see(points, d)
+
     def _warm_start(self, points):
         d = self.autoencoder.encoder(points[:2]).shape[1]
         coordinates = isomap_coordinates(points.cpu().numpy(), d, seed=self.seed)
@@ -143,7 +154,7 @@ class RegularizedAutoEncoder(L.LightningModule):
         if isinstance(self.trainer.datamodule, DataModule):
             checkpoint[DATA] = self.trainer.datamodule.fingerprint()
         means = self.trainer.callback_metrics.items()
-        checkpoint[MEANS] = {name: float(x) for name, x in means if name.startswith("train/")}
+        checkpoint[MEANS] = {name: float(x) for name, x in means if name.startswith(MEASURED)}
 
     def on_load_checkpoint(self, checkpoint):
         """A run goes on with the data that it began with."""

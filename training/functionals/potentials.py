@@ -61,7 +61,8 @@ class NormalisedPotential(nn.Module):
 
     def hessian(self, sampled: SampledGeometry) -> torch.Tensor:
         """∂_k∂_l f = ∂_k∂_l h: (B, d, d)."""
-        return torch.func.vmap(torch.func.hessian(self))(sampled.z)
+        with torch.enable_grad():  # SiLU's second derivative has no forward mode without
+            return torch.func.vmap(torch.func.hessian(self))(sampled.z)
 
 
 class LearnedPotential(NormalisedPotential):
@@ -144,7 +145,8 @@ class FixedMeasure(nn.Module):
         """∂_k∂_l f = ∂_k∂_l log √det g − ∂_k∂_l log ρ, (B, d, d), of a sample of order 3."""
         if self.log_density is None:
             return sampled.log_volume_hessian - sampled.log_density_hessian
-        second = torch.func.vmap(torch.func.hessian(self.log_density))(sampled.z)
+        with torch.enable_grad():  # as above, of any function
+            second = torch.func.vmap(torch.func.hessian(self.log_density))(sampled.z)
         return sampled.log_volume_hessian - second
 
 

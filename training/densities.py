@@ -39,6 +39,20 @@ def density_of(points):
     return log_density, slope.masked_fill(rare[:, None], 0)
 
 
+def kernel_density(points):
+    """log ρ up to a constant as a function of one point, (d,) -> (); ρ as in :func:`density_of`.
+
+    Of all processes' points, a point of theirs included, and without a floor.
+    """
+    centres = gathered(points)
+    inverse = torch.linalg.inv(_bandwidth(centres))
+
+    def log_density(z):
+        return torch.logsumexp(-((centres - z) @ inverse.mT).square().sum(1) / 2, 0)
+
+    return log_density
+
+
 def curvature_of_density(points):
     """∂_k∂_l log ρ, ρ as in :func:`density_of`, at this process's points (B, d): (B, d, d).
 

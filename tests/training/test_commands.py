@@ -364,8 +364,9 @@ def test_an_interrupted_run_resumes_to_the_same_bits(precision, tmp_path, capfd)
     assert torch.float64 in dtypes if precision == "64-true" else torch.float32 in dtypes
     assert (parts / "metrics.json").read_bytes() == (whole / "metrics.json").read_bytes()
     with (parts / "metrics.csv").open() as a, (whole / "metrics.csv").open() as b:
-        logged = [[row["epoch"], row["train/loss"]] for row in csv.DictReader(a)]
-        assert logged == [[row["epoch"], row["train/loss"]] for row in csv.DictReader(b)]
+        shown = ("epoch", "train/loss", "flow/F", "flow/defect", "flow/mass")
+        logged = [[row[name] for name in shown] for row in csv.DictReader(a)]
+        assert logged == [[row[name] for name in shown] for row in csv.DictReader(b)]
 
 
 # --- several processes ----------------------------------------------------------------------------

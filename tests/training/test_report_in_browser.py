@@ -213,6 +213,33 @@ def test_maps_show_every_quantity(page):
     assert [values(page, m, "map", "zmax") for m in maps] == [limits[0][1]] * 2
 
 
+def test_the_flow_has_a_slider_and_its_maps_move(chromium, tmp_path):
+    term = {
+        "functional": {"class_path": "training.functionals.PerelmanF"},
+        "weight": 1e-3,
+        "measure": {"class_path": "training.measures.UniformBox"},
+    }
+    run = fit(tmp_path / "flow", gaussians(), epochs=3, terms={"perelman": term})
+    path = tmp_path / "report.html"
+    assert main(["report", str(run), "--out", str(path)]) == 0
+    page = opened(chromium, path)
+    plot = page.locator(".plot.flow")
+    plot.scroll_into_view_if_needed()
+    plot.and_(page.locator("[data-drawn]")).wait_for()
+    ended = [values(page, ".plot.flow", name, "z") for name in ("flow R", "flow f")]
+    page.locator("[name=flow]").focus()
+    assert page.locator(".flow-epoch").inner_text() == "epoch 3"
+    page.keyboard.press("Home")
+    assert page.locator(".flow-epoch").inner_text() == "epoch 0"
+    began = [values(page, ".plot.flow", name, "z") for name in ("flow R", "flow f")]
+    assert all(not np.allclose(a, b) for a, b in zip(began, ended, strict=True))
+    page.keyboard.press("End")
+    again = [values(page, ".plot.flow", name, "z") for name in ("flow R", "flow f")]
+    assert again == ended
+    assert page.locator(".plot.flow-curve").count() == 7
+    assert page.errors == []
+
+
 def test_two_runs_are_compared_in_words(page):
     cells = page.locator("#chapter-0 .metrics tbody tr").all()
     heads = [row.locator("td").count() for row in cells]

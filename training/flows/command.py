@@ -27,6 +27,7 @@ from training.text import printable
 from training.writing import write_json, write_text
 
 UNRESOLVED = 0.01  # of ∫|R| dμ: the most that ∫R dμ may move on a closed surface
+ASTRAY = 0.5  # cosine with −2E below which what is left of E is the sample's error
 SHOTS = 5  # surfaces in the picture
 POTENTIALS = ("minimal", "fixed")
 
@@ -96,8 +97,9 @@ def film(subject, steps=20, dt=math.inf, functional="F", potential="minimal", ta
 
     Args:
         subject: training.flows.surfaces.Subject.
-        steps: at most; it ends where the functional rises no more, or, on a closed surface, where
-            ∫R dμ moves by 1 % of ∫|R| dμ: the sample does not resolve the surface any more.
+        steps: at most; it ends where the functional rises no more, where the cosine of δg with −2E
+            falls below one half, or, on a closed surface, where ∫R dμ moves by 1 % of ∫|R| dμ: the
+            sample does not resolve the surface any more.
         dt: of a step, at most; RicciFlow takes less where the metric changes fast.
         functional, options: of RicciFlow.
         potential: ``"minimal"`` or ``"fixed"``.
@@ -120,15 +122,23 @@ def film(subject, steps=20, dt=math.inf, functional="F", potential="minimal", ta
         except TrainingError as error:
             made.ended = str(error)
             break
-        moved = abs(made.rows[-1]["total_curvature"] - first)
-        is_lost = subject.is_closed and moved > UNRESOLVED * made.rows[-1]["total_abs_curvature"]
-        if number in kept or is_lost:
+        if number in kept:
             made.shots[flow.time] = _shot(subject)
-        if is_lost:
-            made.ended = f"∫R dμ has moved by {moved:.2g}: the sample resolves it no more"
+        if reason := _why_to_end(made.rows, subject.is_closed):
+            made.ended = reason
             break
     made.shots.setdefault(flow.time, _shot(subject))
     return made
+
+
+def _why_to_end(rows, is_closed):
+    """Why a flow is not followed further; None if it is."""
+    last, moved = rows[-1], abs(rows[-1]["total_curvature"] - rows[0]["total_curvature"])
+    if is_closed and moved > UNRESOLVED * last["total_abs_curvature"]:
+        return f"∫R dμ has moved by {moved:.2g}: the sample does not resolve the surface any more"
+    if last["alignment"] < ASTRAY:
+        return f"the cosine with −2E is {last['alignment']:.2g}: no more can be told from the sample"
+    return None
 
 
 def _tau_of(subject):

@@ -31,7 +31,7 @@ class FlowMonitor(Callback):
 
     def on_train_epoch_end(self, trainer, module):
         """Before the checkpoints, which keep the means of the epoch for the log."""
-        term = _first_term(module)
+        term = first_term(module)
         if term is None:
             return
         numbers = self._numbers(trainer.datamodule, module, term)
@@ -66,7 +66,8 @@ class FlowMonitor(Callback):
         return self._decoder
 
 
-def _first_term(module):
+def first_term(module):
+    """The first Term of a RegularizedAutoEncoder that is Perelman's F or W; None without."""
     terms = module.terms.terms.values()
     return next((t for t in terms if isinstance(t.functional, PerelmanF | PerelmanW)), None)
 

@@ -62,7 +62,7 @@ def flow_numbers(
         is_w: whether E is that of W, and the mass with c = (4πτ)^{−n/2}, or those of F.
     """
     n, scalar = on.dimension, on.geometry.scalar
-    tau = torch.as_tensor(tau).to(scalar)
+    tau = torch.as_tensor(tau, dtype=scalar.dtype, device=scalar.device)
     log_factor = -n / 2 * torch.log(4 * math.pi * tau)
     f = potential.on(on, log_factor if is_w else torch.zeros_like(tau))
     first_order = scalar + on.geometry.gradient_norm_squared(f.gradient)

@@ -10,14 +10,14 @@ from training.pictures.panels import CURVATURE, EDGES, literal
 from training.pictures.views import Projection
 from training.writing import whole
 
-SIZE, DPI = (14, 8), 120
-LIMIT = 98  # percentile of |R| at the start where colours end
+SIZE, DPI = (14, 6.6), 120
+LIMIT = 98  # percentile of |R| where colours end
 
 
 def picture(made, path):
     """Write the picture of a Film; its path."""
     figure = Figure(SIZE, layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1.1, 1))
+    upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1.1))
     _surfaces(upper, made)
     _curves(lower, made)
     figure.suptitle(f"{literal(made.subject.name)}: {made.flow.name} along the flow")
@@ -28,8 +28,9 @@ def picture(made, path):
 
 def _surfaces(figure, made):
     """The decoded surface at a few times, all in one scale, seen by the PCA of the first."""
-    first, scalar = next(iter(made.shots.values()))
-    finite = np.abs(scalar[np.isfinite(scalar)])
+    first, _ = next(iter(made.shots.values()))
+    shown = np.abs([scalar for _, scalar in made.shots.values()])
+    finite = shown[np.isfinite(shown)]
     limit = np.percentile(finite, LIMIT) if finite.size else 1.0
     norm = Normalize(-limit, limit)
     colours = ScalarMappable(norm, CURVATURE)
@@ -46,7 +47,7 @@ def _surfaces(figure, made):
         )  # fmt: skip
         drawn.set_edgecolor(faces[:-1, :-1].reshape(-1, 4) * EDGES)
         ax.set(**{f"{axis}lim": (-reach, reach) for axis in "xyz"}, title=f"t = {time:.3g}")
-        ax.set_box_aspect((1, 1, 1), zoom=1.35)
+        ax.set_box_aspect((1, 1, 1), zoom=1.6)
         ax.view_init(elev=28, azim=-60)
         ax.set_axis_off()
     figure.colorbar(
@@ -94,13 +95,13 @@ def _curves(figure, made):
 def _evenness(ax, made, times):
     """Var(R) Vol², relative, and the lengths of parallels."""
     start = made.rows[0]["unevenness"]
-    ax.plot(times, [row["unevenness"] / start for row in made.rows], "o-", ms=3, label="Var(R) Vol²")
+    ax.plot(times, [row["unevenness"] / start for row in made.rows], "o-", ms=3, label="Var(R) Vol², of the start's")
     if {"neck", "bulb"} <= made.rows[0].keys():
         ratio = [row["neck"] / row["bulb"] for row in made.rows]
         ax.plot(times, ratio, "s-", ms=3, color=OKABE_ITO[5], label="length of neck / of bulb")
     else:
-        ax.plot(times, [row["volume"] / made.rows[0]["volume"] for row in made.rows], label="Vol")
-    ax.set(title="evenness, of the start's", ylim=(0, None))
+        ax.plot(times, [row["volume"] / made.rows[0]["volume"] for row in made.rows], label="Vol, of the start's")
+    ax.set(title="how even it is", ylim=(0, None))
     ax.legend(fontsize=8)
 
 

@@ -27,7 +27,8 @@ where −g/τ, a decoder that shrinks, is among what a decoder with a last linea
 ``"natural"``    (AᵀA + λ)⁻¹ 2 ∂_θF, the natural gradient: the same but for quadrature, and F
                  rises on every sample for steps small enough; a network that is wide for its
                  sample then learns wrinkles between the nodes
-``"gradient"``   ∂_θF, plain gradient ascent: what an optimiser of parameters does
+``"gradient"``   ∂_θF, plain gradient ascent: what an optimiser of parameters does. It knows no time
+                 of L², and τ of W stays as it is
 ===============  ==========================================================================
 
 The flow at fixed dm need not exist, even for short times: f obeys the *backward* heat equation
@@ -63,7 +64,7 @@ class Direction(NamedTuple):
     Attributes:
         parameters: θ', as the decoder's parameters.
         rate: dF/dt or dW/dt along it, exact on the sample.
-        speed: ‖δg‖² = ∫ |δg|²_g dm; for W δg + g/τ takes the place of δg, here and in what follows.
+        speed: ‖δg‖² = ∫ |δg|²_g dm; where τ' = −1, δg + g/τ takes the place of δg, here and below.
         fastest: the largest |δg|_g of a point.
         iterations, residual: of conjugate gradients; relative.
     """
@@ -176,6 +177,11 @@ class RicciFlow:
             return PerelmanF(self.potential).value(on)
         return PerelmanW(self.potential, self.tau).value(on)
 
+    @property
+    def _keeps_time(self):
+        """Whether τ' = −1."""
+        return self.name == "W" and self.rule != "gradient"
+
     def _settle(self, on):
         if isinstance(self.potential, MinimalPotential):
             self.potential.settle(on, None if self.name == "F" else self.tau)
@@ -188,9 +194,9 @@ class RicciFlow:
         metric = _Metric(self.decoder, self.sample, self.parameters, self.potential)
         found, count, residual = RULES[self.rule](self, metric, ascent)
         change = metric.forward(found)
-        speed = change if self.name == "F" else change + metric.own() / self.tau
+        speed = change + metric.own() / self.tau if self._keeps_time else change
         rate = (ascent @ found).item()
-        if self.name == "W":  # ∂W/∂τ = F − n/2τ
+        if self._keeps_time:  # ∂W/∂τ = F − n/2τ
             rate -= self.numbers().F.item() - self.sample.z.shape[1] / (2 * self.tau)
         return Direction(
             _shaped(found, self.parameters), rate, speed.square().sum().item(),
@@ -236,7 +242,7 @@ class RicciFlow:
         before = getattr(numbers, self.name).item()
         dt = min(dt, STRETCH / max(direction.fastest, 1e-300))
         first_tau, time = self.tau, self.time
-        if self.name == "W":
+        if self._keeps_time:
             dt = min(dt, first_tau / 2)
         dt, value, halvings = self._risen(before, direction.parameters, dt)
         self.time = time + dt
@@ -254,7 +260,7 @@ class RicciFlow:
         start, tau = [p.detach().clone() for p in self.parameters], self.tau
         for halvings in range(MOST_HALVINGS):
             self._move(start, direction, dt)
-            self.tau = tau - dt if self.name == "W" else tau
+            self.tau = tau - dt if self._keeps_time else tau
             value = self.value()
             if value >= before:
                 return dt, value, halvings

@@ -30,7 +30,7 @@ from training.measures import QuadratureGrid
 from training.models import FromTorus, mlp
 
 DIMENSIONS = {"torus": 7, "sphere": 3, "dumbbell": 6}  # of the ambient space, by default
-EVALUATIONS = 1500  # of L-BFGS, at most
+EVALUATIONS = 1500  # iterations of L-BFGS
 POINTS = 1500  # that a decoder is fitted to
 
 
@@ -75,7 +75,7 @@ def round_log_density(z: torch.Tensor) -> torch.Tensor:
     return -2 * torch.log1p(z.square().sum())
 
 
-def toy(name, dimension=None, nodes=24, width=32, degree=None, seed=0):
+def toy(name, dimension=None, nodes=24, width=32, degree=None, seed=0, evaluations=EVALUATIONS):
     """The Subject of a toy surface.
 
     Args:
@@ -85,6 +85,7 @@ def toy(name, dimension=None, nodes=24, width=32, degree=None, seed=0):
         width: of the decoder's two hidden layers.
         degree: of the basis of the minimal potential: 4 on the torus, 8 on S² by default.
         seed: of the network before it is fitted.
+        evaluations: of L-BFGS, at most.
     """
     dimension = DIMENSIONS.get(name) if dimension is None else dimension
     if name not in DIMENSIONS or not 3 <= dimension <= 7 - (name != "torus"):
@@ -101,14 +102,14 @@ def toy(name, dimension=None, nodes=24, width=32, degree=None, seed=0):
         sample, basis = sphere_sample(nodes, nodes + 4), spherical(degree or 8)
         fixed, grid = FixedMeasure(round_log_density), _sphere_grid()
         parallels = {"neck": _parallel(0.0), "bulb": _parallel(0.7)} if name == "dumbbell" else {}
-    error = fit(decoder, places, SURFACES[name](places)[:, :dimension])
+    error = fit(decoder, places, SURFACES[name](places)[:, :dimension], evaluations)
     return Subject(name, decoder, sample, fixed, basis, grid, parallels, True, error)
 
 
-def fit(decoder, z, x):
+def fit(decoder, z, x, evaluations=EVALUATIONS):
     """Fit a decoder to points x (n, D) at z (n, 2) by L-BFGS; the root mean square error."""
     search = torch.optim.LBFGS(
-        decoder.parameters(), max_iter=EVALUATIONS, history_size=30, line_search_fn="strong_wolfe",
+        decoder.parameters(), max_iter=evaluations, history_size=30, line_search_fn="strong_wolfe",
         tolerance_grad=1e-12, tolerance_change=1e-14,
     )  # fmt: skip
 

@@ -10,6 +10,8 @@ from training.functionals import RelaxedDistortion
 from training.log import LOG, log_of
 
 STAGES = ("train", "val")
+FLOW = "flow/"
+FLOW_NUMBERS = ("F", "W", "defect", "mass", "total_curvature", "volume", "tau")
 
 
 def curves(folder):
@@ -25,6 +27,17 @@ def curves(folder):
         return curves_of(log_of(folder))
     except (ValueError, UnicodeError, csv.Error) as error:
         raise TrainingError(f"{path} is damaged: {error}. Remove it to go without.") from error
+
+
+def flow_curves(folder):
+    """name -> (epochs, values) of what :mod:`training.flows.monitor` logged; empty without it."""
+    path = Path(folder) / LOG
+    try:
+        rows = log_of(folder)
+        series = {name: _series(rows, FLOW + name) for name in FLOW_NUMBERS}
+    except (ValueError, UnicodeError, csv.Error) as error:
+        raise TrainingError(f"{path} is damaged: {error}. Remove it to go without.") from error
+    return {name: pair for name, pair in series.items() if len(pair[0])}
 
 
 def curves_of(rows):

@@ -20,6 +20,7 @@ from training.module import RegularizedAutoEncoder
 from training.pictures.files import names_of, same_parts, same_source
 from training.pictures.views import View, shared_radius, some_points, view_of
 from training.report.colours import colours_of, maps_of
+from training.report.flow import Flow, flow_of
 from training.report.movement import Movement, movement_of
 from training.report.paths import Paths, landmarks_of, paths_of, values
 from training.trust import is_foreign, read_yaml
@@ -44,6 +45,7 @@ class Run:
         movement: of these points during training.
         paths: between the chapter's landmarks.
         images: decoded images of the first points, (k, height, width[, 3]) uint8, or None.
+        flow: R and f during training, of a run's folder with an F or W term; else None.
     """
 
     folder: Path | None
@@ -57,6 +59,7 @@ class Run:
     movement: Movement
     paths: Paths
     images: np.ndarray | None
+    flow: Flow | None = None
 
     @cached_property
     def eigenvalues(self):
@@ -173,6 +176,7 @@ def _run(member, checkpoint, data, landmarks, same):
         movement_of(folder, module, view, checkpoint),
         paths_of(module.decode, view.latents, landmarks, view.space, periodic),
         None if data.image_shape is None else pictures(values(module.decode, view.latents), data),
+        flow_of(folder, module, view, checkpoint),
     )
 
 

@@ -56,7 +56,7 @@ def latent_axes(view):
 def latent_figure(chapter, run):
     """Encoded points; the page moves them along the training, and draws geodesics."""
     view = run.view
-    figure = go.Figure(layout=_layout())
+    figure = go.Figure(layout=plain_layout())
     points, landmarks = view.plane(view.latents), view.plane(view.latents[chapter.landmarks])
     figure.add_scatter(**_points(chapter, run, points, 5))
     for name, line in LINES.items():
@@ -70,7 +70,7 @@ def latent_figure(chapter, run):
 def space_figure(chapter, run):
     """The decoded surface, coloured by R, and the reconstructed points."""
     view = run.view
-    figure = go.Figure(layout=_layout())
+    figure = go.Figure(layout=plain_layout())
     for mesh in _surface(chapter, view):
         figure.add_mesh3d(**mesh)
     points = _points(chapter, run, view.reconstruction, 2.5)
@@ -98,7 +98,7 @@ def _surface(chapter, view):
     coloured = known[corners].all(axis=1)
     yield nodes | {
         **_corners(corners[coloured]), "name": "surface", "lighting": EVEN_LIGHT,
-        "intensity": _short(np.where(known, view.map.scalar.ravel(), 0)), "colorscale": CURVATURE,
+        "intensity": short(np.where(known, view.map.scalar.ravel(), 0)), "colorscale": CURVATURE,
         "cmin": -chapter.limit, "cmax": chapter.limit, "colorbar": bar(R_LABEL),
     }  # fmt: skip
     if not coloured.all():
@@ -124,8 +124,8 @@ def _points(chapter, run, where, size):
         **_coordinates(where),
         "mode": "markers",
         "name": "points",
-        "marker": {"size": size, "color": _short(colours.values(run)), **colours.marker()},
-        "customdata": _short(np.column_stack([view.scalar, view.error])),
+        "marker": {"size": size, "color": short(colours.values(run)), **colours.marker()},
+        "customdata": short(np.column_stack([view.scalar, view.error])),
         "hovertemplate": HOVER,
     }
 
@@ -148,7 +148,7 @@ def _selected(axes):
 def _coordinates(where):
     """x, y (and z) of points (..., 2 or 3)."""
     columns = np.moveaxis(where, -1, 0)
-    return {axis: _short(column) for axis, column in zip("xyz", columns, strict=False)}
+    return {axis: short(column) for axis, column in zip("xyz", columns, strict=False)}
 
 
 def _scene(view):
@@ -181,11 +181,11 @@ def pairs_figure(chapter, run):
     z = run.view.latents[:, :MOST_LATENTS]
     count, marker = z.shape[1] - 1, _points(chapter, run, z, 3)["marker"] | {"showscale": False}
     figure = make_subplots(count, count, shared_xaxes=True, shared_yaxes=True)
-    figure.update_layout(_layout())
+    figure.update_layout(plain_layout())
     for row in range(count):
         for column in range(row + 1):
             figure.add_scatter(
-                x=_short(z[:, column]), y=_short(z[:, row + 1]), mode="markers",
+                x=short(z[:, column]), y=short(z[:, row + 1]), mode="markers",
                 marker=marker, hoverinfo="skip",
                 row=row + 1, col=column + 1,
             )  # fmt: skip
@@ -201,9 +201,9 @@ def pairs_figure(chapter, run):
 def map_figure(chapter, run):
     """R over the latent box, and Tissot's ellipses; the page exchanges R for other quantities."""
     drawn, quantity = run.view.map, chapter.maps[0]
-    figure = go.Figure(layout=_layout())
+    figure = go.Figure(layout=plain_layout())
     figure.add_heatmap(
-        x=_short(drawn.x), y=_short(drawn.y), z=_short(quantity.values(run)), name="map",
+        x=short(drawn.x), y=short(drawn.y), z=short(quantity.values(run)), name="map",
         hovertemplate="z = (%{x:.4g}, %{y:.4g})<br>%{z:.4g}<extra></extra>",
         **quantity.heatmap(),
     )  # fmt: skip
@@ -236,7 +236,7 @@ def histogram_figure(chapter):
     """R at the encoded points of every run; what lies beyond ±limit is in the outermost bins."""
     limit = chapter.limit
     edges = np.linspace(-limit, limit, BINS + 1)
-    figure = go.Figure(layout=_layout())
+    figure = go.Figure(layout=plain_layout())
     for index, run in enumerate(chapter.runs):
         scalar = run.view.scalar[np.isfinite(run.view.scalar)]
         counts, _ = np.histogram(np.clip(scalar, -limit, limit), edges)
@@ -265,7 +265,7 @@ def terms_of(chapter):
 
 def history_figure(chapter, name):
     """A term against the epoch, a colour for each run."""
-    figure, shown = go.Figure(layout=_layout()), []
+    figure, shown = go.Figure(layout=plain_layout()), []
     for index, run in enumerate(chapter.runs):
         for stage, (epochs, values) in run.view.curves.get(name, {}).items():
             shown.append(values)
@@ -294,13 +294,14 @@ def _scale(values):
 # --- common ---------------------------------------------------------------------------------------
 
 
-def _layout():
+def plain_layout():
+    """Of every figure."""
     return {
         "template": "plotly_white", "font": FONT, "margin": MARGIN, "showlegend": False,
         "hovermode": "closest", "height": 420, "colorway": [PLAIN],
     }  # fmt: skip
 
 
-def _short(values):
+def short(values):
     """Numbers of seven digits, which is what a picture needs."""
     return np.ascontiguousarray(values, dtype=np.float32)

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from training.report import figures
+from training.report import figures, flow_figures
 from training.report.colours import own_limits
 from training.report.paths import chart_distances
 from training.writing import finite
@@ -14,6 +14,8 @@ from training.writing import finite
 def chapter_in_numbers(chapter):
     """All numbers of a chapter."""
     history = [figures.history_figure(chapter, name) for name in figures.terms_of(chapter)]
+    flowing = [(i, run) for i, run in enumerate(chapter.runs) if run.flow is not None]
+    curves = [flow_figures.curve_figure(flowing, n) for n in flow_figures.names_of(chapter)]
     colour = chapter.runs[0].view.colour
     return {
         "n": len(chapter.data),
@@ -25,6 +27,7 @@ def chapter_in_numbers(chapter):
         "colours": [_quantity(quantity) for quantity in chapter.colours],
         "maps": [_quantity(quantity) for quantity in chapter.maps],
         "history": [_figure(figure) for figure in history],
+        "flowCurves": [_figure(figure) for figure in curves],
         "histogram": _figure(figures.histogram_figure(chapter)),
         "runs": [_run(chapter, run) for run in chapter.runs],
     }
@@ -40,12 +43,16 @@ def _quantity(quantity):
 
 def _run(chapter, run):
     view, drawn = run.view, run.view.map is not None
+    flows = drawn and run.flow is not None
     return {
         "name": view.name,
         "latent": _figure(figures.latent_figure(chapter, run)),
         "space": _figure(figures.space_figure(chapter, run)),
         "map": _figure(figures.map_figure(chapter, run)) if drawn else None,
         "pairs": _figure(figures.pairs_figure(chapter, run)) if view.latents.shape[1] > 2 else None,
+        "flow": _figure(flow_figures.flow_figure(run)) if flows else None,
+        "flowMaps": _packed(run.flow.maps) if flows else None,
+        "flowEpochs": run.flow.epochs.tolist() if flows else None,
         "z": _packed(view.latents),
         "R": _packed(view.scalar),
         "metric": _packed(view.geometry.metric.numpy()),

@@ -267,6 +267,8 @@
       const plotsOf = (kind) => each(kind).map((plot) => new Plot(plot, data.runs[plot.dataset.run][kind]));
       this.maps = plotsOf("map");
       plotsOf("pairs");
+      each("flow-curve").forEach((plot, i) => new Plot(plot, data.flowCurves[i]));
+      linkFlow(root, data.runs, plotsOf("flow"), unpack);
       each("histogram").forEach((plot) => new Plot(plot, data.histogram));
       each("history").forEach((plot, i) => new Plot(plot, data.history[i]));
       this.listen();
@@ -382,8 +384,9 @@
     const data = JSON.parse(document.getElementById("data").textContent);
     if (matchMedia("(pointer: coarse)").matches) {
       // A finger that moves scrolls the page.
-      const flat = data.flatMap(({ runs, histogram, history }) => [
-        histogram, ...history, ...runs.flatMap((run) => [run.latent, run.map, run.pairs]),
+      const flat = data.flatMap(({ runs, histogram, history, flowCurves }) => [
+        histogram, ...history, ...flowCurves,
+        ...runs.flatMap((run) => [run.latent, run.map, run.pairs, run.flow]),
       ]);
       flat.filter(Boolean).forEach((figure) => (figure.layout.dragmode = false));
     }

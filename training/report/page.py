@@ -13,6 +13,7 @@ from training.report.numbers import chapter_in_numbers
 from training.report.words import chapter_in_words, command, versions
 from training.writing import write_text
 
+SCRIPTS = ("flow.js", "page.js")
 MARKS = {"better": "▲", "worse": "▼", "same": "="}
 
 
@@ -43,7 +44,7 @@ def rendered(chapters, name):
     return environment.get_template("page.html").render(
         chapters=[chapter_in_words(number, chapter) for number, chapter in enumerate(chapters)],
         style=source.joinpath("page.css").read_text(encoding="utf-8"),
-        script=source.joinpath("page.js").read_text(encoding="utf-8"),
+        script="\n".join(source.joinpath(n).read_text(encoding="utf-8") for n in SCRIPTS),
         plotly=get_plotlyjs(),
         data=_json([chapter_in_numbers(chapter) for chapter in chapters]),
         versions=versions(),

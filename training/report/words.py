@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 import curvcore
-from training.report import figures
+from training.report import figures, flow_figures
 from training.report.chapters import GIVEN, HELD_OUT
 from training.report.comparison import rows_of
 from training.runs import CONFIG
@@ -41,6 +41,8 @@ def chapter_in_words(number, chapter):
         "space": _how_seen(chapter),
         "terms": figures.terms_of(chapter),
         "steps": max(len(run.movement.epochs) for run in chapter.runs) - 1,
+        "flow": [flow_figures.TITLES[name] for name in flow_figures.names_of(chapter)],
+        "flow_steps": max((len(run.flow.epochs) for run in chapter.runs if run.flow), default=0) - 1,
         "landmarks": figures.letters(len(chapter.landmarks)),
         "last": n - 1,
     }
@@ -85,6 +87,7 @@ def _summary(number, run):
         "notes": _notes(run),
         "has_map": run.view.map is not None,
         "has_pairs": d > 2,
+        "has_flow": run.view.map is not None and run.flow is not None,
     }
 
 

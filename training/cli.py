@@ -386,13 +386,9 @@ def _study(arguments):
 
 def _flow(arguments):
     """Lets a decoder flow; writes a table and a picture."""
-    from training import pictures  # needs matplotlib
-    from training.flows import command
+    from training.flows import command  # needs matplotlib
 
-    parser = command.parser()
-    options = _parsed(parser, arguments)
-    pictures.check_new(Path(options.out))
-    for path in command.run(options):
+    for path in command.run(_parsed(command.parser(), arguments)):
         print(printable(str(path)))
 
 

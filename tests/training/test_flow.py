@@ -54,7 +54,9 @@ def varied(name, s):
 
     def decoder(z):
         x = SURFACES[name](z)
-        return x + s * torch.stack([torch.sin(x[:, i] + 0.4 * x.roll(1, 1)[:, i]) for i in range(x.shape[1])], 1)
+        return x + s * torch.stack(
+            [torch.sin(x[:, i] + 0.4 * x.roll(1, 1)[:, i]) for i in range(x.shape[1])], 1
+        )
 
     return decoder
 
@@ -69,7 +71,7 @@ def settled(name, kind):
     return potential
 
 
-# --- the tensor, the first variations --------------------------------------------------------------
+# --- the tensor, the first variations -------------------------------------------------------------
 
 
 def test_the_hessian_of_the_volume_is_that_of_log_det_g():
@@ -156,11 +158,15 @@ def test_total_curvature_mass_and_volume():
             numbers = flow_numbers(on, potential, TAU, is_w)
             assert numbers.mass.item() == pytest.approx(1, abs=1e-12)
             characteristic = 0 if name == "torus" else 2
-            assert numbers.total_curvature.item() == pytest.approx(4 * math.pi * characteristic, abs=1e-5)
+            assert numbers.total_curvature.item() == pytest.approx(
+                4 * math.pi * characteristic, abs=1e-5
+            )
             assert numbers.W.item() == pytest.approx(
                 PerelmanW(potential, TAU).value(on).item(), rel=1e-12
             )
-            assert numbers.F.item() == pytest.approx(PerelmanF(potential).value(on).item(), rel=1e-12)
+            assert numbers.F.item() == pytest.approx(
+                PerelmanF(potential).value(on).item(), rel=1e-12
+            )
 
 
 def test_a_mass_that_is_not_one_is_told():
@@ -173,7 +179,7 @@ def test_a_mass_that_is_not_one_is_told():
     assert abs(flow_numbers(on, Unnormalised(), TAU).mass.item() - 1) > 5e-5
 
 
-# --- the minimal potential --------------------------------------------------------------------------
+# --- the minimal potential ------------------------------------------------------------------------
 
 
 def test_the_least_f_of_a_sphere_is_its_curvature_and_f_constant():
@@ -210,7 +216,7 @@ def test_a_minimal_potential_must_be_found_first():
         MinimalPotential(fourier(1))(LIKE.expand(3, 2))
 
 
-# --- the projection ---------------------------------------------------------------------------------
+# --- the projection -------------------------------------------------------------------------------
 
 
 def test_the_linear_map_is_the_derivative_of_the_metric_and_the_other_its_transpose():

@@ -21,7 +21,8 @@ from training.flows.surfaces import toy
 from training.functionals import FixedMeasure, PerelmanF, PerelmanW, Tau, gaussian_tau
 from training.measures import QuadratureGrid
 from training.pictures.curves import flow_curves
-from training.report import chapters_of, write as write_report
+from training.report import chapters_of
+from training.report import write as write_report
 
 pytestmark = [
     # jsonargparse 4.49 and later, which Lightning asks to be older than 5
@@ -55,7 +56,7 @@ TERMS = {
 }  # fmt: skip
 
 
-# --- τ ----------------------------------------------------------------------------------------------
+# --- τ --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -125,7 +126,7 @@ def test_taus_that_cannot_be(options):
         Tau(**options)
 
 
-# --- the log ----------------------------------------------------------------------------------------
+# --- the log --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +185,7 @@ def test_looking_on_changes_no_bit_of_the_training(runs, tmp_path, monkeypatch):
     assert not any(column in row for row in rows_of(unseen) for column in COLUMNS)
 
 
-# --- the command ------------------------------------------------------------------------------------
+# --- the command ----------------------------------------------------------------------------------
 
 
 def test_a_film_is_written_with_every_step(tmp_path):
@@ -270,7 +271,7 @@ def test_a_run_with_three_latent_dimensions_does_not_flow(solid):
         of_run(solid.runs[0].folder)
 
 
-# --- the report -------------------------------------------------------------------------------------
+# --- the report -----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,11 @@ import curvcore
 from training.errors import TrainingError
 from training.flows.minimal import MinimalPotential
 from training.flows.patches import of_run
+from training.flows.pictures import picture
 from training.flows.ricci_flow import RULES, RicciFlow
 from training.flows.surfaces import DIMENSIONS, toy
 from training.functionals import SampledGeometry, gaussian_tau
+from training.pictures import check_new
 from training.text import printable
 from training.writing import write_json, write_text
 
@@ -69,6 +71,7 @@ def parser():
 
 def run(options):
     """What the command line asks for; the paths that were written, one by one."""
+    check_new(Path(options.out))
     if options.steps < 1 or not options.dt > 0 or options.nodes < 4:
         raise TrainingError("--steps and --dt must be positive, --nodes at least 4.")
     subject = subject_of(options.surface, options.dimension, options.nodes, options.trust)
@@ -115,7 +118,6 @@ def film(subject, steps=20, dt=math.inf, functional="F", potential="minimal", ta
     made.rows.append(_row(made, None))
     made.shots[0.0] = _shot(subject)
     kept = {round(i * steps / (SHOTS - 1)) for i in range(SHOTS)}
-    first = made.rows[0]["total_curvature"]
     for number in range(1, steps + 1):
         try:
             made.rows.append(_row(made, flow.step(dt)))
@@ -137,7 +139,9 @@ def _why_to_end(rows, is_closed):
     if is_closed and moved > UNRESOLVED * last["total_abs_curvature"]:
         return f"∫R dμ has moved by {moved:.2g}: the sample does not resolve the surface any more"
     if last["alignment"] < ASTRAY:
-        return f"the cosine with −2E is {last['alignment']:.2g}: no more can be told from the sample"
+        return (
+            f"the cosine with −2E is {last['alignment']:.2g}: no more can be told from the sample"
+        )
     return None
 
 
@@ -185,8 +189,6 @@ def _shot(subject):
 
 def write(made, out, asked):
     """flow.csv, flow.json and flow.png in the folder; the paths, as they are written."""
-    from training.flows.pictures import picture  # needs matplotlib
-
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     text = io.StringIO()

@@ -50,18 +50,25 @@ class MinimalPotential(NormalisedPotential):
         """Find w on the metric of ``on``: of least F, or with τ of least W from where it was."""
         values = self.basis(on.z)
         slopes = torch.func.vmap(torch.func.jacfwd(self.basis))(on.z)
-        area = on.weights * on.geometry.volume_density
-        energy = 4 * torch.einsum("bki,bij,blj->bkl", slopes, on.geometry.inverse_metric, slopes)
-        stiffness = torch.einsum("b,bkl->kl", area, energy)
-        stiffness = stiffness + torch.einsum("b,bk,bl->kl", area * on.geometry.scalar, values, values)
-        factor = torch.linalg.cholesky(torch.einsum("b,bk,bl->kl", area, values, values))
-        inverse = torch.linalg.inv(factor)
-        least = torch.linalg.eigh(inverse @ stiffness @ inverse.mT)[1][:, 0]
+        area, inverse = on.weights * on.geometry.volume_density, on.geometry.inverse_metric
+        weighted = 4 * area[:, None, None] * inverse
+        stiffness = torch.einsum("bki,bij,blj->kl", slopes, weighted, slopes)
+        potential = (area * on.geometry.scalar)[:, None] * values
+        stiffness = stiffness + potential.mT @ values
+        factor, failed = torch.linalg.cholesky_ex((area[:, None] * values).mT @ values)
+        if failed:
+            raise TrainingError(
+                f"{len(values)} points do not tell the {values.shape[1]} functions of the basis "
+                "apart: more nodes, or a lower degree."
+            )
+        whiten = torch.linalg.inv(factor)
+        white = whiten @ stiffness @ whiten.mT
+        least = torch.linalg.eigh(white)[1][:, 0]
         if tau is not None:
             if self.coefficients is not None:
                 least = factor.mT @ self.coefficients
-            least = _least_of_w(least, inverse @ stiffness @ inverse.mT, values @ inverse.mT, area, tau)
-        self.coefficients = inverse.mT @ (least / least.norm())
+            least = _least_of_w(least, white, values @ whiten.mT, area, tau)
+        self.coefficients = whiten.mT @ (least / least.norm())
 
 
 @torch.enable_grad()

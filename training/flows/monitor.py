@@ -1,4 +1,4 @@
-"""The numbers of a flow in every epoch of a training: flow/F, flow/W, flow/defect, ... in the log."""
+"""The numbers of a flow in every epoch of a training: flow/F, flow/W, ... in the log."""
 
 import copy
 
@@ -20,8 +20,8 @@ class FlowMonitor(Callback):
     """Logs :class:`training.flows.FlowNumbers` once an epoch, where there is an F or a W term.
 
     At the first 512 held-out points (of the training points if none are held out), encoded, or what
-    the term's measure draws for them, always by the same seed; in float64, in units of the networks.
-    Of several such terms, the first. τ is that of a W; for an F, which has none, tr Cov/2n of the
+    the term's measure draws for them, always by one seed; in float64, in units of the networks. Of
+    several such terms, the first. τ is that of a W; for an F, which has none, tr Cov/2n of the
     decoded points, by which W is logged too. Where there is nothing to be known, all degenerate,
     the numbers are NaN. The training is not touched: no random number is drawn, no gradient.
     """
@@ -61,7 +61,9 @@ class FlowMonitor(Callback):
         if self._decoder is None:
             pair = (autoencoder.encoder, autoencoder.decoder)
             self._decoder = [copy.deepcopy(part).double().eval() for part in pair]
-        for own, part in zip(self._decoder, (autoencoder.encoder, autoencoder.decoder), strict=True):
+        for own, part in zip(
+            self._decoder, (autoencoder.encoder, autoencoder.decoder), strict=True
+        ):
             own.load_state_dict(part.state_dict())
         return self._decoder
 

@@ -95,12 +95,22 @@ def _curves(figure, made):
 def _evenness(ax, made, times):
     """Var(R) Vol², relative, and the lengths of parallels."""
     start = made.rows[0]["unevenness"]
-    ax.plot(times, [row["unevenness"] / start for row in made.rows], "o-", ms=3, label="Var(R) Vol², of the start's")
+    ax.plot(
+        times,
+        [row["unevenness"] / start for row in made.rows],
+        "o-",
+        ms=3,
+        label="Var(R) Vol², of the start's",
+    )
     if {"neck", "bulb"} <= made.rows[0].keys():
         ratio = [row["neck"] / row["bulb"] for row in made.rows]
         ax.plot(times, ratio, "s-", ms=3, color=OKABE_ITO[5], label="length of neck / of bulb")
     else:
-        ax.plot(times, [row["volume"] / made.rows[0]["volume"] for row in made.rows], label="Vol, of the start's")
+        ax.plot(
+            times,
+            [row["volume"] / made.rows[0]["volume"] for row in made.rows],
+            label="Vol, of the start's",
+        )
     ax.set(title="how even it is", ylim=(0, None))
     ax.legend(fontsize=8)
 

@@ -41,6 +41,7 @@ References: Perelman, arXiv:math/0211159, §1 and §3; Topping, *Lectures on the
 Amari, Neural Computation 10 (1998), natural gradients.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -125,7 +126,7 @@ class RicciFlow:
         potential: FixedMeasure, of dm = ρ dz (default, uniform in z), or MinimalPotential, found
             anew at every step: F is λ(g) then and W is μ(g, τ).
         tau: τ at the start, of W; it falls as τ' = −1.
-        damping: λ, relative to AᵀA along the gradient. It keeps θ' from what the sample does not see.
+        damping: λ, relative to AᵀA along the gradient: keeps θ' from what no point sees.
         tolerance, iterations: when conjugate gradients end: by their residual, relative, or by
             their number. Where they end early, all that is said of rates still holds.
         rule: ``"projected"``, ``"natural"`` or ``"gradient"``, see above.
@@ -149,7 +150,9 @@ class RicciFlow:
         if functional not in FUNCTIONALS or rule not in RULES:
             raise TrainingError(f"F or W flows, by one of {[*RULES]}; got {functional}, {rule}.")
         if not tau > 0 or not damping >= 0:
-            raise TrainingError(f"tau must be positive, damping not negative; got {tau}, {damping}.")
+            raise TrainingError(
+                f"tau must be positive, damping not negative; got {tau}, {damping}."
+            )
         self.decoder, self.sample, self.name = decoder, sample, functional
         self.parameters = [p for p in decoder.parameters() if p.requires_grad]
         self.potential = FixedMeasure() if potential is None else potential
@@ -228,12 +231,12 @@ class RicciFlow:
             right, self.tolerance, self.iterations,
         )  # fmt: skip
 
-    # --- steps --------------------------------------------------------------------------------------
+    # --- steps ------------------------------------------------------------------------------------
 
     def step(self, dt: float) -> FlowStep:
         """One step of explicit Euler, of dt or less.
 
-        Less, so that at no point |δg|_g dt is above 0.1, and halved as long as the functional falls.
+        Less, so that |δg|_g dt is above 0.1 at no point, and halved while the functional falls.
 
         Raises:
             TrainingError: it falls for the smallest of steps: a critical point, or τ is at an end.
@@ -261,7 +264,10 @@ class RicciFlow:
         for halvings in range(MOST_HALVINGS):
             self._move(start, direction, dt)
             self.tau = tau - dt if self._keeps_time else tau
-            value = self.value()
+            try:
+                value = self.value()
+            except TrainingError:  # a metric that has collapsed, a basis that is none any more
+                value = -math.inf
             if value >= before:
                 return dt, value, halvings
             dt = dt / 2
@@ -343,7 +349,9 @@ def conjugate_gradients(product, right, tolerance, iterations):
     search, square = residual, residual.square().sum()
     if not norm > 0:
         return solution, 0, 0.0
-    for count in range(1, iterations + 1):
+    count = 0
+    while count < iterations:
+        count += 1
         image = product(search)
         step = square / (search @ image)
         solution, residual = solution + step * search, residual - step * image

@@ -9,10 +9,10 @@ surface         Ψ, and after it in further coordinates                         
 ==============  =============================================================  ===========  ======
 
 All are closed: integrations by parts have no boundary terms. Latents of S² are stereographic
-coordinates z, which the decoder sees as the point (x, y, h) of S² ⊂ R³, so that the point at infinity
-is one like any other. Surfaces in R³ are rigid: there a decoder can follow less of the flow; with
-D ≥ 5 coordinates in general position (∂_iΨ, ∂_i∂_jΨ independent: Nash, Ann. of Math. 63, 1956) it can
-make every small change of the metric, as far as its network can.
+coordinates z, which the decoder sees as the point (x, y, h) of S² ⊂ R³: the point at infinity is one
+like any other. In R³ a decoder can follow less of the flow; with D ≥ 5 coordinates in general
+position (∂_iΨ, ∂_i∂_jΨ independent: Nash, Ann. of Math. 63, 1956) it can make every small change of
+the metric, as far as its network can.
 """
 
 import math
@@ -124,7 +124,7 @@ def fit(decoder, z, x, evaluations=EVALUATIONS):
         return nn.functional.mse_loss(decoder(z), x).sqrt().item()
 
 
-# --- immersions, (n, 2) -> (n, 6 or 7) -------------------------------------------------------------
+# --- immersions, (n, 2) -> (n, 6 or 7) ------------------------------------------------------------
 
 
 def _torus(z):
@@ -152,7 +152,7 @@ def _of_revolution(z, profile, height):
 SURFACES = {"torus": _torus, "sphere": _sphere, "dumbbell": _dumbbell}
 
 
-# --- points ----------------------------------------------------------------------------------------
+# --- points ---------------------------------------------------------------------------------------
 
 
 def stereographic(points):

@@ -63,10 +63,9 @@ def gaussian_tau(
 ) -> torch.Tensor:
     """τ = tr Cov(x)/2n: that of the Gaussian on R^n with the total variance of points (B, D).
 
-    On flat R^n the shrinking soliton is f = |x|²/4τ: its dm = (4πτ)^{−n/2} e^{−f} dx has variance 2τ
-    in each direction, so 2nτ in all, W = 0, and of all τ this one makes W least: with dm fixed
-    ∂W/∂τ = F − n/2τ, and F = n/2τ. In the units of the networks data have total variance D, so
-    that τ = D/2n.
+    On flat R^n the shrinking soliton is f = |x|²/4τ: its dm = (4πτ)^{−n/2} e^{−f} dx has variance
+    2τ in each direction, 2nτ in all, W = 0, and of all τ this one makes W least: with dm fixed
+    ∂W/∂τ = F − n/2τ, and F = n/2τ. In units of the networks data have total variance D: τ = D/2n.
 
     Args:
         points: (B, D).
@@ -88,8 +87,8 @@ class Tau(nn.Module):
     of the flow, from τ at the start to the floor, evenly over so many epochs.
 
     Args:
-        value: τ at the start, positive; or ``"data"``, by :func:`gaussian_tau` of the training data,
-            D/2n in units of the networks.
+        value: τ at the start, positive; or ``"data"``, by :func:`gaussian_tau` of the training
+            data, D/2n in units of the networks.
         learned: optimise log τ.
         rate: τ changes by ``rate`` for every :meth:`step`, an epoch in training ...
         floor: ... but not below this.

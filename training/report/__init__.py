@@ -12,7 +12,7 @@ module          what it does
 ``words``       what the page says in words
 ``numbers``     what its script draws
 ``fitted``      the report of an estimator
-``page``        one HTML file of it all, with ``page.html``, ``page.css``, ``page.js`` and ``flow.js``
+``page``        one HTML file of it all: ``page.html``, ``page.css``, ``page.js`` and ``flow.js``
 ==============  ==================================================================================
 
 Needs plotly and matplotlib, ``pip install '.[plots]'``; the page needs a browser, and no network.

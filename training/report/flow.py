@@ -62,9 +62,7 @@ def flow_of(folder, module, view, checkpoint):
             maps[epoch] = _maps(module, term, z, points)
     module.load_state_dict(state)
     epochs = sorted(maps)
-    return Flow(
-        np.array(epochs), x.numpy(), y.numpy(), np.stack([maps[e] for e in epochs]), curves
-    )
+    return Flow(np.array(epochs), x.numpy(), y.numpy(), np.stack([maps[e] for e in epochs]), curves)
 
 
 def _maps(module, term, z, points):

@@ -42,7 +42,8 @@ def chapter_in_words(number, chapter):
         "terms": figures.terms_of(chapter),
         "steps": max(len(run.movement.epochs) for run in chapter.runs) - 1,
         "flow": [flow_figures.TITLES[name] for name in flow_figures.names_of(chapter)],
-        "flow_steps": max((len(run.flow.epochs) for run in chapter.runs if run.flow), default=0) - 1,
+        "flow_steps": max((len(run.flow.epochs) for run in chapter.runs if run.flow), default=0)
+        - 1,
         "landmarks": figures.letters(len(chapter.landmarks)),
         "last": n - 1,
     }

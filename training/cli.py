@@ -339,7 +339,7 @@ def _plot(arguments):
         print(printable(str(path)))
 
 
-# --- report ---------------------------------------------------------------------------------------
+# --- report, flow ---------------------------------------------------------------------------------
 
 
 def _report(arguments):
@@ -356,6 +356,14 @@ def _report(arguments):
     report.write(chapters, options.out)
     size = Path(options.out).stat().st_size / 1e6
     print(printable(f"{options.out} ({size:.1f} MB): open it in a browser"))
+
+
+def _flow(arguments):
+    """Lets a decoder flow; writes a table and a picture."""
+    from training.flows import command  # needs matplotlib
+
+    for path in command.run(_parsed(command.parser(), arguments)):
+        print(printable(str(path)))
 
 
 # --- study ----------------------------------------------------------------------------------------
@@ -379,17 +387,6 @@ def _study(arguments):
         return
     seeds = options.seeds or [0, 1, 2, 3, 4]
     study(options.configs, seeds, options.out, options.runs, overrides, _fit, _change)
-
-
-# --- flow -----------------------------------------------------------------------------------------
-
-
-def _flow(arguments):
-    """Lets a decoder flow; writes a table and a picture."""
-    from training.flows import command  # needs matplotlib
-
-    for path in command.run(_parsed(command.parser(), arguments)):
-        print(printable(str(path)))
 
 
 def _split(arguments, separator):

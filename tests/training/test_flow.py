@@ -103,13 +103,13 @@ def test_the_hessian_of_a_kernel_density_is_its_second_derivative():
         assert torch.allclose(found[i], expected, rtol=1e-9, atol=1e-9)
 
 
-def test_a_kernel_density_anywhere_is_smooth_and_has_the_density_s_shape():
-    """At the points themselves they differ by the point's own kernel alone."""
-    z = torch.randn(400, 2, dtype=torch.float64)
-    elsewhere = vmap(kernel_density(z))(z)
-    difference = (elsewhere - density_of(z)[0]).sort().values
-    middle = difference[100:300]
-    assert middle.std() < 0.1
+def test_a_kernel_density_anywhere_has_the_density_at_the_points():
+    """There it has the point's own kernel, 1, in addition; and a constant of the kernels' norm."""
+    z = torch.randn(100, 2, dtype=torch.float64)
+    density = density_of(z)[0]
+    common = density > density.median() - math.log(1e3)
+    constant = (vmap(kernel_density(z))(z).expm1().log() - density)[common]
+    assert constant.std() < 1e-10
 
 
 def test_a_gaussian_on_flat_space_is_a_shrinking_soliton():

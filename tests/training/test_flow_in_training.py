@@ -161,6 +161,14 @@ def test_every_epoch_has_the_numbers_of_the_flow(runs, name):
         assert {row["flow/tau"] for row in rows} == {"1.0"}
 
 
+def test_the_checkpoint_keeps_them_for_a_log_that_was_cut_off(runs):
+    run = runs["F"]
+    means = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["means"]
+    last = [row for row in rows_of(run) if row["train/loss"]][-1]
+    assert set(COLUMNS) < means.keys()
+    assert all(means[column] == pytest.approx(float(last[column])) for column in COLUMNS)
+
+
 def test_runs_without_f_or_w_have_none(plain, regularised):
     for run in (plain, regularised):
         assert not any(column in row for row in rows_of(run) for column in COLUMNS)
@@ -188,6 +196,7 @@ def test_looking_on_changes_no_bit_of_the_training(runs, tmp_path, monkeypatch):
 # --- the command ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_film_is_written_with_every_step(tmp_path):
     subject = toy("dumbbell", nodes=14, width=12, degree=3, evaluations=100)
     made = film(subject, steps=2, dt=1e-3)

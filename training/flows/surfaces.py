@@ -9,7 +9,7 @@ surface         Ψ, and after it in further coordinates                         
 ==============  =============================================================  ===========  ======
 
 All are closed: integrations by parts have no boundary terms. Latents of S² are stereographic
-coordinates z, which the decoder sees as the point (x, y, h) of S² ⊂ R³: the point at infinity is one
+coordinates z, which the decoder sees as the point (x, y, h) of S² ⊂ R³: the point at infinity is
 like any other. In R³ a decoder can follow less of the flow; with D ≥ 5 coordinates in general
 position (∂_iΨ, ∂_i∂_jΨ independent: Nash, Ann. of Math. 63, 1956) it can make every small change of
 the metric, as far as its network can.

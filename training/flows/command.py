@@ -126,19 +126,20 @@ def film(subject, steps=20, dt=math.inf, functional="F", potential="minimal", ta
             break
         if number in kept:
             made.shots[flow.time] = _shot(subject)
-        if reason := _why_to_end(made.rows, subject.is_closed):
+        if reason := _why_to_end(made):
             made.ended = reason
             break
     made.shots.setdefault(flow.time, _shot(subject))
     return made
 
 
-def _why_to_end(rows, is_closed):
+def _why_to_end(made):
     """Why a flow is not followed further; None if it is."""
+    rows, is_closed = made.rows, made.subject.is_closed
     last, moved = rows[-1], abs(rows[-1]["total_curvature"] - rows[0]["total_curvature"])
     if is_closed and moved > UNRESOLVED * last["total_abs_curvature"]:
         return f"∫R dμ has moved by {moved:.2g}: the sample does not resolve the surface any more"
-    if last["alignment"] < ASTRAY:
+    if last["alignment"] < ASTRAY and made.flow.rule != "gradient":
         return (
             f"the cosine with −2E is {last['alignment']:.2g}: no more can be told from the sample"
         )

@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tests.support.small_runs import CURVATURE, fit, gaussians, one_line
 from tests.training.surfaces import plane
 from training.__main__ import main
 from training.errors import TrainingError
-from training.flows.command import film, summary, write
+from training.flows.command import film, summary, why_to_end, write
 from training.flows.monitor import COLUMNS, FlowMonitor
 from training.flows.patches import of_run
 from training.flows.surfaces import toy
@@ -223,6 +224,29 @@ def test_a_film_ends_where_its_sample_sees_no_more():
     assert len(made.rows) < 41
     assert made.ended != "all steps were taken"
     assert summary(made)["steps"] == len(made.rows) - 1
+
+
+@pytest.mark.parametrize(
+    ("moved", "cosine", "closed", "rule", "reason"),
+    [
+        (0.005, 0.9, True, "projected", None),
+        (0.02, 0.9, True, "projected", "does not resolve"),
+        (-0.02, 0.9, True, "gradient", "does not resolve"),
+        (0.02, 0.9, False, "projected", None),
+        (0.0, 0.4, True, "natural", "cosine"),
+        (0.0, 0.4, True, "gradient", None),
+    ],
+)
+def test_why_a_film_ends(moved, cosine, closed, rule, reason):
+    rows = [
+        {"total_curvature": 1.0},
+        {"total_curvature": 1 + moved, "total_abs_curvature": 1.0, "alignment": cosine},
+    ]
+    made = SimpleNamespace(
+        rows=rows, subject=SimpleNamespace(is_closed=closed), flow=SimpleNamespace(rule=rule)
+    )
+    found = why_to_end(made)
+    assert found is None if reason is None else reason in found
 
 
 @pytest.mark.parametrize(

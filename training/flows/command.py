@@ -126,14 +126,14 @@ def film(subject, steps=20, dt=math.inf, functional="F", potential="minimal", ta
             break
         if number in kept:
             made.shots[flow.time] = _shot(subject)
-        if reason := _why_to_end(made):
+        if reason := why_to_end(made):
             made.ended = reason
             break
     made.shots.setdefault(flow.time, _shot(subject))
     return made
 
 
-def _why_to_end(made):
+def why_to_end(made):
     """Why a flow is not followed further; None if it is."""
     rows, is_closed = made.rows, made.subject.is_closed
     last, moved = rows[-1], abs(rows[-1]["total_curvature"] - rows[0]["total_curvature"])

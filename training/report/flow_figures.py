@@ -4,7 +4,6 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from training.pictures.palette import R_LABEL
 from training.report import figures
 from training.report.colours import CURVATURE, SHARE, SIZE, bar
 
@@ -24,7 +23,7 @@ def flow_figure(run):
     figure = make_subplots(1, 2, horizontal_spacing=0.2)
     figure.update_layout(figures.plain_layout())
     for column, name in enumerate(TRACES):
-        title = {"text": (R_LABEL, "f")[column], "side": "top"}
+        title = {"text": "Rf"[column], "side": "top"}
         scale = bar("") | {"title": title, "x": (0.41, 1.01)[column]}
         figure.add_heatmap(
             x=figures.short(flow.x), y=figures.short(flow.y),

@@ -11,8 +11,8 @@ name            functional                  weight
 ``perelman_w``  PerelmanW, f learned        1e-3
 ==============  ==========================  ======
 
-Perelman's are over the box of the encoded points, with τ = 1 and from the first epoch on, where those
-configurations start later and τ from the data's; the others are over the encoded points.
+Perelman's are over the box of the encoded points, with τ = 1 and from the first epoch on, where
+those configurations start later and τ from the data's; the others are over the encoded points.
 """
 
 import copy

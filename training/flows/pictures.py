@@ -5,9 +5,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from training.pictures.palette import OKABE_ITO, R_LABEL
-from training.pictures.panels import CURVATURE, EDGES, literal
-from training.pictures.views import Projection
+from training.pictures.palette import CURVATURE, OKABE_ITO, R_LABEL
+from training.pictures.panels import literal
+from training.pictures.projections import by_pca
+from training.pictures.spaces import EDGES
 from training.writing import whole
 
 SIZE, DPI = (14, 6.6), 120
@@ -61,7 +62,7 @@ def _space(value):
     if dimension <= 7:
         return lambda points: points[..., :3]
     flat = value.reshape(-1, dimension)
-    return Projection(flat[np.isfinite(flat).all(1)], 3)
+    return by_pca(flat[np.isfinite(flat).all(1)], 3)
 
 
 def _curves(figure, made):

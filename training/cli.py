@@ -1,13 +1,10 @@
 """The commands ``fit``, ``evaluate``, ``encode``, ``plot``, ``report``, ``study`` and ``flow``."""
 
 import argparse
-import io
 import logging
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import torch
 from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -15,7 +12,6 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from rich.table import Table
 
-import curvcore
 from training import runs
 from training.ablation.command import ablate
 from training.checkpoints import (
@@ -28,8 +24,8 @@ from training.checkpoints import (
     damaged,
 )
 from training.console import show, title
-from training.data import UserFile
 from training.datamodule import DataModule
+from training.encoding import encode
 from training.errors import TrainingError
 from training.evaluation.held_out import (
     DOWNSTREAM,
@@ -37,14 +33,13 @@ from training.evaluation.held_out import (
     downstream_metrics,
     held_out_metrics,
     is_normalised,
-    normalised,
 )
 from training.flows.monitor import FlowMonitor
 from training.module import RegularizedAutoEncoder
 from training.study import study
 from training.text import printable
 from training.trust import class_paths, read_yaml
-from training.writing import whole, write_json
+from training.writing import write_json
 
 COMMANDS = ("fit", "evaluate", "encode", "plot", "report", "study", "flow")
 SHOWN = (
@@ -279,44 +274,7 @@ def _encode(arguments):
         "--normalised", action="store_true", help="latents in which the mean metric is I"
     )
     _add_checkpoint(parser)
-    options = _parsed(parser, arguments)
-    out = Path(options.out)
-    if out.exists() or not out.absolute().parent.is_dir() or out.suffix != ".npz":
-        raise TrainingError(f"--out {out} must be a new .npz file in a folder that exists.")
-    module, data = runs.load(options.run, options.checkpoint, options.trust)
-    file = UserFile(
-        options.data, options.labels, separator=options.separator, decimal=options.decimal
-    ).load()
-    if file.dimension != len(module.scale.mean):
-        raise TrainingError(
-            f"--data {options.data} holds points of dimension {file.dimension}; the model of "
-            f"{options.run} takes {len(module.scale.mean)}. Name a column of labels by --labels."
-        )
-    module = module.double()
-    pair = normalised(module, data) if options.normalised else module
-    arrays = _geometry(pair, torch.from_numpy(file.points))
-    if file.labels is not None:
-        arrays["labels"] = file.labels
-    buffer = io.BytesIO()  # numpy does not close its archive on a full disk
-    np.savez(buffer, **arrays)
-    with whole(out) as temporary:
-        temporary.write_bytes(buffer.getvalue())
-    print(printable(f"{len(file)} points: {', '.join(arrays)} in raw units -> {out}"))
-
-
-@torch.no_grad()
-def _geometry(pair, points):
-    """Arrays of what is to be known about each point, in raw units, by name."""
-    z = pair.encode(points)
-    geometry = curvcore.pullback(pair.decode, z, on_degenerate="nan", chunk_size=4096)
-    arrays = {
-        "z": z,
-        "R": geometry.scalar,
-        "metric": geometry.metric,
-        "volume_density": geometry.volume_density,
-        "reconstruction": geometry.value,
-    }
-    return {name: array.numpy() for name, array in arrays.items()}
+    print(printable(encode(_parsed(parser, arguments))))
 
 
 # --- plot -----------------------------------------------------------------------------------------

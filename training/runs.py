@@ -246,7 +246,7 @@ def data_of(settings):
     """The data module of the options under ``data`` in a configuration."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(DataModule, "data")
-    return parser.instantiate_classes(parser.parse_object({"data": settings})).data
+    return parser.instantiate(parser.parse_object({"data": settings})).data
 
 
 def _objects(path, trust):
@@ -255,4 +255,4 @@ def _objects(path, trust):
     parser.add_class_arguments(RegularizedAutoEncoder, "model")
     parser.add_class_arguments(DataModule, "data")
     with reading(path, trust):
-        return parser.instantiate_classes(parser.parse_object(_sections(path)))
+        return parser.instantiate(parser.parse_object(_sections(path)))

@@ -93,8 +93,8 @@ class LearnedPotential(NormalisedPotential):
     @property
     def d(self) -> int | None:
         """The number of variables; None as long as it is not known."""
-        weight = self.network[0].weight
-        if is_lazy(weight):
+        first, weight = self.network[0], self.network[0].weight
+        if isinstance(first, nn.LazyLinear) and is_lazy(weight):  # compilers cannot ask the second
             return None
         return weight.shape[1] // 2 if self.periodic else weight.shape[1]
 

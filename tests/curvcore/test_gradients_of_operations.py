@@ -7,6 +7,8 @@ import torch.nn.functional as F
 import curvcore
 from tests.support.tolerance import eps
 
+pytestmark = pytest.mark.slow
+
 WEIGHT = torch.randn(6, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 Z = torch.tensor([[0, 0], [0.3, -0.7], [-0.4, 0.2]], dtype=torch.float64)
 H = 1e-3

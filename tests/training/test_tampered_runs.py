@@ -13,7 +13,10 @@ from training.__main__ import main
 from training.checkpoints import CheckpointFiles
 from training.errors import TrainingError
 
-pytestmark = pytest.mark.filterwarnings(r"ignore:\s*skip_none parameter:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(r"ignore:\s*skip_none parameter:DeprecationWarning"),
+]
 
 
 class Trap:
@@ -26,7 +29,6 @@ class Trap:
         return os.mkdir, (self.path,)
 
 
-SLOW_PLOT = pytest.param("plot", marks=pytest.mark.slow)
 READ = {  # which checkpoints a command looks at
     "last": COMMANDS,
     "epoch_00001": ("report",),
@@ -157,7 +159,7 @@ def test_a_checkpoint_of_anything_is_gone_on_with_or_one_line(key, value, run, t
 @pytest.mark.parametrize(
     "text", [b"a,b\n1,2\n", b"epoch,step\n1\n", b"\xff\xfe\x00\n" * 9, b"", b"epoch,step\n1,x\n"]
 )
-@pytest.mark.parametrize("name", ["resume", SLOW_PLOT, "report"])
+@pytest.mark.parametrize("name", ["resume", "plot", "report"])
 def test_a_damaged_log_is_one_line_or_left_out(name, text, run, tmp_path, capsys):
     (run / "metrics.csv").write_bytes(text)
     code = command(name, run, tmp_path)

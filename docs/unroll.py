@@ -113,7 +113,7 @@ def noise_first(seed):
 
 
 def thin_roll_first(seed):
-    """The middle of the roll first, which is nearly flat, and all of it from half-time on."""
+    """The outer turn first, which bends least, and all of the roll from half-time on."""
     run = Run(seed)
     radius = run.x[:, [0, 2]].norm(dim=1)
     whole = run.x

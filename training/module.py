@@ -112,15 +112,17 @@ class RegularizedAutoEncoder(L.LightningModule):
     def on_fit_start(self):
         """Fit the scale, and the warm start, to the training data; on resuming the terms alone."""
         data, is_new = self.trainer.datamodule, self.trainer.ckpt_path is None
+        if not is_new and not self.terms.of_all_points:
+            return
         points = data.training_points() if isinstance(data, DataModule) else self._loaded_points()
         if is_new:
             self.scale.load_state_dict(CommonScale.fit(points).state_dict())
-        points = self._scaled(points.to(self.device))
-        self.terms.fit(points, self.seed)
+        for functional in self.terms.of_all_points:
+            functional.fit(self._scaled(points.to(self.device)), self.seed)
         if is_new:
             self._see_size(points)
         if is_new and self.warm_start == "isomap":
-            self._warm_start(points)
+            self._warm_start(self._scaled(points.to(self.device)))
 
     def _loaded_points(self):
         """All points (n, D) of the training loader, on all processes."""
@@ -134,9 +136,10 @@ class RegularizedAutoEncoder(L.LightningModule):
         return points
 
     def _see_size(self, points):
-        """Tell the τ that start from the data's size what it is."""
+        """Tell the τ that start from the data's size what it is: that of points in raw units."""
         taus = [f.tau for f in self.terms.functionals.values() if isinstance(f, PerelmanW)]
         if any(tau.of_data for tau in taus):
+            points = self._scaled(points.to(self.device))
             d = self.autoencoder.encoder(points[:2]).shape[1]
             for tau in taus:
                 tau.see(points, d)

@@ -119,7 +119,8 @@ class Compiled:
 def _with_its_own_code(method):
     """The same method from a code object of its own, by which torch counts recompilations."""
     function = method.__func__
-    copy = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
+    code, rest = function.__code__.replace(), (function.__defaults__, function.__closure__)
+    copy = FunctionType(code, function.__globals__, function.__name__, *rest)
     return MethodType(copy, method.__self__)
 
 
@@ -134,11 +135,10 @@ class Terms(nn.Module):
         self.terms = dict(terms)
         self.functionals = nn.ModuleDict({n: term.functional for n, term in terms.items()})
 
-    def fit(self, x, seed):
-        """Show all training points (n, D), in the model's units, to the functionals of them."""
-        for functional in self.functionals.values():
-            if isinstance(functional, GraphStress):
-                functional.fit(x, seed)
+    @property
+    def of_all_points(self):
+        """The functionals that must have seen all training points."""
+        return [f for f in self.functionals.values() if isinstance(f, GraphStress)]
 
     def forward(self, autoencoder, x, z, epoch, seed):
         """name -> (λ, value) of the terms at work, and how many degenerate points were left out."""
@@ -177,12 +177,12 @@ class Terms(nn.Module):
             degenerate = degenerate + left_out
             for name, number in zip(names, numbers, strict=True):
                 values[name] = weights[name], number
-        for place, (name, weight) in enumerate(weights.items()):
+        for name, weight in weights.items():
             functional, encoder = self.functionals[name], autoencoder.encoder
             if isinstance(functional, ContractiveEncoder):
                 values[name] = weight, functional(encoder, x)
             elif isinstance(functional, GraphStress):
-                values[name] = weight, functional(encoder, mixed(seed, place))
+                values[name] = weight, functional(encoder, mixed(seed, [*self.terms].index(name)))
         return values, degenerate
 
     def _evaluate(self, decoder, sample, names):

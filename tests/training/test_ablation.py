@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ DESIGN = {
 def written(tmp_path):
     """Writes a design, with changes, and returns its path."""
     write_config(tmp_path / "plain.yaml", gaussians(), epochs=1)
+    (tmp_path / "own.yaml").write_text("model: {autoencoder: {class_path: networks.Own}}")
 
     def write(**changes):
         path = tmp_path / "small.yaml"
@@ -66,6 +68,7 @@ def test_rows_share_a_configuration_and_weights_are_relative(written):
         ({"rows": {"none": [], "x": ["isometry", "R2"]}}, r"compared with a row of \['isometry'\]"),
         ({"rows": {"x": ["R2"]}}, "compared with a row of"),
         ({"rows": {}}, "there must be a row without terms"),
+        ({"rows": {"none": [], "x": ["isomap"]}, "config": "own.yaml"}, "needs latent_dimension"),
         ({"seeds": [0, 7]}, r"seeds \[7\] choose weights and are compared too"),
         ({"metrics": {"mse": "quotient"}}, "got quotient"),
         ({"more": 1}, "see more"),
@@ -215,7 +218,7 @@ def test_a_run_that_diverged_is_not_run_again_and_others_stop_the_study(
 
     def done(self, command):
         calls.append(command)
-        return code, message + "\n"
+        return code, message
 
     monkeypatch.setattr(Fits, "_done", done)
     fits, design = Fits(tmp_path / "runs", 1), read_design(written())
@@ -225,6 +228,25 @@ def test_a_run_that_diverged_is_not_run_again_and_others_stop_the_study(
         return
     assert [fits.fitted(design, "isometry", (0.1,), 0) for _ in range(2)] == [None, None]
     assert len(calls) == 1
+
+
+def test_metrics_that_cannot_be_made_stop_the_study(written, tmp_path, monkeypatch):
+    """A run is there, and its encoder gives NaN, say."""
+    monkeypatch.setattr(Fits, "_fit", lambda *_: True)
+    monkeypatch.setattr(Fits, "_done", lambda *_: (2, "Error: points are not finite"))
+    fits, design = Fits(tmp_path / "runs", 1), read_design(written(downstream=True))
+    with pytest.raises(TrainingError, match="exit code 2: Error: points are not finite"):
+        fits.fitted(design, "isometry", (0.1,), 0, evaluate=True)
+
+
+def end(command):
+    os._exit(9)
+
+
+def test_a_process_that_is_killed_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.ablation.fits._run", end)
+    with Fits(tmp_path, 1) as fits, pytest.raises(TrainingError, match="fit x was killed, for"):
+        fits._done(["fit", "x"])
 
 
 def test_options_change_a_configuration_in_places(written):

@@ -100,7 +100,7 @@ def test_terms_at_one_step_draw_by_the_step():
         Terms({"stress": Term(GraphStress(2, points=3), 2.0)}),
         MLPAutoEncoder(3, 2, (4,)),
     )
-    terms.fit(line().float(), 0)
+    terms.of_all_points[0].fit(line().float(), 0)
     x = line().float()
     found = [terms(model, x, model.encoder(x), 0, seed)[0]["stress"] for seed in (0, 0, 1)]
     assert [weight for weight, _ in found] == [2.0] * 3

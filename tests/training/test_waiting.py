@@ -17,6 +17,8 @@ from training.functionals import (
     ContractiveEncoder,
     DeTurckGauge,
     FixedMeasure,
+    FlatMetric,
+    GraphStress,
     LearnedPotential,
     PerelmanF,
     PerelmanW,
@@ -43,6 +45,8 @@ FUNCTIONALS = {
     "distortion": lambda: RelaxedDistortion(),
     "log det": lambda: VarianceOfLogDet(),
     "contractive": lambda: ContractiveEncoder(),
+    "flat metric": lambda: FlatMetric(),
+    "stress": lambda: GraphStress(points=8, pairs=8),
 }
 MEASURES = [EncodedPoints(), Mixtures(), UniformBox(), ImportanceWeights()]
 
@@ -57,6 +61,8 @@ def module(*names, measure=MEASURES[0], **options):
     torch.manual_seed(0)
     terms = {name: Term(FUNCTIONALS[name](), 1e-3, measure) for name in names}
     model = RegularizedAutoEncoder(MLPAutoEncoder(D, 2, (8,)), terms, **options)
+    for functional in model.terms.of_all_points:
+        functional.fit(torch.randn(B, D))
     model.log_dict = model.log = lambda *arguments, **options: None
     model._trainer = SimpleNamespace(current_epoch=0, num_training_batches=10, global_step=3)
     return model

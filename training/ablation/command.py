@@ -78,7 +78,7 @@ def _text(path, design, chosen, results):
         at_most=f"{design.at_most:g}",
         seeds=" and ".join(map(str, design.tuning_seeds)),
     )
-    rule = rule if design.tuning_seeds else "Weights are those of the design."
+    rule = rule if design.tuning_seeds else "Weights multiply those in the design."
     return (
         f"`python -m training study --design {path}`: held-out points, mean ± standard deviation "
         f"over seeds. {rule}\n\n{rows_table(design, chosen, results)}\n"

@@ -51,6 +51,12 @@ class Design:
         return next(name for name, others in self.rows.items() if others == tuple(terms))
 
     @property
+    def latent_dimension(self):
+        """d, where the configuration says it."""
+        arguments = self.config.get("model", {}).get("autoencoder", {}).get("init_args", {})
+        return arguments.get("latent_dimension")
+
+    @property
     def fitted(self):
         """Rows of autoencoders, fewer terms first: name -> terms."""
         rows = {name: terms for name, terms in self.rows.items() if terms != (ISOMAP,)}
@@ -126,5 +132,7 @@ def _check(path, design):
         raise TrainingError(f"{path}: seeds {sorted(shared)} choose weights and are compared too.")
     if unknown := {*design.metrics.values()} - {*KINDS}:
         raise TrainingError(f"{path}: metrics are compared by {KINDS}; got {', '.join(unknown)}.")
+    if (ISOMAP,) in present and not design.latent_dimension:
+        raise TrainingError(f"{path}: {ISOMAP} needs latent_dimension in the config's autoencoder.")
     if design.config.get("model", {}).get("terms"):
         raise TrainingError(f"{path}: its config has terms; they belong into the design.")

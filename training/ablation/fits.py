@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import torch
@@ -73,7 +74,9 @@ class Fits:
         if not (run / METRICS).is_file() and not self._fit(place / "row.yaml", run, seed, failed):
             return None
         if evaluate and design.downstream and not (run / DOWNSTREAM).is_file():
-            self._checked(run, ["evaluate", "--downstream", "--", str(run)])
+            code, reason = self._done(["evaluate", "--downstream", "--", str(run)])
+            if code:
+                raise _ended(run, code, reason)
         return run
 
     def _fit(self, config, run, seed, failed):
@@ -84,25 +87,26 @@ class Fits:
             *("--trainer.enable_progress_bar", "false"),
             *["--resume"] * (run / CONFIG).is_file(),
         ]
-        reason = self._checked(run, command)
-        if reason:
+        code, reason = self._done(command)
+        if code == BAD_INPUT and _is_divergence(reason):
             write_text(failed, reason + "\n")
             return False
+        if code:
+            raise _ended(run, code, reason)
         for path in (*snapshots(run).values(), run / "checkpoints" / "best.ckpt"):
             path.unlink(missing_ok=True)
         return True
 
-    def _checked(self, run, command):
-        """Why a command's loss diverged; an error if it ended badly otherwise."""
-        code, message = self._done(command)
-        reason = message.strip().rpartition("\n")[2]
-        if code and not (code == BAD_INPUT and _is_divergence(reason)):
-            raise TrainingError(f"{run} ended with exit code {code}: {reason}")
-        return reason if code else ""
-
     def _done(self, command):
-        """The exit code of a command and what it says of an error."""
-        return self._pool.submit(_run, command).result()
+        """The exit code of a command, and the last line that it says of an error."""
+        try:
+            code, message = self._pool.submit(_run, command).result()
+        except BrokenProcessPool as error:
+            raise TrainingError(
+                f"A process that ran {' '.join(command)} was killed, for want of memory perhaps. "
+                "The same command goes on."
+            ) from error
+        return code, message.strip().rpartition("\n")[2]
 
 
 def _run(command):
@@ -115,6 +119,10 @@ def _run(command):
         except SystemExit as stop:
             code = stop.code
     return code, errors.getvalue()
+
+
+def _ended(run, code, reason):
+    return TrainingError(f"{run} ended with exit code {code}: {reason}")
 
 
 def _is_divergence(reason):

@@ -21,8 +21,7 @@ def isomap_metrics(design, seed):
     train, _, test = data_of({**design.config["data"], "seed": seed}).parts
     rng = np.random.default_rng(seed)
     points = train.points[rng.permutation(len(train))[:LANDMARKS]]
-    d = design.config["model"]["autoencoder"]["init_args"]["latent_dimension"]
-    latents = embed(points, d, NEIGHBOURS, seed).transform(test.points)
+    latents = embed(points, design.latent_dimension, NEIGHBOURS, seed).transform(test.points)
     few = np.sort(rng.permutation(len(test))[:MOST_POINTS])
     metrics = neighbourhoods(test.points[few], latents[few], NEIGHBOURS)
     if test.chart is not None:

@@ -59,8 +59,8 @@ class FlatMetric(Functional):
     def evaluate(self, on: SampledGeometry) -> torch.Tensor:
         """A scalar tensor."""
         metric = on.geometry.metric
-        plane = torch.eye(metric.shape[-1], dtype=metric.dtype, device=metric.device)
-        return on.mean((metric - self.log_alpha.exp() * plane).square().sum((1, 2)))
+        flat = self.log_alpha.exp().expand(metric.shape[-1]).diag_embed()
+        return on.mean((metric - flat).square().sum((1, 2)))
 
 
 class ContractiveEncoder(nn.Module):

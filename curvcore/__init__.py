@@ -31,7 +31,7 @@ to Riemannian Manifolds*, 2nd ed.; Chow et al., *The Ricci Flow*; Perelman, arXi
 """
 
 from curvcore._version import __version__
-from curvcore.api import jet, metric, pullback, scalar_curvature
+from curvcore.api import estimate_scalar_curvature, jet, metric, pullback, scalar_curvature
 from curvcore.errors import (
     CurvatureError,
     DecoderError,
@@ -44,6 +44,7 @@ from curvcore.errors import (
 )
 from curvcore.geodesics import Geodesic, geodesic, path_length
 from curvcore.geometry import PullbackGeometry
+from curvcore.hutchinson import Hutchinson, ScalarEstimate
 from curvcore.jets import Jet
 from curvcore.plotting import CurvatureMap, curvature_map, draw_curvature, plot_curvature
 from curvcore.providers.fused import registry as rules
@@ -55,15 +56,18 @@ __all__ = [
     "DegenerateMetricError",
     "FallbackWarning",
     "Geodesic",
+    "Hutchinson",
     "InputError",
     "Jet",
     "PiecewiseLinearWarning",
     "PullbackGeometry",
     "RowsNotIndependentError",
+    "ScalarEstimate",
     "UnsupportedOperationError",
     "__version__",
     "curvature_map",
     "draw_curvature",
+    "estimate_scalar_curvature",
     "geodesic",
     "jet",
     "metric",

@@ -1,14 +1,21 @@
 """The public functions: from a decoder and latent points to geometry."""
 
+from functools import partial
+from numbers import Integral
 from typing import Literal
 
 import torch
 
 from curvcore import geometry as geometries
+from curvcore.arithmetic import HALF_PRECISION
+from curvcore.degenerate import filled
 from curvcore.errors import DegenerateMetricError, InputError
+from curvcore.frame_sums import LARGEST_TABLE
 from curvcore.geometry import PullbackGeometry
+from curvcore.hutchinson import Hutchinson, ScalarEstimate
 from curvcore.jets import Jet
-from curvcore.modes import load_forward_mode
+from curvcore.large_dimension import estimate_by_pieces, scalar_by_pieces
+from curvcore.modes import is_plain_eager, load_forward_mode
 from curvcore.providers import PROVIDERS
 from curvcore.providers.automatic import automatic_jet
 from curvcore.providers.kinks import one_warning_of_kinks
@@ -130,16 +137,41 @@ def scalar_curvature(
     derivatives: Derivatives = "auto",
     formula: Formula = "gauss",
     chunk_size: int | None = None,
+    block_size: int | None = None,
+    estimator: Hutchinson | None = None,
     on_degenerate: OnDegenerate = "raise",
 ) -> torch.Tensor:
     """The scalar curvature R (B,) of the pullback metric; arguments as in :func:`pullback`.
 
     With ``chunk_size`` everything but R is dropped after each piece: without gradients, memory
-    does not grow with B.
+    does not grow with B. Above d = 8 pieces are chosen that fit into memory
+    (:mod:`curvcore.large_dimension`).
+
+    Args:
+        block_size: second derivatives of a point that are held at a time, 3 at least; by default
+            all d(d+1)/2, or as many as 128 MiB of float32 hold. Memory grows with B D (d +
+            block_size), time doubles. Formula ``"gauss"`` only.
+        estimator: a :class:`Hutchinson`; then the result is the value that
+            :func:`estimate_scalar_curvature` gives.
     """
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     check_chunk_size(chunk_size)
     order = _order_for(formula)
+    _check_block_size(block_size, formula)
+    if estimator is not None:
+        if formula != "gauss" or block_size is not None:
+            raise InputError("An estimator goes with formula='gauss' and without block_size.")
+        return estimate_scalar_curvature(
+            decoder,
+            z,
+            estimator,
+            derivatives=derivatives,
+            chunk_size=chunk_size,
+            on_degenerate=on_degenerate,
+        ).value
+    if _is_large(z, formula, block_size):
+        by_pieces = partial(scalar_by_pieces, block_size=block_size)
+        return _by_pieces(by_pieces, decoder, z, derivatives, chunk_size, on_degenerate)[0]
 
     def geometry(points, on_degenerate):
         derived = _derive(decoder, points, order, derivatives, None)
@@ -156,6 +188,77 @@ def scalar_curvature(
         check_finite(z)
         raise DegenerateMetricError.at(is_degenerate.nonzero()[:, 0], condition[is_degenerate])
     return scalar
+
+
+def estimate_scalar_curvature(
+    decoder: Decoder,
+    z: Points,
+    estimator: Hutchinson,
+    *,
+    derivatives: Derivatives = "auto",
+    chunk_size: int | None = None,
+    on_degenerate: OnDegenerate = "raise",
+) -> ScalarEstimate:
+    """R (B,) estimated from random directions, with standard errors: see :class:`Hutchinson`.
+
+    Arguments as in :func:`scalar_curvature`. The cost, beside that of the metric, does not depend
+    on d; the estimate and its gradient are unbiased.
+
+    Raises:
+        InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError,
+        DegenerateMetricError.
+    """
+    check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
+    check_chunk_size(chunk_size)
+    _check_estimator(estimator, z)
+    estimate = partial(estimate_by_pieces, estimator=estimator)
+    return ScalarEstimate(*_by_pieces(estimate, decoder, z, derivatives, chunk_size, on_degenerate))
+
+
+def _is_large(z, formula, block_size):
+    is_tensor = isinstance(z, torch.Tensor) and z.ndim == 2 and z.dtype not in HALF_PRECISION
+    if not is_tensor or formula != "gauss" or not is_plain_eager() or len(z) == 0:
+        return False
+    return z.shape[1] > LARGEST_TABLE or block_size is not None
+
+
+def _by_pieces(by_pieces, decoder, z, derivatives, chunk_size, on_degenerate):
+    """The results of a function of :mod:`curvcore.large_dimension`, filled at degenerate points."""
+    check_choice("derivatives", derivatives, DERIVATIVES)
+    check_points(z)
+    check_decoder(decoder, z)
+    check_finite(z)
+    load_forward_mode()
+    with torch.autocast(z.device.type, enabled=False), one_warning_of_kinks():
+        *results, is_degenerate, condition = by_pieces(decoder, z, derivatives, chunk_size)
+    if on_degenerate != "raise":
+        fill = torch.nan if on_degenerate == "nan" else 0
+        return [filled(is_degenerate, result, fill) for result in results]
+    if is_degenerate.any():
+        points = is_degenerate.nonzero()[:, 0]
+        raise DegenerateMetricError.at(points, condition[is_degenerate])
+    return results
+
+
+def _check_estimator(estimator, z):
+    if not isinstance(estimator, Hutchinson):
+        raise InputError(
+            f"estimator must be a curvcore.Hutchinson; got {type(estimator).__name__}."
+        )
+    if not isinstance(z, torch.Tensor):
+        raise InputError("R of expressions is exact: call it without an estimator.")
+    if not is_plain_eager():
+        raise InputError("Estimates work without torch.compile and torch.func's transforms.")
+
+
+def _check_block_size(block_size, formula):
+    if block_size is None:
+        return
+    is_whole = isinstance(block_size, Integral) and not isinstance(block_size, bool)
+    if not is_whole or block_size < 3:
+        raise InputError(f"block_size must be None or an integer from 3 on; got {block_size!r}.")
+    if formula != "gauss":
+        raise InputError(f"block_size needs formula='gauss'; got formula={formula!r}.")
 
 
 def _regular_scalar(geometry):

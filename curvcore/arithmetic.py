@@ -16,9 +16,13 @@ import torch
 
 from curvcore.constants import identity
 
+# Above about 128, torch 2.13 factorises batches of matrices wrongly on CPUs, or not at all, once
+# torch.set_num_threads has been called; Cholesky's factorisation is right.
+_LARGEST_LU = 64
+
 # Closed forms beat batched LAPACK up to this size, and differentiate safely to any order.
 _LARGEST_CLOSED_FORM = 2
-_HALF_PRECISION = (torch.float16, torch.bfloat16)
+HALF_PRECISION = (torch.float16, torch.bfloat16)
 
 
 def einsum(equation, *operands):
@@ -65,7 +69,7 @@ def condition_number(matrix):
     smallest, largest = _extreme_eigenvalues(correlation)
     condition = largest / smallest
     regular = smallest > 0
-    if matrix.dtype not in _HALF_PRECISION:
+    if matrix.dtype not in HALF_PRECISION:
         lengths = torch.diagonal(matrix, dim1=-2, dim2=-1).amin(-1)
         regular = regular & (lengths > 4 * torch.finfo(matrix.dtype).tiny * condition)
     return torch.where(regular, condition, torch.inf)
@@ -78,7 +82,7 @@ def _extreme_eigenvalues(correlation):
         one = correlation[..., 0, 0] * correlation[..., -1, -1]  # or NaN
         offset = correlation[..., 0, -1].abs() * (d - 1)
         return one - offset, one + offset
-    if correlation.dtype in _HALF_PRECISION:
+    if correlation.dtype in HALF_PRECISION:
         correlation = correlation.float()
     finite = torch.isfinite(correlation).flatten(-2).all(-1)
     regular = identity(d, correlation.dtype, correlation.device)
@@ -91,7 +95,7 @@ def almost_orthonormal(matrix):
 
     By Cholesky factorisation of the equilibrated matrix; not finite where that fails.
     """
-    if matrix.dtype in _HALF_PRECISION:
+    if matrix.dtype in HALF_PRECISION:
         return tuple(factor.to(matrix.dtype) for factor in almost_orthonormal(matrix.float()))
     scale, correlation = _equilibrate(matrix)
     factor, inverted = _triangular_factor_and_inverse(correlation)
@@ -132,8 +136,14 @@ def _inverse_of_correlation(matrix):
     if matrix.shape[-1] <= _LARGEST_CLOSED_FORM:
         adjugate, determinant_ = _adjugate_and_determinant(matrix)
         return adjugate / determinant_[..., None, None]
-    if matrix.dtype in _HALF_PRECISION:
+    if matrix.dtype in HALF_PRECISION:
         return _inverse_of_correlation(matrix.float()).to(matrix.dtype)
+    if matrix.shape[-1] > _LARGEST_LU:
+        factor, info = torch.linalg.cholesky_ex(matrix)
+        factor = torch.where((info > 0)[..., None, None], torch.nan, factor)
+        one = identity(factor.shape[-1], factor.dtype, factor.device).expand_as(factor)
+        inverted = torch.linalg.solve_triangular(factor, one, upper=False)
+        return inverted.mT @ inverted
     # inv_ex rather than inv: a singular matrix must give non-finite numbers here, not an error,
     # and solve, det and cholesky_inverse have faulty higher derivatives in torch 2.13.
     return torch.linalg.inv_ex(matrix).inverse
@@ -142,7 +152,7 @@ def _inverse_of_correlation(matrix):
 def _determinant_of_correlation(matrix):
     if matrix.shape[-1] <= _LARGEST_CLOSED_FORM:
         return _adjugate_and_determinant(matrix)[1]
-    if matrix.dtype in _HALF_PRECISION:
+    if matrix.dtype in HALF_PRECISION:
         return _determinant_of_correlation(matrix.float()).to(matrix.dtype)
     factor = torch.linalg.cholesky_ex(matrix).L
     return torch.diagonal(factor, dim1=-2, dim2=-1).prod(-1).square()

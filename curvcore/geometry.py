@@ -15,6 +15,7 @@ from curvcore.degenerate import (
 )
 from curvcore.errors import DegenerateMetricError, InputError
 from curvcore.formulas import Formulas, check_order
+from curvcore.frame_sums import LARGEST_TABLE, scalar_of_derivatives
 from curvcore.frames import CoordinateFrame, Frame
 from curvcore.jets import Derivatives, Jet
 from curvcore.kernels.scalar import DIMENSIONS, ScalarCurvature
@@ -167,6 +168,8 @@ class PullbackGeometry:
         """The scalar curvature R = g^{jl} Ric_jl, in units of 1/[Ψ]²: (B,). R = 2K if d = 2."""
         if self._by_kernel is not None:
             return self._where_regular(self._by_kernel[0], 0)
+        if self._is_by_hand and self.jet.dimension > LARGEST_TABLE:
+            return self._where_regular(self._scalar_by_sums, 0)
         return self._in_frame.scalar
 
     @cached_quantity
@@ -317,6 +320,14 @@ class PullbackGeometry:
             return None
         arguments = self._channels, d, self._scalar_of_channels
         return kernels.attempt(f"R at d = {d}", ScalarCurvature.apply, *arguments)
+
+    @cached_quantity
+    def _scalar_by_sums(self):
+        """R without the table of products of pairs; at degenerate points that of a plane."""
+        if self._on_degenerate == "raise":
+            self._refuse_degeneracy()
+            return scalar_of_derivatives(self._derivatives)
+        return scalar_of_derivatives(flat_derivatives(self.is_degenerate, self._derivatives))
 
     def _scalar_of_channels(self, channels):
         """R from channels (K, B, N), by the formulas."""

@@ -132,6 +132,14 @@ class Jet(_HasJacobian):
         """
         return self.derivatives()
 
+    def isometric_channels(self, rows: int) -> torch.Tensor:
+        """The same as (K, B, N), of several jets of one decoder at the same points.
+
+        Args:
+            rows: how many vectors of all these jets there are: the N of all is what pays for them.
+        """
+        return torch.cat([level.movedim(-1, 0) for level in self.derivatives().levels()])
+
 
 @dataclass(frozen=True, eq=False)
 class Derivatives(_HasJacobian):

@@ -1,6 +1,9 @@
 """Jet providers: how the derivatives of a decoder come to be."""
 
-from curvcore.providers.autodiff import autodiff_jet
-from curvcore.providers.fused import fused_jet
+from curvcore.providers.autodiff import autodiff_jet, autodiff_restriction
+from curvcore.providers.fused import fused_jet, fused_restriction
 
+# (decoder, z, order) -> Jet of Ψ at z
 PROVIDERS = {"fused": fused_jet, "autodiff": autodiff_jet}
+# (decoder, z (B, d), V (B, d, k)) -> Jet of order 2 of y ↦ Ψ(z + V y) at y = 0
+RESTRICTIONS = {"fused": fused_restriction, "autodiff": autodiff_restriction}

@@ -23,6 +23,7 @@ from curvcore.modes import one_thread_of_forward_mode
 from curvcore.providers.kinks import kinks_of, note_kinks
 from curvcore.providers.outputs import ambient_dimension
 from curvcore.providers.primitives import PrimitiveOperations
+from curvcore.providers.restriction import sample_restriction
 from curvcore.providers.witness import check_jet
 
 
@@ -70,6 +71,32 @@ def autodiff_jet(decoder, z, order):
             raise _translate(error, operations.operation) from error
     note_kinks(kinks)
     return jet
+
+
+def autodiff_restriction(decoder, z, directions):
+    """The 2-jet of y ↦ Ψ(z + V y) at y = 0, V = ``directions`` (B, d, k): Jet of d = k.
+
+    Compared with other derivatives on a small affine space through the first point. Raises what
+    :func:`autodiff_jet` does.
+    """
+    if torch.is_inference_mode_enabled():
+        with torch.inference_mode(False), torch.no_grad():
+            return autodiff_restriction(decoder, z.clone(), directions.clone())
+    autodiff_jet(*sample_restriction(decoder, z), 2)
+
+    def derivatives(point, directions):
+        def restricted(y):
+            return decoder((point + directions @ y)[None])[0].reshape(-1)
+
+        return _all_derivatives(restricted, 2)(torch.zeros_like(directions[0]))
+
+    with (
+        one_thread_of_forward_mode(),
+        PrimitiveOperations(),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "There is a performance drop")
+        return Jet(*vmap(derivatives)(z.contiguous(), directions.contiguous()))
 
 
 def _all_derivatives(function, order):

@@ -3,18 +3,27 @@
 import warnings
 
 from curvcore.errors import FallbackWarning, MissingRuleError, frames_inside_curvcore
-from curvcore.providers.autodiff import autodiff_jet
-from curvcore.providers.fused import fused_jet
+from curvcore.providers.autodiff import autodiff_jet, autodiff_restriction
+from curvcore.providers.fused import fused_jet, fused_restriction
 
 
 def automatic_jet(decoder, z, order):
     """``fused_jet``, or ``autodiff_jet`` with a warning where an operation has no rule."""
+    return _first_of(fused_jet, autodiff_jet, decoder, z, order)
+
+
+def automatic_restriction(decoder, z, directions):
+    """``fused_restriction``, or ``autodiff_restriction`` likewise."""
+    return _first_of(fused_restriction, autodiff_restriction, decoder, z, directions)
+
+
+def _first_of(fused, autodiff, decoder, z, argument):
     try:
-        return fused_jet(decoder, z, order)
+        return fused(decoder, z, argument)
     except MissingRuleError as error:
         warnings.warn(
             f"{error} Now derivatives='autodiff' is used, which is slower.",
             FallbackWarning,
             stacklevel=frames_inside_curvcore() + 1,
         )
-        return autodiff_jet(decoder, z, order)
+        return autodiff(decoder, z, argument)

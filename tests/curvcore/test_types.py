@@ -28,6 +28,8 @@ geometry: curvcore.PullbackGeometry = curvcore.pullback(decoder, z, formula="int
 scalar: torch.Tensor = geometry.scalar + geometry.sectional(z, z.flip(1))
 loss: torch.Tensor = curvcore.scalar_curvature(decoder, z, chunk_size=2).square().mean()
 jet: curvcore.Jet = curvcore.jet(lambda x: decoder(x) ** 2, z, order=3, derivatives="fused")
+estimate = curvcore.estimate_scalar_curvature(decoder, z, curvcore.Hutchinson(probes=4))
+interval: torch.Tensor = estimate.value + 3.18 * estimate.standard_error
 length: torch.Tensor = curvcore.geodesic(decoder, z, z + 1).length
 term: torch.Tensor = TotalSquaredCurvature(scale_free=True)(decoder, z) + PerelmanF()(decoder, z)
 error: float = verification.certify(decoder, z).relative_error(scalar).max()
@@ -36,6 +38,7 @@ WRONG = {
     'curvcore.pullback(f, z, formula="gaus")': "Literal['gauss', 'intrinsic']",
     'curvcore.scalar_curvature(f, "z")': 'incompatible type "str"; expected "Tensor',
     'curvcore.scalar_curvature(f, z, chunk_size="all")': 'expected "int | None"',
+    'curvcore.Hutchinson(distribution="normal")': "Literal['rademacher', 'gaussian']",
     "curvcore.jet(f, z, order=4)": "Literal[1, 2, 3]",
     "curvcore.pullback(f, z).skalar": 'has no attribute "skalar"',
     "number: float = curvcore.pullback(f, z).scalar": 'has type "Tensor"',

@@ -16,9 +16,10 @@ from curvcore.providers.fused.result import FusedJet
 from curvcore.providers.kinks import kinks_of, note_kinks
 from curvcore.providers.memory import recall
 from curvcore.providers.outputs import ambient_dimension, check_output
+from curvcore.providers.restriction import sample_restriction
 from curvcore.providers.witness import check_jet
 
-__all__ = ["FusedJet", "JetTensor", "MissingRuleError", "fused_jet"]
+__all__ = ["FusedJet", "JetTensor", "MissingRuleError", "fused_jet", "fused_restriction"]
 
 _POINTS = 8  # compared, and looked at for kinks
 
@@ -52,16 +53,32 @@ def fused_jet(decoder, z, order):
         UnsupportedOperationError: the result disagrees with torch's own derivatives.
     """
     if torch.compiler.is_compiling():
-        return FusedJet.of(_propagate(decoder, z, order))
+        return FusedJet.of(_propagate(decoder, z, JetTensor.coordinates(z, order)))
     record = recall(decoder, z, order, RULES.revision)
-    output = _propagate(decoder, z, order)
-    note_kinks(_compare(decoder, z, order, record) if record.is_due else record.kinks)
+    output = _propagate(decoder, z, JetTensor.coordinates(z, order))
+    if record.is_due:
+        _compare(decoder, z, order, record, decoder)
+    note_kinks(record.kinks)
     return FusedJet.of(output)
 
 
-def _propagate(decoder, z, order):
+def fused_restriction(decoder, z, directions):
+    """The 2-jet of y ↦ Ψ(z + V y) at y = 0, V = ``directions`` (B, d, k): FusedJet of d = k.
+
+    Compared and looked at for kinks like :func:`fused_jet`, on a small affine space through the
+    first point, whose directions do not depend on V. Raises what that does.
+    """
+    record = recall(decoder, z, "restriction", RULES.revision)
+    output = _propagate(decoder, z, JetTensor.along(z, directions))
+    if record.is_due:
+        _compare(*sample_restriction(decoder, z), 2, record, decoder)
+    note_kinks(record.kinks)
+    return FusedJet.of(output)
+
+
+def _propagate(decoder, z, jet):
     try:
-        output = decoder(JetTensor.coordinates(z, order))
+        output = decoder(jet)
         if isinstance(output, JetTensor):
             output.settle()
     except CurvatureError:
@@ -81,12 +98,15 @@ def _propagate(decoder, z, order):
     return output
 
 
-def _compare(decoder, z, order, record):
-    """Compare jets at a few points with independent computations; the names of kinks there."""
+def _compare(decoder, z, order, record, owner):
+    """Compare jets at a few points with independent computations, and note the kinks there.
+
+    What was found is kept for ``owner``, the decoder that this one is, or is made of.
+    """
     ambient_dimension(decoder, z)
 
     def derive(points, order=1):
-        return FusedJet.of(_propagate(decoder, points, order))
+        return FusedJet.of(_propagate(decoder, points, JetTensor.coordinates(points, order)))
 
     # Outside inference mode, where torch up to 2.11 has no nested forward mode.
     with torch.inference_mode(False), torch.no_grad():
@@ -99,6 +119,6 @@ def _compare(decoder, z, order, record):
         raise
     except Exception:  # torch cannot differentiate it: nothing to compare with
         if is_transformed():  # but elsewhere perhaps
-            return kinks
-    record.settle(decoder, kinks)
-    return record.kinks
+            record.kinks = kinks
+            return
+    record.settle(owner, kinks)

@@ -25,6 +25,7 @@ from curvcore.providers.fused.layers import (
     ActivatedLayer,
     Activation,
     activated,
+    is_without_kernel,
     pulled_back,
     stack_and_rows,
     times,
@@ -129,6 +130,7 @@ def can_be_gathered(source, affine_map, activation):
         activation.kernel is not None
         and all(_is_plain(parameter) for parameter in (weight, bias) if parameter is not None)
         and (source.layer is not None or kernels.serve(source.value))
+        and not is_without_kernel(source)
         and pays(len(weight))
         and is_plain_eager()
         and not torch.is_autocast_enabled(weight.device.type)

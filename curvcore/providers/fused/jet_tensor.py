@@ -60,6 +60,11 @@ class JetTensor:
         return cls(z, identity(d, z.dtype, z.device)[:, None, :], d, order)
 
     @classmethod
+    def along(cls, z, directions):
+        """The points z + V y, to second order in y at y = 0, for V = ``directions`` (B, d, k)."""
+        return cls(z, directions.movedim(-1, 0).contiguous(), directions.shape[-1], 2)
+
+    @classmethod
     def of_stack(cls, stack, d, order):
         """The JetTensor of value and channels (1 + K, B, ...)."""
         jet = cls(stack[0], stack[1:], d, order)

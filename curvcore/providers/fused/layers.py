@@ -12,7 +12,8 @@ Backward goes by hand, from what the products left: with ȳ the gradient of y an
     x̄ = f' ȳ + f'' (Σ_i ȳ_i x_i + Σ_{i≤j} ȳ_ij x_ij) + ½ f''' Σ_i s_i x_i.
 
 On CUDA both are kernels (:mod:`curvcore.kernels.chain_rule`). In the first layers, x_i are the same
-at every point and x_ij vanish: they are rows (d, h), not channels (d, B, h).
+at every point and x_ij vanish: they are rows (d, h), not channels (d, B, h). Along directions that
+differ from point to point, the first layer has channels x_i, and x_ij vanish.
 """
 
 from dataclasses import dataclass
@@ -61,10 +62,15 @@ def can_be_activated(source):
     )
 
 
+def is_without_kernel(source):
+    """Whether ``source`` has channels x_i of every point and no x_ij: a form that kernels lack."""
+    return source.layer is None and source.stack is None and source.channels.shape[1] != 1
+
+
 def _has_form(source):
     return (
         isinstance(source.value, torch.Tensor)
-        and (source.stack is not None or source.channels.shape[:2] == (source.d, 1))
+        and (source.stack is not None or len(source.channels) == source.d)
         and source.dtype.is_floating_point
     )
 
@@ -80,7 +86,9 @@ def stack_and_rows(source):
     """The stack of a JetTensor and None, or its value (1, B, h) and the rows (d, h)."""
     if source.stack is not None:
         return source.stack, None
-    return source.value[None], source.channels[:, 0]
+    if source.channels.shape[1] == 1:
+        return source.value[None], source.channels[:, 0]
+    return torch.cat([source.value[None], source.channels]), None
 
 
 class ActivatedLayer(Function):
@@ -128,9 +136,10 @@ def times(stack, weight):
 
 def _by_kernel(name, activation, x, *arguments):
     """The chain rule or its adjoint, by name, or None where no kernel serves."""
-    if not activation.has_kernel(x):
+    x_rows, d = arguments[0], arguments[-1]
+    if not activation.has_kernel(x) or (x_rows is None and len(x) == 1 + d):
         return None
-    label = f"{activation.kernel} ({name}) at d = {arguments[-1]}"
+    label = f"{activation.kernel} ({name}) at d = {d}"
     return kernels.attempt(label, _launched, name, x, *arguments, activation.kernel)
 
 

@@ -57,6 +57,16 @@ class AffineMap:
         short += _FACTORISATION.get(self.weight.device.type, 0)
         return short < rows * inputs * outputs
 
+    def isometric_matrix(self):
+        """A matrix (N, h) whose columns have the inner products of those of W.
+
+        Lᵀ where there are more outputs than inputs and no gradient is asked for.
+        """
+        outputs, inputs = self.weight.shape
+        if outputs <= inputs or (self.weight.requires_grad and torch.is_grad_enabled()):
+            return self.weight
+        return factorised(self.weight, False)[0].mT
+
     def isometric_image(self, channels, first=0):
         """Lᵀx in the place of W x, for x from ``first`` on of channels (K, B, h).
 

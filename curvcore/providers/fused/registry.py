@@ -121,9 +121,11 @@ def _chain_rule(function, derivatives, closed=False, kernel=None, multiplier=Non
         channels = composed(unit, function(unit.value, *args, **kwargs), *args, **kwargs)
         return x.like(value, channels * multiplier(size, *args, **kwargs))
 
+    rule.closed_derivatives = derivatives if closed else None
+
     def composed(x, value, *args, **kwargs):
         factors = islice(derivatives(x.value, value, *args, **kwargs), x.order)
-        return compose([_filled(factor, value) for factor in factors], x)
+        return compose([filled(factor, value) for factor in factors], x)
 
     return rule
 
@@ -135,7 +137,7 @@ def applied(function, tensor, *args, **kwargs):
     return tensor.__torch_function__(function, (type(tensor),), (tensor, *args), kwargs)
 
 
-def _filled(factor, value):
+def filled(factor, value):
     """A derivative, which may have been given as a number, at every entry of the value."""
     if getattr(factor, "shape", None) == value.shape:
         return factor

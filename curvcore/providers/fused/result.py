@@ -94,15 +94,26 @@ class FusedJet(Jet):
 
     @cached_quantity
     def _isometric_derivatives(self):
-        channels, last_layer = self._source.all_channels(), self._last_layer
-        if last_layer is None or is_transformed():
-            return self._derivatives
-        if not last_layer.pays(rows=channels[..., 0].numel()):
-            return self._derivatives
+        channels = self._source.all_channels()
+        if self._has_short_cut(rows=channels[..., 0].numel()):
+            return self._packed(self._short_cut(channels))
+        return self._derivatives
+
+    def isometric_channels(self, rows):
+        """Packed derivatives with the same inner products as (K, B, N), as of :class:`Jet`."""
+        if self._has_short_cut(rows):
+            return self._short_cut(self._source.all_channels()).flatten(2)
+        return self._derivatives.channels
+
+    def _has_short_cut(self, rows):
+        last_layer = self._last_layer
+        return last_layer is not None and not is_transformed() and last_layer.pays(rows)
+
+    def _short_cut(self, channels):
         with self._gradients():
             if self._source.stack is not None:  # whose gradient then comes in one piece
-                return self._packed(last_layer.isometric_image(self._source.stack, first=1))
-            return self._packed(last_layer.isometric_image(channels))
+                return self._last_layer.isometric_image(self._source.stack, first=1)
+            return self._last_layer.isometric_image(channels)
 
     def _gradients(self):
         """No gradient of the last layer alone, where the others have none."""

@@ -1,0 +1,134 @@
+"""Unbiased estimates of R from second derivatives along a few random directions.
+
+For independent random tangent vectors u, v with mean zero and covariance g⁻¹, by the Gauss equation
+
+    R = E h(u, v),   h(u, v) = ⟨II(u, u), II(v, v)⟩ − |II(u, v)|² = Riem(u, v, u, v).
+
+Of k of them the mean U of h over all pairs is taken, a U-statistic (Hoeffding, Ann. Math. Statist.
+19, 1948), after Hutchinson's estimate of a trace (Commun. Stat. Simul. Comput. 19, 1990).
+"""
+
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Literal
+
+import torch
+
+from curvcore.constants import indices
+from curvcore.errors import InputError
+
+DISTRIBUTIONS = ("rademacher", "gaussian")
+
+
+@dataclass(frozen=True)
+class Hutchinson:
+    """How R is estimated: from k = ``probes`` random vectors at each point, all pairs of them.
+
+    The estimate U is unbiased, and so is its gradient. Its cost, beside that of ∇Ψ and of a
+    factorisation of g, is that of k first and k(k+1)/2 second derivatives, whatever d is. With
+    components in an orthonormal frame,
+
+        Var U = (4 (k − 2) Var Ric(u, u) + 2 Var h(u, v))/(k (k − 1)),
+
+    which is 8 |Ric|²/k + 6 |Riem|²/(k (k − 1)) for normal probes; random signs have
+    Var Ric(u, u) = 2 Σ_{a≠b} Ric_ab², less by the part of Ric that is a multiple of g, or diagonal.
+
+    Args:
+        probes: k, 2 at least; 4 for a standard error and an estimate of R².
+        distribution: of components in a frame: ``"rademacher"``, random signs, or ``"gaussian"``.
+        generator: of the probes, on the device of the points; by default torch's own.
+
+    Raises:
+        InputError: an argument cannot be used.
+    """
+
+    probes: int = 8
+    distribution: Literal["rademacher", "gaussian"] = "rademacher"
+    generator: torch.Generator | None = field(default=None, repr=False)
+
+    def __post_init__(self):
+        is_whole = isinstance(self.probes, Integral) and not isinstance(self.probes, bool)
+        if not is_whole or self.probes < 2:
+            raise InputError(
+                f"probes must be an integer from 2 on, R needs a plane; got {self.probes!r}."
+            )
+        if self.distribution not in DISTRIBUTIONS:
+            raise InputError(
+                f"distribution must be one of {DISTRIBUTIONS}; got {self.distribution!r}."
+            )
+        if self.generator is not None and not isinstance(self.generator, torch.Generator):
+            raise InputError(
+                f"generator must be a torch.Generator; got {type(self.generator).__name__}."
+            )
+
+    def draw(self, z):
+        """Components of the probes at points z (B, d), (B, k, d)."""
+        generator = self.generator
+        if generator is not None and generator.device.type != z.device.type:
+            raise InputError(
+                f"The generator is on {generator.device} and z on {z.device}. Write "
+                f"torch.Generator({str(z.device)!r})."
+            )
+        shape = (len(z), self.probes, z.shape[1])
+        options = {"generator": generator, "dtype": z.dtype, "device": z.device}
+        if self.distribution == "gaussian":
+            return torch.randn(shape, **options)
+        return torch.randint(2, shape, **options).mul_(2).sub_(1)
+
+
+@dataclass(frozen=True)
+class ScalarEstimate:
+    """R as estimated at B points.
+
+    Attributes:
+        value: U (B,), unbiased, differentiable.
+        standard_error: of U (B,), not differentiable; NaN from fewer than four probes. With
+            Student's quantile of k − 1 degrees of freedom it bounds a 95 % interval.
+        square: an unbiased estimate of R² (B,), differentiable, which may be negative; NaN from
+            fewer than four probes.
+    """
+
+    value: torch.Tensor
+    standard_error: torch.Tensor
+    square: torch.Tensor
+
+
+def estimate_of(normal, probes):
+    """The ScalarEstimate from II(u_i, u_j), packed: (B, k(k+1)/2, N)."""
+    h = _kernel(normal, probes)
+    k, rows = probes, h.sum(2)
+    total = rows.sum(1)
+    value = total / (k * (k - 1))
+    if k < 4:
+        return ScalarEstimate(value, *[torch.full_like(value, torch.nan)] * 2)
+    error = _variance(h.detach(), rows.detach() / (k - 1), value.detach()).sqrt()
+    distinct = total.square() - 4 * rows.square().sum(1) + 2 * h.square().sum((1, 2))
+    return ScalarEstimate(value, error, distinct / (k * (k - 1) * (k - 2) * (k - 3)))
+
+
+def _kernel(normal, k):
+    """h(u_i, u_j) for i ≠ j, and zero for i = j: (B, k, k)."""
+    first, second = torch.triu_indices(k, k).tolist()
+    place = {pair: n for n, pair in enumerate(zip(first, second, strict=True))}
+    on_diagonal = tuple(place[i, i] for i in range(k))
+    everywhere = tuple(place[min(i, j), max(i, j)] for i in range(k) for j in range(k))
+    own = normal[:, indices(on_diagonal, normal.device)]
+    squares = normal.square().sum(-1)[:, indices(everywhere, normal.device)]
+    return _without_diagonal(own @ own.mT - squares.unflatten(1, (k, k)))
+
+
+def _variance(h, means, value):
+    """An estimate of Var U, by components: h_ij = R + α_i + α_j + ε_ij.
+
+    Var U = 4 Var α/k + 2 Var ε/(k (k − 1)), both by analysis of variance, that of α not below zero.
+    """
+    k = h.shape[1]
+    effects = (means - value[:, None]) * (k - 1) / (k - 2)
+    rest = h - value[:, None, None] - effects[:, :, None] - effects[:, None]
+    of_rest = _without_diagonal(rest).square().sum((1, 2)) / (k * (k - 3))
+    of_effects = effects.square().sum(1) / (k - 1) - of_rest / (k - 2)
+    return 4 * of_effects.clamp(min=0) / k + 2 * of_rest / (k * (k - 1))
+
+
+def _without_diagonal(matrix):
+    return matrix - torch.diag_embed(matrix.diagonal(dim1=1, dim2=2))

@@ -1,0 +1,171 @@
+"""R at latent dimensions d at which ∂_i∂_jΨ of all points at once, or their products, are too many.
+
+Three ways: by moments of hidden units (:mod:`curvcore.hidden_units`), for stacks of layers; from
+∂_a∂_bΨ along an orthonormal frame, of some points at a time; and of one point and some pairs ab at
+a time (:mod:`curvcore.frame_sums`). And estimated (:mod:`curvcore.hutchinson`).
+"""
+
+from functools import partial
+from itertools import pairwise
+
+import torch
+
+from curvcore.degenerate import filled
+from curvcore.frame_sums import scalar_of_blocks, scalar_of_frame
+from curvcore.hidden_units import Slopes, cost_of_units, scalar_of_units
+from curvcore.hutchinson import estimate_of
+from curvcore.packing import count
+from curvcore.providers import PROVIDERS, RESTRICTIONS
+from curvcore.providers.automatic import automatic_jet, automatic_restriction
+from curvcore.providers.fused import fused_restriction
+from curvcore.providers.fused.recorder import recorded_stack
+from curvcore.tangent import TangentSpaces
+
+# How many numbers are held at a time: derivatives of points, and moments of hidden units.
+_DERIVATIVES_AT_ONCE, _MOMENTS_AT_ONCE = 2**25, 2**18
+_COMPARED = 8
+
+
+def scalar_by_pieces(decoder, z, derivatives, chunk_size, block_size):
+    """R (B,), where it has no digits (B,), and the condition number of g (B,).
+
+    Where it has none it is zero.
+
+    Args:
+        decoder, z, derivatives: as of :func:`curvcore.scalar_curvature`.
+        chunk_size: points at a time at most, or None.
+        block_size: pairs at a time, or None for as many as memory is meant to hold.
+    """
+    way = None
+    if block_size is None and derivatives != "autodiff":
+        way = _by_units(decoder, z)
+    scalar, numbers = way or _by_frame(decoder, z, derivatives, block_size)
+
+    def piece(points):
+        value, tangent = scalar(points)
+        return _regular([value], tangent)
+
+    return _joined(piece, [z], numbers, chunk_size)
+
+
+def estimate_by_pieces(decoder, z, derivatives, chunk_size, estimator):
+    """The numbers of a ScalarEstimate, where they have no digits, and the condition number of g.
+
+    Args:
+        estimator: a :class:`curvcore.Hutchinson`. Others as of :func:`scalar_by_pieces`.
+    """
+    k, d = estimator.probes, z.shape[1]
+    rows = len(z) * (d + k + count(k, 2))
+    along = _Along(decoder, derivatives, rows)
+
+    def piece(points, components):
+        tangent = along.tangent_spaces(points)
+        second = along.second(points, tangent.directions(components))
+        estimate = estimate_of(tangent.normal(second), k)
+        return _regular([estimate.value, estimate.standard_error, estimate.square], tangent)
+
+    numbers = along.components(z) * (d + k + count(k, 2))
+    return _joined(piece, [z, estimator.draw(z)], numbers, chunk_size)
+
+
+def _joined(piece, tensors, numbers, chunk_size):
+    """``piece`` of so many points of ``tensors`` at a time that its ``numbers`` a point fit."""
+    size = max(1, _DERIVATIVES_AT_ONCE // numbers)
+    size = size if chunk_size is None else min(size, int(chunk_size))
+    pieces = [piece(*points) for points in zip(*(t.split(size) for t in tensors), strict=True)]
+    return tuple(map(torch.cat, zip(*pieces, strict=True)))
+
+
+def _regular(results, tangent):
+    """Results (B,), 0 where g is degenerate or the first is not finite; that; and κ."""
+    is_degenerate = tangent.is_degenerate | ~results[0].detach().isfinite()
+    results = [filled(is_degenerate, result, 0) for result in results]
+    return *results, is_degenerate, tangent.condition_number
+
+
+# --- by hidden units ----------------------------------------------------------------------------
+
+
+def _by_units(decoder, z):
+    """None where the decoder is no stack of layers, or the other way is faster."""
+    stack = recorded_stack(decoder, z[:_COMPARED])
+    if stack is None:
+        return None
+    widths = [len(layer.affine_map.weight) for layer in stack.layers]
+    d, outputs = z.shape[1], widths[-1] if stack.last is None else stack.last.output_dimension
+    if cost_of_units(d, widths) > _cost_of_frame(d, widths, outputs):
+        return None
+    # Compares the rules of the layers with torch's derivatives, and looks for kinks.
+    fused_restriction(decoder, z[:1], torch.zeros_like(z[:1, :, None]))
+    weights = tuple(layer.affine_map.weight for layer in stack.layers)
+    readout = _readout(stack, widths[-1], z)
+    at_once = max(1, _MOMENTS_AT_ONCE // max(widths) ** 2)
+
+    def scalar(points):
+        return scalar_of_units(Slopes(weights, *stack.slopes(points), readout), at_once)
+
+    return scalar, d * (sum(widths) + len(readout))
+
+
+def _readout(stack, width, z):
+    """A matrix with the inner products of the columns of the last map."""
+    if stack.last is None:
+        return torch.eye(width, dtype=z.dtype, device=z.device)
+    return stack.last.isometric_matrix()
+
+
+def _cost_of_frame(d, widths, outputs):
+    """Multiplications a point that derivatives along a frame take, and their sums."""
+    layers = sum(a * b for a, b in pairwise(widths))
+    narrow = min(widths[-1], outputs)
+    return count(d, 2) * (layers + widths[-1] * narrow + 2 * d * narrow)
+
+
+# --- along a frame ------------------------------------------------------------------------------
+
+
+class _Along:
+    """Derivatives of a decoder along directions, as vectors with the inner products of Ψ's.
+
+    Args:
+        decoder, derivatives: as of :func:`curvcore.scalar_curvature`.
+        rows: how many vectors there will be, of all points.
+    """
+
+    def __init__(self, decoder, derivatives, rows):
+        self._decoder, self._rows = decoder, rows
+        self._jet, self._restriction = automatic_jet, automatic_restriction
+        if derivatives != "auto":
+            self._jet, self._restriction = PROVIDERS[derivatives], RESTRICTIONS[derivatives]
+
+    def components(self, z):
+        """How many components N a vector has."""
+        jet = self._jet(self._decoder, z[:1].detach(), 1)
+        return jet.isometric_channels(self._rows).shape[-1]
+
+    def tangent_spaces(self, z):
+        """TangentSpaces at z (B, d)."""
+        first = self._jet(self._decoder, z, 1).isometric_channels(self._rows)
+        return TangentSpaces(first.transpose(0, 1))
+
+    def second(self, z, directions):
+        """∂_a∂_bΨ (B, k(k+1)/2, N) along directions (B, d, k)."""
+        jet = self._restriction(self._decoder, z, directions)
+        return jet.isometric_channels(self._rows)[directions.shape[-1] :].transpose(0, 1)
+
+
+def _by_frame(decoder, z, derivatives, block_size):
+    d, pairs = z.shape[1], count(z.shape[1], 2)
+    along = _Along(decoder, derivatives, len(z) * (d + pairs))
+    components = along.components(z)
+    if block_size is None and pairs * components > _DERIVATIVES_AT_ONCE:
+        block_size = max(3, _DERIVATIVES_AT_ONCE // components)
+
+    def scalar(points):
+        tangent = along.tangent_spaces(points)
+        if block_size is None:
+            return scalar_of_frame(along.second(points, tangent.frame()), tangent), tangent
+        second = partial(along.second, points)
+        return scalar_of_blocks(second, tangent, block_size), tangent
+
+    return scalar, components * (d + (pairs if block_size is None else min(pairs, block_size)))

@@ -1,0 +1,117 @@
+"""The tangent spaces of an immersion at B points, in any dimension.
+
+With the columns of ∇Ψ as vectors X_i, s_i = |X_i| and C_ij = ⟨X_i, X_j⟩/(s_i s_j) = L Lᵀ::
+
+    u = S⁻¹ L⁻ᵀ ξ                     latent vector with components ξ in an orthonormal frame
+    x − X_i g^{ij} ⟨X_j, x⟩           the normal part of x
+    log √det g = Σ log s_i L_ii
+
+All of it is differentiable, as often as one likes; s is held constant, which no result depends on.
+Vectors stand in rows: (B, how many, N).
+"""
+
+import torch
+
+from curvcore.caching import cached_quantity
+from curvcore.constants import identity
+from curvcore.degenerate import filled, smallest_reciprocal_condition
+
+_PROBES, _ITERATIONS = 4, 8
+
+
+class TangentSpaces:
+    """Tangent spaces spanned by X (B, d, N), of which all are computed in one dtype.
+
+    Where the metric is degenerate to working precision, or X not finite, they are replaced by
+    coordinate planes; ``is_degenerate`` tells where.
+    """
+
+    def __init__(self, first):
+        self.dimension, self.device_type = first.shape[1], first.device.type
+        self._own = first
+        self._own_factor = _factor(first.detach())
+
+    @property
+    def metric(self):
+        """g_ij (B, d, d), degenerate or not."""
+        return self._own @ self._own.mT
+
+    @cached_quantity
+    def condition_number(self):
+        """κ of C (B,), by power iteration, some percent too small at worst; not differentiable."""
+        _, factor, failed = self._own_factor
+        return torch.where(failed, torch.inf, _condition(factor))
+
+    @cached_quantity
+    def is_degenerate(self):
+        """Where κ leaves no digits of curvature, or X is not finite: (B,)."""
+        smallest = smallest_reciprocal_condition(self._own.dtype, self._own.shape[-1])
+        return ~(self.condition_number < 1 / smallest)
+
+    @cached_quantity
+    def vectors(self):
+        """X (B, d, N), and coordinate planes where they are degenerate."""
+        plane = self._own.new_zeros(self._own.shape[1:])
+        plane.diagonal().fill_(1)
+        return filled(self.is_degenerate, self._own, plane)
+
+    @cached_quantity
+    def _lengths_and_factor(self):
+        if not torch.is_grad_enabled() and not self.is_degenerate.any():
+            return self._own_factor[:2]
+        return _factor(self.vectors)[:2]
+
+    @cached_quantity
+    def log_volume(self):
+        """log √det g (B,)."""
+        lengths, factor = self._lengths_and_factor
+        return (factor.diagonal(dim1=-2, dim2=-1).log() + lengths.log()).sum(-1)
+
+    def directions(self, components):
+        """Latent vectors (B, d, P) with components ξ (B, P, d) in an orthonormal frame."""
+        lengths, factor = self._lengths_and_factor
+        solved = torch.linalg.solve_triangular(factor.mT, components.mT, upper=True)
+        return solved / lengths[..., None]
+
+    def frame(self):
+        """Latent vectors (B, d, d) that are an orthonormal frame."""
+        one = identity(self.dimension, self._own.dtype, self._own.device)
+        return self.directions(one.expand(len(self._own), -1, -1))
+
+    def normal(self, x):
+        """The normal parts of vectors x (B, P, N)."""
+        lengths, factor = self._lengths_and_factor
+        products = self.vectors @ x.mT / lengths[..., None]
+        solved = torch.linalg.solve_triangular(factor, products, upper=False)
+        solved = torch.linalg.solve_triangular(factor.mT, solved, upper=True) / lengths[..., None]
+        return torch.baddbmm(x, solved.mT, self.vectors, alpha=-1)
+
+
+def _factor(vectors):
+    """s (B, d), L (B, d, d), and where the factorisation failed (B,)."""
+    gram = vectors @ vectors.mT
+    lengths = gram.detach().diagonal(dim1=-2, dim2=-1).sqrt()
+    lengths = torch.where(lengths > 0, lengths, 1)
+    factor, info = torch.linalg.cholesky_ex(gram / (lengths[..., None] * lengths[:, None]))
+    return lengths, factor, (info > 0) | ~factor.isfinite().flatten(1).all(1)
+
+
+def _condition(factor):
+    """λ_max/λ_min of L Lᵀ, (B,), by power iteration with the matrix and with its inverse."""
+    d = factor.shape[-1]
+    start = torch.linspace(1, d * _PROBES, d * _PROBES, dtype=torch.float64, device=factor.device)
+    start = (start**2).cos().to(factor.dtype).reshape(d, _PROBES).expand(len(factor), -1, -1)
+
+    def largest(matrix_times):
+        x, growth = start, None
+        for _ in range(_ITERATIONS):
+            x = x / x.norm(dim=1, keepdim=True)
+            x = matrix_times(x)
+            growth = x.norm(dim=1).amax(-1)
+        return growth
+
+    def inverse_times(x):
+        x = torch.linalg.solve_triangular(factor, x, upper=False)
+        return torch.linalg.solve_triangular(factor.mT, x, upper=True)
+
+    return largest(lambda x: factor @ (factor.mT @ x)) * largest(inverse_times)

@@ -160,10 +160,10 @@ def quadratic_graph_point(z, forms):
 def quadratic_graph_closed_forms(z, forms):
     """With P = (A^1 z, …, A^m z), W = (I + PᵀP)⁻¹, N_α = g⁻¹A^α and N^α = W^{αβ} N_β,
 
-        g = I + PPᵀ,  g⁻¹ = I − P W Pᵀ,  ⟨II_ij, II_kl⟩ = W^{αβ} A^α_ij A^β_kl,
-        Ric = W^{αβ} (tr(N_α) A^β − A^α g⁻¹ A^β),  |Ric|² = tr (g⁻¹Ric)²,  R = |H|² − |II|²,
-        |H|² = tr N_α tr N^α,  |II|² = tr N_α N^α,  √det g = √det(I + PᵀP),
-        |Riem|² = 2 (tr(N_α N_β) tr(N^α N^β) − tr(N_α N_β N^α N^β)).
+    g = I + PPᵀ,  g⁻¹ = I − P W Pᵀ,  ⟨II_ij, II_kl⟩ = W^{αβ} A^α_ij A^β_kl,
+    Ric = W^{αβ} (tr(N_α) A^β − A^α g⁻¹ A^β),  |Ric|² = tr (g⁻¹Ric)²,  R = |H|² − |II|²,
+    |H|² = tr N_α tr N^α,  |II|² = tr N_α N^α,  √det g = √det(I + PᵀP),
+    |Riem|² = 2 (tr(N_α N_β) tr(N^α N^β) − tr(N_α N_β N^α N^β)).
     """
     slopes = einsum("mij,...j->...im", forms, z)
     normals = einsum("...im,...il->...ml", slopes, slopes)
@@ -290,7 +290,9 @@ class QuadraticGraph(nn.Module):
         super().__init__()
         self.register_buffer("forms", torch.as_tensor(forms, dtype=torch.float64))
         if not torch.equal(self.forms, self.forms.mT):
-            raise ValueError("the matrices of quadratic forms must be symmetric: write (A + A.mT) / 2")
+            raise ValueError(
+                "the matrices of quadratic forms must be symmetric: write (A + A.mT) / 2"
+            )
         normals, self.dimension, _ = self.forms.shape
         self.isometry = Isometry(self.dimension + normals, ambient, seed)
 

@@ -21,12 +21,32 @@ from verification.manifolds import high_dimension as families
 from verification.proofs.smooth import exact
 from verification.proofs.verdicts import proved, stacked
 
-r, s = sp.symbols("r s", positive=True)
+RADII = sp.symbols("r s t", positive=True)
 
-# (n, factors of a product or normal directions)
-SPHERES = ((2,), (3,), (1, 1), (1, 2), (2, 2))
+SPHERES = ((2,), (3,), (1, 1), (1, 2), (2, 2), (1, 1, 2))
 PARABOLOIDS = (2, 3, 4)
-GRAPHS = ((2, 1), (2, 2), (3, 1))
+
+
+def _symmetric(n, name):
+    """A matrix of free symbols."""
+    return [
+        [sp.Symbol(f"{name}{min(i, j) + 1}{max(i, j) + 1}") for j in range(n)] for i in range(n)
+    ]
+
+
+# A rotation of z makes one of the forms diagonal. With all entries free the second takes seconds.
+GRAPHS = {
+    "a quadratic form, n = 2": [_symmetric(2, "A")],
+    "two forms, n = 2": [np.diag(sp.symbols("A11 A22")), _symmetric(2, "B")],
+    "two forms of integers, n = 3": [
+        np.diag(sp.sympify([1, 2, -1])),
+        sp.Matrix([[0, 1, 0], [1, 0, 0], [0, 0, 1]]),
+    ],
+}
+DEAR_GRAPHS = {
+    "a quadratic form, n = 3": [_symmetric(3, "A")],
+    "two forms, n = 2, none diagonal": [_symmetric(2, "A"), _symmetric(2, "B")],
+}
 
 QUANTITIES = {
     "metric": lambda geometry: geometry.metric,
@@ -42,19 +62,19 @@ QUANTITIES = {
 }
 
 
-def findings():
-    """One Finding per family and dimension."""
+def findings(full=False):
+    """One Finding per family and dimension; ``full`` adds dear ones."""
     for dimensions in SPHERES:
         yield of_spheres(dimensions)
     for n in PARABOLOIDS:
         yield of_paraboloids(n)
-    for n, normals in GRAPHS:
-        yield of_quadratic_graphs(n, normals)
+    for subject, forms in (GRAPHS | (DEAR_GRAPHS if full else {})).items():
+        yield of_quadratic_graph(subject, forms)
 
 
 def of_spheres(dimensions):
-    """A sphere, or a product of two."""
-    parameters = {"dimensions": dimensions, "radii": (r, s)[: len(dimensions)]}
+    """A sphere, or a product of several."""
+    parameters = {"dimensions": dimensions, "radii": RADII[: len(dimensions)]}
     residual = _residual(
         sum(dimensions),
         partial(families.spheres_point, **parameters),
@@ -74,17 +94,15 @@ def of_paraboloids(n):
     return _finding(f"graph of ½ Σ a_i z_i², n = {n}", residual)
 
 
-def of_quadratic_graphs(n, normals):
-    """Every graph of so many quadratic forms."""
-    forms = np.empty((normals, n, n), dtype=object)
-    for m, i, j in np.ndindex(*forms.shape):
-        forms[m, i, j] = sp.Symbol(f"A{m + 1}_{min(i, j) + 1}{max(i, j) + 1}")
+def of_quadratic_graph(subject, forms):
+    """The graph of these forms, over all z."""
+    forms = np.array(forms, dtype=object)
     residual = _residual(
-        n,
+        forms.shape[-1],
         partial(families.quadratic_graph_point, forms=exact(forms)),
         partial(families.quadratic_graph_closed_forms, forms=forms),
     )
-    return _finding(f"graph of {normals} quadratic forms, n = {n}", residual)
+    return _finding(f"graph of {subject}", residual)
 
 
 def _finding(subject, residual):
@@ -100,7 +118,7 @@ def _residual(n, point, closed_forms):
     z = np.array([sp.symbols(f"z1:{n + 1}", real=True)], dtype=object)
     (immersion,) = point(exact(z)).array
     expected = _expected(closed_forms(z))
-    field = FunctionField([*immersion, *(e for form in expected.values() for e in form.flat)])
+    field = FunctionField(immersion)  # in which every parameter occurs
     jet = symbolic_jet(tuple(immersion), tuple(z[0]), order=2)
     geometry = PullbackGeometry(Jet(*(field.embed(array) for array in jet.arrays())))
     return stacked(

@@ -1,11 +1,11 @@
 """Means and variances of ``verification.estimators``, for every second fundamental form.
 
 The components S_ab,cd = ⟨II_ab, II_cd⟩ are free symbols, as is the frame E, g⁻¹ = E Eᵀ, where the
-covariance of the probes is g⁻¹. Expectations over signs are averages over all of them, those over
-Gaussian probes are made of the moments of each monomial (Isserlis, Biometrika 12, 1918).
+covariance of the probes is g⁻¹. Expectations are made of the moments of each monomial (Isserlis,
+Biometrika 12, 1918), and for signs are averages over all of them as well.
 """
 
-from itertools import combinations_with_replacement, permutations, product
+from itertools import combinations, combinations_with_replacement, product
 
 import numpy as np
 
@@ -14,10 +14,14 @@ from curvcore.arithmetic import einsum
 from curvcore.packing import unpack
 from verification import estimators
 from verification.proofs.fields import field
-from verification.proofs.moments import mean_over_normals, mean_over_signs
+from verification.proofs.moments import mean_over_all_signs, mean_over_normals, mean_over_signs
 from verification.proofs.verdicts import proved, stacked
 
-MEANS = {"Gaussian": mean_over_normals, "Rademacher": mean_over_signs}
+MEANS = {
+    "Gaussian": mean_over_normals,
+    "Rademacher": mean_over_signs,
+    "all signs": mean_over_all_signs,
+}
 
 
 class FreeForm:
@@ -56,16 +60,15 @@ class Curvature:
 
 def findings():
     """Means, conditional means and variances, and the form that needs no frame."""
-    for distribution in MEANS:
-        for d in (2, 3):
-            form = FreeForm(d, 2)
-            yield of_means(form, distribution)
-            yield of_matrix_free(form, distribution)
-        for d in (2, 3, 4):  # the first Weyl tensor that does not vanish
-            form = FreeForm(d, 2)
-            yield of_conditional_means(form, distribution)
-            yield of_variances(form, distribution)
-        yield of_three_probes(FreeForm(2, 3), distribution)
+    for distribution, d in product(MEANS, (2, 3)):
+        form = FreeForm(d, 2)
+        yield of_means(form, distribution)
+        yield of_matrix_free(form, distribution)
+        yield of_conditional_means(form, distribution)
+        yield of_variances(form, distribution)
+    for distribution in ("Gaussian", "Rademacher"):
+        yield of_variances(FreeForm(4, 2), distribution)  # Weyl vanishes for d < 4
+        yield of_three_probes(FreeForm(3, 3), distribution)
     yield of_any_number_of_probes()
     for d in (2, 3, 4):
         yield of_fewer_moments(FreeForm(d, 0))
@@ -129,8 +132,8 @@ def of_three_probes(form, distribution):
     curvature = _in_frame(form)
 
     def square(probes):
-        pairs = permutations(probes, 2)
-        return (sum(_pair(form, u, v) for u, v in pairs) / 6) ** 2
+        pairs = combinations(probes, 2)
+        return (sum(_pair(form, u, v) for u, v in pairs) / 3) ** 2
 
     return _proved(
         form,
@@ -173,14 +176,14 @@ def of_fewer_moments(form):
     )
 
 
-FIRST = {"Gaussian": "2|Ric|²", "Rademacher": "2 Σ_{a≠b} Ric_ab²"}
-SECOND = {
-    "Gaussian": "4|Ric|² + 3|Riem|²",
-    "Rademacher": "4 Σ_{a≠b} Ric_ab² + Σ_{a≠c, b≠d} (R_abcd + R_adcb)²",
-}
+MIXED = "Σ_{a≠b} Ric_ab²"
+REST = "Σ_{a≠c, b≠d} (R_abcd + R_adcb)²"
+SIGNS = ("Rademacher", "all signs")
+FIRST = {"Gaussian": "2|Ric|²"} | dict.fromkeys(SIGNS, f"2 {MIXED}")
+SECOND = {"Gaussian": "4|Ric|² + 3|Riem|²"} | dict.fromkeys(SIGNS, f"4 {MIXED} + {REST}")
 OF_PROBES = {
     "Gaussian": "8|Ric|²/k + 6|Riem|²/(k(k−1))",
-    "Rademacher": "8 Σ_{a≠b} Ric_ab²/k + 2 Σ_{a≠c, b≠d} (R_abcd + R_adcb)²/(k(k−1))",
+    "Rademacher": f"8 {MIXED}/k + 2 {REST}/(k(k−1))",
 }
 
 
@@ -200,7 +203,7 @@ def _in_frame(form):
 
 def _terms(curvature, distribution):
     """ζ_1 and ζ_2."""
-    if distribution == "Rademacher":
+    if distribution in SIGNS:
         return estimators.rademacher_terms(curvature.riemann)
     squared = ((tensor * tensor).sum() for tensor in (curvature.ricci, curvature.riemann))
     return estimators.gaussian_terms(*squared)

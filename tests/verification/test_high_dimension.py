@@ -1,4 +1,4 @@
-"""Manifolds of any dimension: their closed forms against curvcore and against the Gauss equation."""
+"""Manifolds of any dimension: closed forms against curvcore and against the Gauss equation."""
 
 import copy
 
@@ -104,7 +104,7 @@ def test_closed_forms_follow_from_the_second_fundamental_form(name, n):
     assert_close(in_frame, torch.linalg.eigvalsh(ricci), factor=ROUNDINGS * n)
 
 
-@pytest.mark.parametrize("n", (2, 7, 128))
+@pytest.mark.parametrize("n", [2, 7, 128])
 def test_a_paraboloid_is_the_graph_of_one_diagonal_form(n):
     """Power sums against traces of matrices."""
     coefficients = torch.linspace(-1.2, 1.0, n, dtype=torch.float64)
@@ -120,7 +120,7 @@ def test_a_paraboloid_is_the_graph_of_one_diagonal_form(n):
 
 
 @every_kind
-@pytest.mark.parametrize("n", (2, 3, 12, 128))
+@pytest.mark.parametrize("n", [2, 3, 12, 128])
 def test_metrics_are_well_conditioned_where_points_are_sampled(name, n):
     decoder, z, closed = at_points(name, n, count=50)
     assert z.shape == (50, n)

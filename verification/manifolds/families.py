@@ -1,6 +1,7 @@
 """Members of the families of ``high_dimension`` in dimensions 3 and 4.
 
-The immersions are written out here; the closed forms are those that serve any dimension.
+The immersions are written out here. The closed forms are those that serve any dimension, but for
+the graph of two forms, whose short polynomials are typed in.
 """
 
 from types import MappingProxyType
@@ -14,7 +15,7 @@ from verification.manifolds.spheres import stereographic_point
 
 REFERENCE = "Lee, Introduction to Riemannian Manifolds (2nd ed.), ch. 8 (Gauss equation)"
 
-a, b, c = sp.symbols("a b c", positive=True)
+a, b = sp.symbols("a b", positive=True)
 PARAMETERS = MappingProxyType({a: 1.3, b: 0.8})
 
 

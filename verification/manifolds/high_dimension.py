@@ -153,7 +153,7 @@ def paraboloid_closed_forms(z, coefficients):
 def quadratic_graph_point(z, forms):
     """(z, ½ zᵀA^1 z, …, ½ zᵀA^m z), A symmetric (m, n, n): (B, n) -> (B, n + m)."""
     m, n, _ = forms.shape
-    slopes = F.linear(z, forms.reshape(m * n, n)).unflatten(-1, (m, n))
+    slopes = F.linear(z, forms.reshape(m * n, n)).reshape(-1, m, n)
     return torch.cat([z, (slopes * z.unsqueeze(-2)).sum(-1) / 2], -1)
 
 
@@ -266,7 +266,7 @@ class Paraboloid(nn.Module):
         return self.isometry(paraboloid_point(z, self.coefficients.to(z)))
 
     def closed_forms(self, z):
-        """The ClosedForms at the points z (B, n), in float64."""
+        """The ClosedForms at the points z (B, n), in float64, of coefficients rounded as z is."""
         return paraboloid_closed_forms(z.double(), self.coefficients.to(z).double())
 
     def sample(self, count, generator=None):
@@ -301,7 +301,7 @@ class QuadraticGraph(nn.Module):
         return self.isometry(quadratic_graph_point(z, self.forms.to(z)))
 
     def closed_forms(self, z):
-        """The ClosedForms at the points z (B, n), in float64."""
+        """The ClosedForms at the points z (B, n), in float64, of forms rounded as z is."""
         return quadratic_graph_closed_forms(z.double(), self.forms.to(z).double())
 
     def sample(self, count, generator=None):

@@ -3,6 +3,7 @@
 from functools import cache
 from types import MappingProxyType
 
+from verification.manifolds.families import families
 from verification.manifolds.flat import flat_manifolds
 from verification.manifolds.graphs import graphs
 from verification.manifolds.manifold import Manifold
@@ -24,5 +25,6 @@ def catalogue() -> MappingProxyType[str, Manifold]:
         surfaces_of_revolution,
         minimal_surfaces,
         submanifolds,
+        families,
     )
     return MappingProxyType({entry.name: entry for theme in themes for entry in theme()})

@@ -39,10 +39,20 @@ def lambdified(
 
 def random_isometry(source: int, target: int, seed: int) -> Callable[[torch.Tensor], torch.Tensor]:
     """x ↦ Qx + b from R^source to R^target, QᵀQ = I: Q from the QR of a Gaussian, b Gaussian."""
+    gaussian = gaussian_matrix(target, source + 1, seed)
+    rotation, offset = orthonormal_columns(gaussian[:, :source]), gaussian[:, source]
+    return lambda x: x @ rotation.T.to(x) + offset.to(x)
+
+
+def gaussian_matrix(rows: int, columns: int, seed: int) -> torch.Tensor:
+    """Independent standard normal entries, float64."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(rows, columns, dtype=torch.float64, generator=generator)
+
+
+def orthonormal_columns(matrix: torch.Tensor) -> torch.Tensor:
+    """Q of the QR of a matrix (target, source): QᵀQ = I."""
+    target, source = matrix.shape
     if target < source:
         raise ValueError(f"no isometry of R^{source} into R^{target}: use ambient >= {source}")
-    generator = torch.Generator().manual_seed(seed)
-    gaussian = torch.randn(target, source + 1, dtype=torch.float64, generator=generator)
-    rotation, _ = torch.linalg.qr(gaussian[:, :source])
-    offset = gaussian[:, source]
-    return lambda x: x @ rotation.T.to(x) + offset.to(x)
+    return torch.linalg.qr(matrix).Q

@@ -10,6 +10,10 @@ module                 what is proved
 ``compositions``       chain and product rules of jets, derivatives to order 3
 ``second_order``       the hand-written chain rule and its gradients
 ``elementwise``        the first three derivatives of the elementary functions
+``frames``             R = |H|² − |II|² and Ric in an orthonormal frame
+``estimators``         means and variances of estimators of R from random probes
+``hidden_units``       second derivatives of networks as sums over hidden units
+``high_dimension``     closed forms of manifolds of any dimension, at n = 2, 3, 4
 =====================  ============================================================================
 """
 
@@ -23,6 +27,10 @@ from verification.proofs import (
     compositions,
     conformal,
     elementwise,
+    estimators,
+    frames,
+    hidden_units,
+    high_dimension,
     routes,
     second_order,
     symmetries,
@@ -50,6 +58,11 @@ def findings(full: bool = False) -> Iterator[Finding]:
     yield from compositions.findings(full)
     yield from second_order.findings()
     yield from elementwise.findings()
+    for d in (2, 3):
+        yield from frames.findings(d)
+    yield from estimators.findings()
+    yield from hidden_units.findings()
+    yield from high_dimension.findings(full)
 
 
 def curvature(d: int) -> Iterator[Finding]:

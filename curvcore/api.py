@@ -1,5 +1,6 @@
 """The public functions: from a decoder and latent points to geometry."""
 
+import warnings
 from functools import partial
 from numbers import Integral
 from typing import Literal
@@ -9,12 +10,16 @@ import torch
 from curvcore import geometry as geometries
 from curvcore.arithmetic import HALF_PRECISION
 from curvcore.degenerate import filled
-from curvcore.errors import DegenerateMetricError, InputError
+from curvcore.errors import DegenerateMetricError, InputError, frames_inside_curvcore
 from curvcore.frame_sums import LARGEST_TABLE
 from curvcore.geometry import PullbackGeometry
 from curvcore.hutchinson import Hutchinson, ScalarEstimate
 from curvcore.jets import Jet
-from curvcore.large_dimension import estimate_by_pieces, scalar_by_pieces
+from curvcore.large_dimension import (
+    estimate_by_pieces,
+    estimate_matrix_free,
+    scalar_by_pieces,
+)
 from curvcore.modes import is_plain_eager, load_forward_mode
 from curvcore.providers import PROVIDERS
 from curvcore.providers.automatic import automatic_jet
@@ -28,6 +33,7 @@ from curvcore.validation import (
     check_decoder,
     check_finite,
     check_points,
+    list_points,
 )
 
 DERIVATIVES = ("auto", *PROVIDERS)
@@ -202,7 +208,9 @@ def estimate_scalar_curvature(
     """R (B,) estimated from random directions, with standard errors: see :class:`Hutchinson`.
 
     Arguments as in :func:`scalar_curvature`. The cost, beside that of the metric, does not depend
-    on d; the estimate and its gradient are unbiased.
+    on d; the estimate and its gradient are unbiased. A matrix-free estimator takes ``chunk_size``
+    points at a time, by default one, and gives no gradients; it warns where its least squares do
+    not converge.
 
     Raises:
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError,
@@ -211,8 +219,25 @@ def estimate_scalar_curvature(
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     check_chunk_size(chunk_size)
     _check_estimator(estimator, z)
-    estimate = partial(estimate_by_pieces, estimator=estimator)
-    return ScalarEstimate(*_by_pieces(estimate, decoder, z, derivatives, chunk_size, on_degenerate))
+    way = estimate_matrix_free if estimator.matrix_free else estimate_by_pieces
+    way = partial(way, estimator=estimator)
+    estimate = ScalarEstimate(*_by_pieces(way, decoder, z, derivatives, chunk_size, on_degenerate))
+    if estimator.matrix_free:
+        _warn_of_residuals(estimate.residual, estimator)
+    return estimate
+
+
+def _warn_of_residuals(residual, estimator):
+    unsolved = residual > estimator.tolerance
+    if unsolved.any():
+        warnings.warn(
+            f"Conjugate gradients ended after {estimator.max_iterations} iterations at "
+            f"{list_points(unsolved)}, with residuals up to {float(residual[unsolved].max()):.1e} "
+            f"> tolerance {estimator.tolerance:.1e}: R there is biased. Raise max_iterations, "
+            "compute in float64, or choose a larger tolerance.",
+            UserWarning,
+            stacklevel=frames_inside_curvcore() + 1,
+        )
 
 
 def _is_large(z, formula, block_size):

@@ -37,6 +37,12 @@ class Hutchinson:
         probes: k, 2 at least; 4 for a standard error and an estimate of R².
         distribution: of components in a frame: ``"rademacher"``, random signs, or ``"gaussian"``.
         generator: of the probes, on the device of the points; by default torch's own.
+        matrix_free: work without ∇Ψ, by products with it (:mod:`curvcore.matrix_free`): for
+            decoders of images, whose d × D numbers a point do not fit. Slower, and without
+            gradients. Probes are projections of random vectors of R^D.
+        tolerance: of its least squares, |Jᵀr| ≤ tolerance |Jᵀb|: their error is about κ(J) times
+            that.
+        max_iterations: of its conjugate gradients.
 
     Raises:
         InputError: an argument cannot be used.
@@ -45,6 +51,9 @@ class Hutchinson:
     probes: int = 8
     distribution: Literal["rademacher", "gaussian"] = "rademacher"
     generator: torch.Generator | None = field(default=None, repr=False)
+    matrix_free: bool = False
+    tolerance: float = 1e-4
+    max_iterations: int = 1000
 
     def __post_init__(self):
         is_whole = isinstance(self.probes, Integral) and not isinstance(self.probes, bool)
@@ -56,20 +65,26 @@ class Hutchinson:
             raise InputError(
                 f"distribution must be one of {DISTRIBUTIONS}; got {self.distribution!r}."
             )
+        if not 0 < self.tolerance < 1:
+            raise InputError(f"tolerance must lie between 0 and 1; got {self.tolerance!r}.")
+        if not isinstance(self.max_iterations, Integral) or self.max_iterations < 1:
+            raise InputError(
+                f"max_iterations must be a positive integer; got {self.max_iterations!r}."
+            )
         if self.generator is not None and not isinstance(self.generator, torch.Generator):
             raise InputError(
                 f"generator must be a torch.Generator; got {type(self.generator).__name__}."
             )
 
-    def draw(self, z):
-        """Components of the probes at points z (B, d), (B, k, d)."""
+    def draw(self, z, components=None):
+        """Random vectors at points z (B, d), one for each probe: (B, k, d or ``components``)."""
         generator = self.generator
         if generator is not None and generator.device.type != z.device.type:
             raise InputError(
                 f"The generator is on {generator.device} and z on {z.device}. Write "
                 f"torch.Generator({str(z.device)!r})."
             )
-        shape = (len(z), self.probes, z.shape[1])
+        shape = (len(z), self.probes, components or z.shape[1])
         options = {"generator": generator, "dtype": z.dtype, "device": z.device}
         if self.distribution == "gaussian":
             return torch.randn(shape, **options)
@@ -86,11 +101,15 @@ class ScalarEstimate:
             Student's quantile of k − 1 degrees of freedom it bounds a 95 % interval.
         square: an unbiased estimate of R² (B,), differentiable, which may be negative; NaN from
             fewer than four probes.
+        residual: |Jᵀr|/|Jᵀb| of the worst least squares of a point (B,); None unless matrix-free.
+        iterations: conjugate gradients that it took, (B,); None unless matrix-free.
     """
 
     value: torch.Tensor
     standard_error: torch.Tensor
     square: torch.Tensor
+    residual: torch.Tensor | None = None
+    iterations: torch.Tensor | None = None
 
 
 def estimate_of(normal, probes):

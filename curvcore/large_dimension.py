@@ -5,6 +5,7 @@ Three ways: by moments of hidden units (:mod:`curvcore.hidden_units`), for stack
 a time (:mod:`curvcore.frame_sums`). And estimated (:mod:`curvcore.hutchinson`).
 """
 
+from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 
@@ -14,11 +15,14 @@ from curvcore.degenerate import filled
 from curvcore.frame_sums import scalar_of_blocks, scalar_of_frame
 from curvcore.hidden_units import Slopes, cost_of_units, scalar_of_units
 from curvcore.hutchinson import estimate_of
+from curvcore.matrix_free import Linearised, Solutions, Solver, normal_second_derivatives
 from curvcore.packing import count
 from curvcore.providers import PROVIDERS, RESTRICTIONS
 from curvcore.providers.automatic import automatic_jet, automatic_restriction
 from curvcore.providers.fused import fused_restriction
 from curvcore.providers.fused.recorder import recorded_stack
+from curvcore.providers.outputs import ambient_dimension
+from curvcore.providers.primitives import call_plainly
 from curvcore.tangent import TangentSpaces
 
 # How many numbers are held at a time: derivatives of points, and moments of hidden units.
@@ -66,6 +70,30 @@ def estimate_by_pieces(decoder, z, derivatives, chunk_size, estimator):
 
     numbers = along.components(z) * (d + k + count(k, 2))
     return _joined(piece, [z, estimator.draw(z)], numbers, chunk_size)
+
+
+def estimate_matrix_free(decoder, z, derivatives, chunk_size, estimator):
+    """The same without ∇Ψ, of ``chunk_size`` points at a time, by default of one; no gradients.
+
+    Where the residual does not fall below 1, there are no digits; κ is not known.
+    """
+    solver = Solver(estimator.tolerance, estimator.max_iterations)
+    outputs = ambient_dimension(decoder, z)
+    along = _Along(decoder, derivatives, 0)
+
+    def piece(points):
+        noise = estimator.draw(points, outputs)
+        with along.linearised(points) as linearised:
+            solutions = Solutions(linearised, solver)
+            normal = normal_second_derivatives(linearised, solutions, noise)
+        estimate = estimate_of(normal, estimator.probes)
+        iterations = torch.full_like(solutions.residual, solutions.iterations)
+        results = estimate.value, estimate.standard_error, estimate.square
+        failed = ~(estimate.value.isfinite() & (solutions.residual < 1))
+        results = [filled(failed, r, 0) for r in (*results, solutions.residual, iterations)]
+        return *results, failed, torch.full_like(results[0], torch.nan)
+
+    return _joined(piece, [z.detach()], _DERIVATIVES_AT_ONCE, chunk_size)
 
 
 def _joined(piece, tensors, numbers, chunk_size):
@@ -147,6 +175,29 @@ class _Along:
         """TangentSpaces at z (B, d)."""
         first = self._jet(self._decoder, z, 1).isometric_channels(self._rows)
         return TangentSpaces(first.transpose(0, 1))
+
+    @contextmanager
+    def linearised(self, z):
+        """Products with ∇Ψ at z, and second derivatives, as Linearised."""
+        with torch.enable_grad():
+            leaf = z.detach().requires_grad_()
+            value = call_plainly(self._decoder, leaf).flatten(1)
+
+        def along(directions, order):
+            return self._restriction(self._decoder, z, directions, order, compare=False)
+
+        def transposed(w):
+            return torch.autograd.grad(value, leaf, w, retain_graph=True)[0]
+
+        def times(v):
+            return along(v[..., None], 1).jacobian[..., 0]
+
+        def second(directions):
+            return along(directions, 2).derivatives().second.mT
+
+        self._restriction(self._decoder, z[:1], torch.zeros_like(z[:1, :, None]))  # compares
+        with torch.no_grad():
+            yield Linearised(times, transposed, second)
 
     def second(self, z, directions):
         """∂_a∂_bΨ (B, k(k+1)/2, N) along directions (B, d, k)."""

@@ -5,5 +5,5 @@ from curvcore.providers.fused import fused_jet, fused_restriction
 
 # (decoder, z, order) -> Jet of Ψ at z
 PROVIDERS = {"fused": fused_jet, "autodiff": autodiff_jet}
-# (decoder, z (B, d), V (B, d, k)) -> Jet of order 2 of y ↦ Ψ(z + V y) at y = 0
+# (decoder, z (B, d), V (B, d, k), order) -> Jet of y ↦ Ψ(z + V y) at y = 0
 RESTRICTIONS = {"fused": fused_restriction, "autodiff": autodiff_restriction}

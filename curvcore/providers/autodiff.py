@@ -73,22 +73,23 @@ def autodiff_jet(decoder, z, order):
     return jet
 
 
-def autodiff_restriction(decoder, z, directions):
-    """The 2-jet of y ↦ Ψ(z + V y) at y = 0, V = ``directions`` (B, d, k): Jet of d = k.
+def autodiff_restriction(decoder, z, directions, order=2, compare=True):
+    """The jet of y ↦ Ψ(z + V y) at y = 0, V = ``directions`` (B, d, k): Jet of d = k.
 
-    Compared with other derivatives on a small affine space through the first point. Raises what
-    :func:`autodiff_jet` does.
+    Compared with other derivatives on a small affine space through the first point, if
+    ``compare``. Raises what :func:`autodiff_jet` does.
     """
     if torch.is_inference_mode_enabled():
         with torch.inference_mode(False), torch.no_grad():
-            return autodiff_restriction(decoder, z.clone(), directions.clone())
-    autodiff_jet(*sample_restriction(decoder, z), 2)
+            return autodiff_restriction(decoder, z.clone(), directions.clone(), order, compare)
+    if compare:
+        autodiff_jet(*sample_restriction(decoder, z), order)
 
     def derivatives(point, directions):
         def restricted(y):
             return decoder((point + directions @ y)[None])[0].reshape(-1)
 
-        return _all_derivatives(restricted, 2)(torch.zeros_like(directions[0]))
+        return _all_derivatives(restricted, order)(torch.zeros_like(directions[0]))
 
     with (
         one_thread_of_forward_mode(),

@@ -12,18 +12,19 @@ def automatic_jet(decoder, z, order):
     return _first_of(fused_jet, autodiff_jet, decoder, z, order)
 
 
-def automatic_restriction(decoder, z, directions):
+def automatic_restriction(decoder, z, directions, order=2, compare=True):
     """``fused_restriction``, or ``autodiff_restriction`` likewise."""
-    return _first_of(fused_restriction, autodiff_restriction, decoder, z, directions)
+    arguments = decoder, z, directions, order, compare
+    return _first_of(fused_restriction, autodiff_restriction, *arguments)
 
 
-def _first_of(fused, autodiff, decoder, z, argument):
+def _first_of(fused, autodiff, decoder, *arguments):
     try:
-        return fused(decoder, z, argument)
+        return fused(decoder, *arguments)
     except MissingRuleError as error:
         warnings.warn(
             f"{error} Now derivatives='autodiff' is used, which is slower.",
             FallbackWarning,
             stacklevel=frames_inside_curvcore() + 1,
         )
-        return autodiff(decoder, z, argument)
+        return autodiff(decoder, *arguments)

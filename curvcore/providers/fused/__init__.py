@@ -62,17 +62,19 @@ def fused_jet(decoder, z, order):
     return FusedJet.of(output)
 
 
-def fused_restriction(decoder, z, directions):
-    """The 2-jet of y ↦ Ψ(z + V y) at y = 0, V = ``directions`` (B, d, k): FusedJet of d = k.
+def fused_restriction(decoder, z, directions, order=2, compare=True):
+    """The jet of y ↦ Ψ(z + V y) at y = 0, V = ``directions`` (B, d, k): FusedJet of d = k.
 
     Compared and looked at for kinks like :func:`fused_jet`, on a small affine space through the
-    first point, whose directions do not depend on V. Raises what that does.
+    first point, whose directions do not depend on V; without ``compare`` not at all, for the later
+    ones of many calls. Raises what that does.
     """
-    record = recall(decoder, z, "restriction", RULES.revision)
-    output = _propagate(decoder, z, JetTensor.along(z, directions))
-    if record.is_due:
-        _compare(*sample_restriction(decoder, z), 2, record, decoder)
-    note_kinks(record.kinks)
+    record = recall(decoder, z, ("restriction", order), RULES.revision) if compare else None
+    output = _propagate(decoder, z, JetTensor.along(z, directions, order))
+    if compare:
+        if record.is_due:
+            _compare(*sample_restriction(decoder, z), order, record, decoder)
+        note_kinks(record.kinks)
     return FusedJet.of(output)
 
 

@@ -60,9 +60,9 @@ class JetTensor:
         return cls(z, identity(d, z.dtype, z.device)[:, None, :], d, order)
 
     @classmethod
-    def along(cls, z, directions):
-        """The points z + V y, to second order in y at y = 0, for V = ``directions`` (B, d, k)."""
-        return cls(z, directions.movedim(-1, 0).contiguous(), directions.shape[-1], 2)
+    def along(cls, z, directions, order):
+        """The points z + V y for V = ``directions`` (B, d, k), as functions of y at y = 0."""
+        return cls(z, directions.movedim(-1, 0).contiguous(), directions.shape[-1], order)
 
     @classmethod
     def of_stack(cls, stack, d, order):

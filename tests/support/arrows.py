@@ -54,7 +54,7 @@ ARROWS = {
         "jets",
         "packing",
     },
-    "curvcore.rounding": {"arithmetic"},
+    "curvcore.rounding": {"formulas", "jets", "modes", "packing", "projection"},
     "curvcore.providers.fused.product_rules": {"packing"},
     "curvcore.providers.fused.result": {
         "caching",

@@ -31,8 +31,11 @@ to Riemannian Manifolds*, 2nd ed.; Chow et al., *The Ricci Flow*; Perelman, arXi
 """
 
 from curvcore._version import __version__
+from curvcore import atlases
 from curvcore.api import jet, metric, pullback, scalar_curvature
+from curvcore.atlases import LatentGrid, atlas, read_atlas
 from curvcore.errors import (
+    AtlasError,
     CurvatureError,
     DecoderError,
     DegenerateMetricError,
@@ -49,6 +52,7 @@ from curvcore.plotting import CurvatureMap, curvature_map, draw_curvature, plot_
 from curvcore.providers.fused import registry as rules
 
 __all__ = [
+    "AtlasError",
     "CurvatureError",
     "CurvatureMap",
     "DecoderError",
@@ -57,11 +61,14 @@ __all__ = [
     "Geodesic",
     "InputError",
     "Jet",
+    "LatentGrid",
     "PiecewiseLinearWarning",
     "PullbackGeometry",
     "RowsNotIndependentError",
     "UnsupportedOperationError",
     "__version__",
+    "atlas",
+    "atlases",
     "curvature_map",
     "draw_curvature",
     "geodesic",
@@ -70,6 +77,7 @@ __all__ = [
     "path_length",
     "plot_curvature",
     "pullback",
+    "read_atlas",
     "rules",
     "scalar_curvature",
 ]

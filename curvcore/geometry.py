@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from curvcore import kernels, metrics, riemann
-from curvcore.arithmetic import condition_number, determinant, einsum
+from curvcore.arithmetic import condition_number, determinant, einsum, log
 from curvcore.caching import cached_quantity
 from curvcore.degenerate import (
     filled,
@@ -132,6 +132,11 @@ class PullbackGeometry:
     def volume_density(self) -> torch.Tensor:
         """√det g, the density of the Riemannian volume dμ = √det g dz: (B,)."""
         return self._in_frame.volume_density * self._frame.volume_density
+
+    @cached_quantity
+    def log_volume_density(self) -> torch.Tensor:
+        """log √det g, also where √det g leaves the range of the dtype: (B,)."""
+        return log(self._in_frame.volume_density) + self._frame.log_volume_density
 
     # --- connection and extrinsic curvature -----------------------------------------------------
 

@@ -11,6 +11,14 @@ Needs pyarrow: ``pip install 'curvcore[atlas]'``.
 from curvcore.atlases.cells import annotate, annotate_h5ad
 from curvcore.atlases.reading import read_atlas
 from curvcore.atlases.sources import LatentGrid, LatentSource
-from curvcore.atlases.writing import atlas
+from curvcore.atlases.writing import atlas, rank_of_this
 
-__all__ = ["LatentGrid", "LatentSource", "annotate", "annotate_h5ad", "atlas", "read_atlas"]
+__all__ = [
+    "LatentGrid",
+    "LatentSource",
+    "annotate",
+    "annotate_h5ad",
+    "atlas",
+    "rank_of_this",
+    "read_atlas",
+]

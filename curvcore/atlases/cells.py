@@ -161,5 +161,6 @@ def _anndata():
         import h5py
         from anndata import io
     except ImportError as error:
-        raise ImportError("A .h5ad file needs anndata: pip install 'curvcore[anndata]'") from error
+        how = "A .h5ad file needs anndata: pip install 'curvcore[anndata]'"
+        raise ModuleNotFoundError(how, name="anndata") from error
     return h5py, io

@@ -113,7 +113,7 @@ def _check_same(folder, found, wanted):
         else:
             same = found.get(name) == wanted[name]
         if not same:
-            text = f"its {name} is {found.get(name)} and not {wanted[name]}"
+            text = f"{name} is {found.get(name)} there and {wanted[name]} here"
             reason = _MEANING.get("decoder" if name == "values" else name, text)
             raise AtlasError(
                 f"{folder} holds another atlas: {reason}. Choose another folder, or go on with "

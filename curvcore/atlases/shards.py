@@ -23,13 +23,14 @@ def arrow():
     """pyarrow and pyarrow.parquet.
 
     Raises:
-        ImportError: what to install.
+        ModuleNotFoundError: what to install.
     """
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise ImportError("An atlas needs pyarrow: pip install 'curvcore[atlas]'") from error
+        how = "An atlas needs pyarrow: pip install 'curvcore[atlas]'"
+        raise ModuleNotFoundError(how, name="pyarrow") from error
     return pyarrow, parquet
 
 
@@ -49,11 +50,17 @@ def rows_of(manifest, number):
     return number * size, min(manifest["rows"], (number + 1) * size)
 
 
-def bytes_of(manifest, number):
-    """The most that a shard takes on a disk."""
-    start, stop = rows_of(manifest, number)
-    numbers = sum(_bits(dtype) for dtype in manifest["columns"].values()) * (stop - start) // 8
-    return numbers + _SHARD + _COLUMN * len(manifest["columns"])
+def there(folder):
+    """How many shards are in a folder, which need not be there itself."""
+    return sum(1 for _ in Path(folder).glob("shard-*.parquet"))
+
+
+def bytes_of(manifest, done=0):
+    """The most that an atlas takes on a disk, less so many shards that are there."""
+    size = manifest["rows_per_shard"]
+    rows = max(0, manifest["rows"] - done * size)
+    numbers = rows * sum(map(_bits, manifest["columns"].values())) // 8
+    return numbers + math.ceil(rows / size) * (_SHARD + _COLUMN * len(manifest["columns"]))
 
 
 def write(folder, manifest, number, columns):

@@ -137,9 +137,7 @@ def rank_of_this():
 
 def _check_disk(folder, manifest):
     """Raise unless the shards that are not there yet have room."""
-    numbers = range(shards.count(manifest))
-    missing = [number for number in numbers if not shards.path_of(folder, number).exists()]
-    needed = sum(shards.bytes_of(manifest, number) for number in missing)
+    needed = shards.bytes_of(manifest, shards.there(folder))
     existing = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
     free = shutil.disk_usage(existing).free
     if needed > free:

@@ -78,7 +78,7 @@ class Evaluator:
         dtype = torch.float64 if dtype is None else dtype
         check_choice("dtype", dtype, (torch.float32, torch.float64))
         device = torch.device(_device_of(decoder) if device is None else device)
-        first = torch.from_numpy(source.read(0, 1)).to(device, dtype)
+        first = _tensor(source.read(0, 1)).to(device, dtype)
         check_decoder(decoder, first)
         d = source.shape[1]
         numbers = (1 + d + d * (d + 1) // 2) * _components(decoder, first)
@@ -99,14 +99,14 @@ class Evaluator:
     @torch.no_grad()
     def values(self, rows):
         """Ψ at rows of a source, (B, ...)."""
-        return self.decoder(torch.from_numpy(rows).to(self.device, self.dtype))
+        return self.decoder(_tensor(rows).to(self.device, self.dtype))
 
     def fields(self, source, start, stop):
         """The Fields of rows ``start`` to ``stop``, one of each chunk."""
         for first in range(start, stop, self.chunk_size):
             rows = source.read(first, min(stop, first + self.chunk_size))
             check_rows(rows, first)
-            yield self._fields(torch.from_numpy(rows).to(self.device, self.dtype))
+            yield self._fields(_tensor(rows).to(self.device, self.dtype))
 
     @torch.no_grad()
     def _fields(self, z):
@@ -195,3 +195,8 @@ def _components(decoder, z):
             f"The decoder takes no points of dimension {z.shape[1]} ({reason}). Give latents (N, d)"
             " with the d of the decoder."
         ) from error
+
+
+def _tensor(rows):
+    """Rows of a source; those of another's making may be read-only, which torch warns of."""
+    return torch.from_numpy(np.require(rows, requirements="W"))

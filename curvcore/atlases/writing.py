@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def atlas(
         DecoderError, RowsNotIndependentError, UnsupportedOperationError: of the decoder.
     """
     shards.arrow()
-    if isinstance(rows_per_shard, bool) or int(rows_per_shard) != rows_per_shard > 0:
+    if type(rows_per_shard) is bool or not isinstance(rows_per_shard, Integral) or rows_per_shard < 1:
         raise InputError(f"rows_per_shard must be a positive integer; got {rows_per_shard!r}.")
     source, folder = as_source(points), Path(out)
     options = {"derivatives": derivatives, "formula": formula, "unit": unit}

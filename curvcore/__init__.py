@@ -30,8 +30,8 @@ g in [L²/latent²] and R in [1/L²]. References: do Carmo, *Riemannian Geometry
 to Riemannian Manifolds*, 2nd ed.; Chow et al., *The Ricci Flow*; Perelman, arXiv:math/0211159.
 """
 
-from curvcore._version import __version__
 from curvcore import atlases
+from curvcore._version import __version__
 from curvcore.api import jet, metric, pullback, scalar_curvature
 from curvcore.atlases import LatentGrid, atlas, read_atlas
 from curvcore.errors import (

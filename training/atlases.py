@@ -56,7 +56,8 @@ def _source(options, module, data):
         return _of_npz(text)
     if Path(text).suffix != ".npy":
         raise TrainingError(
-            f"--points must be a .npy, .npz or .h5ad file of latents, grid, or a number; got {text}."
+            "--points must be a .npy, .npz or .h5ad file of latents, the word grid, or a number; "
+            f"got {text}."
         )
     return text
 
@@ -75,7 +76,7 @@ def _grid(module, data, per_axis):
 
 
 def _random(module, data, count, seed):
-    """Latents as the encoder distributes them; on a torus, where kernels know no periods, evenly."""
+    """Latents as the encoder distributes them; on a torus evenly, as kernels know no periods."""
     z = _encoded(module, data)
     if is_periodic(module.autoencoder):
         return RandomLatents(np.zeros_like(z[:1]), count, seed, uniform=True)

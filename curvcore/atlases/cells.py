@@ -105,7 +105,8 @@ def annotate_h5ad(
     place = {"dtype": dtype, "device": device}
     try:
         with h5py.File(path) as file:
-            obs, latents = io.read_elem(file["obs"]), _latents(file["obsm"], obsm, path, io)
+            latents = _latents(file["obsm"], obsm, path, io)
+            _columns_of(file)
     except (OSError, KeyError) as error:
         raise InputError(f"{path} is no .h5ad file: {str(error).splitlines()[0]}.") from error
     columns, metric, record = _annotations(decoder, latents, obsm, options, place, progress)
@@ -115,7 +116,10 @@ def annotate_h5ad(
     with whole(out) as part:
         shutil.copyfile(path, part)
         with h5py.File(part, "r+") as file:
-            io.write_elem(file, "obs", obs.assign(**columns))
+            for name, column in columns.items():  # the others stay as whoever wrote them did
+                io.write_elem(file["obs"], name, column)
+            order = dict.fromkeys([*_columns_of(file), *columns])
+            file["obs"].attrs["column-order"] = np.array(list(order), h5py.string_dtype())
             io.write_elem(file["obsm"], f"{_PREFIX}_metric", metric)
             io.write_elem(file.require_group("uns"), _PREFIX, record)
     return out
@@ -154,6 +158,11 @@ def _latents(group, name, where, io=None):
             f"{latents.dtype}."
         )
     return latents
+
+
+def _columns_of(file):
+    """The names of the columns of obs; KeyError in a file of anndata before 0.7."""
+    return [str(name) for name in file["obs"].attrs["column-order"]]
 
 
 def _anndata():

@@ -78,7 +78,11 @@ def atlas(
         DecoderError, RowsNotIndependentError, UnsupportedOperationError: of the decoder.
     """
     shards.arrow()
-    if type(rows_per_shard) is bool or not isinstance(rows_per_shard, Integral) or rows_per_shard < 1:
+    if (
+        type(rows_per_shard) is bool
+        or not isinstance(rows_per_shard, Integral)
+        or rows_per_shard < 1
+    ):
         raise InputError(f"rows_per_shard must be a positive integer; got {rows_per_shard!r}.")
     source, folder = as_source(points), Path(out)
     options = {"derivatives": derivatives, "formula": formula, "unit": unit}

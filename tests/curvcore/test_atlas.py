@@ -463,7 +463,7 @@ def test_folders_of_anything_else(tmp_path):
 def test_a_damaged_manifest(text, copy):
     (copy / "_atlas.json").write_text(text)
     for act in (written, curvcore.read_atlas):
-        with pytest.raises(curvcore.AtlasError, match="_atlas.json is damaged") as error:
+        with pytest.raises(curvcore.AtlasError, match=r"_atlas.json is damaged") as error:
             act(copy)
         one_line(error)
 

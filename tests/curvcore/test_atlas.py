@@ -330,6 +330,27 @@ def test_killed_ten_times_nothing_is_lost_or_written_twice(tmp_path):
     assert contents(folder) == expected
 
 
+MEMORY = """
+import resource, sys
+import torch, curvcore
+decoder = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3))
+grid = curvcore.LatentGrid([(-1, 1), (-1, 1)], [int(sys.argv[1]), 1000])
+curvcore.atlas(decoder, grid, sys.argv[2], rows_per_shard=10_000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss in kilobytes")
+def test_memory_does_not_grow_with_the_number_of_points(tmp_path):
+    """A million rows are 28 MB of numbers: of 50 times as many points none are kept."""
+    used = [
+        int(subprocess.check_output([sys.executable, "-c", MEMORY, count, tmp_path / count]))
+        for count in ("20", "1000")
+    ]
+    assert used[1] - used[0] < 10_000
+
+
 # --- bad input ------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import curvcore
-from tests.curvcore.test_atlas import latents, network, one_line
+from tests.support.atlases import latents, network, one_line
 from tests.support.tolerance import assert_close
 
 anndata = pytest.importorskip("anndata", reason="pip install 'curvcore[anndata]'")

@@ -228,6 +228,7 @@ def test_polars_reads_the_files_in_order(whole):
     assert polars.scan_parquet(whole / "*.parquet").select(polars.len()).collect().item() == 230
 
 
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # dask's own, under pandas 3
 def test_dask_reads_the_folder_in_order(whole):
     dask = pytest.importorskip("dask.dataframe")
     found = dask.read_parquet(whole).compute().reset_index(drop=True)

@@ -24,7 +24,7 @@ EVALUATION = mutations(
 
 WRITING = mutations(
     "atlases/writing.py",
-    "tests/curvcore/test_atlas_ranks.py tests/curvcore/test_atlas_input.py",
+    "tests/curvcore/test_atlas_input.py tests/curvcore/test_atlas_ranks.py",
     (
         "range(rank_of_this()[0], shards",
         "range(0, shards",
@@ -39,7 +39,7 @@ WRITING = mutations(
 
 SHARDS = mutations(
     "atlases/shards.py",
-    "tests/curvcore/test_atlas_ranks.py tests/curvcore/test_atlas_input.py",
+    "tests/curvcore/test_atlas_input.py tests/curvcore/test_atlas_ranks.py",
     ("if not is_whole:", "if False:", "digests are not compared"),
     ("if not belongs:", "if False:", "shards of other atlases are taken"),
     ("with whole(path) as part:", "for part in [path]:", "half a shard has its name"),

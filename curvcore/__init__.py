@@ -30,9 +30,12 @@ g in [L²/latent²] and R in [1/L²]. References: do Carmo, *Riemannian Geometry
 to Riemannian Manifolds*, 2nd ed.; Chow et al., *The Ricci Flow*; Perelman, arXiv:math/0211159.
 """
 
+from curvcore import atlases
 from curvcore._version import __version__
 from curvcore.api import estimate_scalar_curvature, jet, metric, pullback, scalar_curvature
+from curvcore.atlases import LatentGrid, atlas, read_atlas
 from curvcore.errors import (
+    AtlasError,
     CurvatureError,
     DecoderError,
     DegenerateMetricError,
@@ -50,6 +53,7 @@ from curvcore.plotting import CurvatureMap, curvature_map, draw_curvature, plot_
 from curvcore.providers.fused import registry as rules
 
 __all__ = [
+    "AtlasError",
     "CurvatureError",
     "CurvatureMap",
     "DecoderError",
@@ -59,12 +63,15 @@ __all__ = [
     "Hutchinson",
     "InputError",
     "Jet",
+    "LatentGrid",
     "PiecewiseLinearWarning",
     "PullbackGeometry",
     "RowsNotIndependentError",
     "ScalarEstimate",
     "UnsupportedOperationError",
     "__version__",
+    "atlas",
+    "atlases",
     "curvature_map",
     "draw_curvature",
     "estimate_scalar_curvature",
@@ -74,6 +81,7 @@ __all__ = [
     "path_length",
     "plot_curvature",
     "pullback",
+    "read_atlas",
     "rules",
     "scalar_curvature",
 ]

@@ -37,6 +37,11 @@ def sqrt(number):
     return _elementary("sqrt", number)
 
 
+def log(number):
+    """Natural logarithm, entry by entry."""
+    return _elementary("log", number)
+
+
 def inverse(matrix):
     """Inverse of symmetric positive definite matrices (..., d, d).
 

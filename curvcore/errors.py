@@ -63,6 +63,10 @@ class DegenerateMetricError(CurvatureError, ArithmeticError):
         return error
 
 
+class AtlasError(CurvatureError, RuntimeError):
+    """A folder holds no atlas, an unfinished or another one, or a damaged shard."""
+
+
 class FallbackWarning(UserWarning):
     """A slower way: ``derivatives="auto"`` by autodiff, or torch where a kernel does not run."""
 

@@ -80,12 +80,20 @@ class Formulas:
     def scalar(self):
         """R."""
         if self.formula == "gauss":
-            return riemann.scalar_of_pairs(
-                self.inverse_metric, self._products_of_pairs[..., 0, :, 0]
-            )
+            return riemann.scalar_of_pairs(self.inverse_metric, self.products_of_pairs)
         return riemann.scalar(self.inverse_metric, self.ricci)
 
     # --- gauss: on pairs ------------------------------------------------------------------------
+
+    @property
+    def christoffel_of_pairs(self):
+        """Γ^k_p, index order k, p."""
+        return self._christoffel_of_pairs[..., 0]
+
+    @property
+    def products_of_pairs(self):
+        """S_pq = ⟨II_p, II_q⟩."""
+        return self._products_of_pairs[..., 0, :, 0]
 
     @cached_quantity
     def _pairs(self):

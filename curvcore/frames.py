@@ -36,6 +36,11 @@ class Frame:
         """√det g = det F, up to rounding; F is triangular."""
         return torch.diagonal(self.dual_basis, dim1=-2, dim2=-1).prod(-1)
 
+    @property
+    def log_volume_density(self):
+        """log √det g, in range where √det g is not."""
+        return torch.diagonal(self.dual_basis, dim1=-2, dim2=-1).log().sum(-1)
+
     @classmethod
     def of(cls, metric):
         """The frame in which ``metric`` (B, d, d) is the identity up to rounding."""
@@ -81,6 +86,7 @@ class CoordinateFrame:
     """The coordinate basis itself, E = I, for exact numbers, which need no better one."""
 
     volume_density = 1
+    log_volume_density = 0
 
     def derivatives(self, derivatives):
         """``derivatives`` themselves."""

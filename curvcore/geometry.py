@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from curvcore import kernels, metrics, riemann
-from curvcore.arithmetic import condition_number, determinant, einsum
+from curvcore.arithmetic import condition_number, determinant, einsum, log
 from curvcore.caching import cached_quantity
 from curvcore.degenerate import (
     filled,
@@ -134,6 +134,11 @@ class PullbackGeometry:
         """√det g, the density of the Riemannian volume dμ = √det g dz: (B,)."""
         return self._in_frame.volume_density * self._frame.volume_density
 
+    @cached_quantity
+    def log_volume_density(self) -> torch.Tensor:
+        """log √det g, also where √det g leaves the range of the dtype: (B,)."""
+        return log(self._in_frame.volume_density) + self._frame.log_volume_density
+
     # --- connection and extrinsic curvature -----------------------------------------------------
 
     @cached_quantity
@@ -173,29 +178,44 @@ class PullbackGeometry:
         return self._in_frame.scalar
 
     @cached_quantity
-    def scalar_relative_error(self) -> torch.Tensor:
-        """An estimate of |scalar − R|/|scalar|, what rounding did to R: (B,), not differentiable.
+    def scalar_error(self) -> torch.Tensor:
+        """An estimate of |scalar − R|, what rounding did to R: (B,), not differentiable.
 
         From the condition of g and the cancellation in R (:mod:`curvcore.rounding`); no bound, but
-        seldom ten times too small, unless much cancels inside the decoder. Above 1 no digit of R
-        is right: it may as well vanish. NaN at degenerate points and where R came out as 0 from
-        nothing. Costs about what R does.
+        seldom ten times too small, unless much cancels inside the decoder. NaN at degenerate
+        points. Costs less than R does.
         """
+        error, unit = self._error
+        return (error / unit / unit).to(self.metric.dtype)
+
+    @cached_quantity
+    def scalar_relative_error(self) -> torch.Tensor:
+        """``scalar_error`` over |scalar|: (B,), not differentiable.
+
+        Above 1 no digit of R is right: it may as well vanish. NaN at degenerate points and where R
+        came out as 0 from nothing.
+        """
+        error, unit = self._error
+        unitless = self.scalar.detach().double() * unit * unit
+        return (error / unitless.abs()).to(self.metric.dtype)
+
+    @cached_quantity
+    def _error(self):
+        """|δR| in the unit of length that makes derivatives of order one, and this: (B,) each."""
         if self.jet.is_symbolic:
             raise InputError("A symbolic scalar curvature is exact: it has no rounding error.")
         with torch.no_grad():
-            scalar = self.scalar.double()  # an error, perhaps, at degenerate points
-            scalar = filled(self.is_degenerate, scalar, torch.nan)
-            derivatives = self._derivatives.map(torch.Tensor.double)
-            # Lengths of order one, since the estimate has their fourth powers.
-            unit = derivatives.jacobian.abs().amax((1, 2))[:, None, None]
-            frame = Frame(self._frame.basis.double() * unit, self._frame.dual_basis.double() / unit)
-            derivatives = derivatives.map(lambda array: array / unit)
-            formulas = Formulas(frame.derivatives(derivatives), self.formula)
+            scalar = filled(self.is_degenerate, self.scalar, torch.nan)  # an error, perhaps
+            # The estimate has fourth powers of lengths.
+            unit = self._derivatives.jacobian.abs().amax((1, 2)).double()
+            frame = Frame(
+                self._frame.basis.double() * unit[:, None, None],
+                self._frame.dual_basis.double() / unit[:, None, None],
+            )
+            derivatives = self._channels.double() / unit[:, None]
             eps = torch.finfo(self.metric.dtype).eps
-            error = error_of_scalar(derivatives, frame, formulas, eps)
-            unitless = scalar * unit[:, 0, 0] * unit[:, 0, 0]
-            return (error / unitless.abs()).to(self.metric.dtype)
+            error = error_of_scalar(derivatives, frame, self.formula, eps)
+            return filled(scalar.isnan(), error, torch.nan), unit
 
     def sectional(self, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Sectional curvature K(u, v) of the plane of tangent vectors u, v: (B, d) or (d,) -> (B,).

@@ -116,8 +116,8 @@ def _differentiable(channels, basis, left_out, flat, gradients):
     results = (
         formulas.metric,
         formulas.inverse_metric,
-        formulas._christoffel_of_pairs[..., 0],
-        formulas._products_of_pairs[..., 0, :, 0],
+        formulas.christoffel_of_pairs,
+        formulas.products_of_pairs,
     )
     outputs, weights = zip(
         *((x, g) for x, g in zip(results, gradients, strict=True) if g is not None), strict=True

@@ -10,37 +10,73 @@ What cancels between R's own terms, between Ψ_ij and its tangential part, and i
 what cancels inside the decoder is not to be seen from its derivatives. Projecting leaves eps |Ψ_ij|
 of II where there is none, eps² |∇²Ψ|² of R; and the intrinsic formula subtracts terms of the size
 of |∇²Ψ|² and |∇³Ψ|.
+
+The vectors T^ij and T^ij Γ^k_ij are sums of II_p over pairs p, so that their lengths are quadratic
+forms of S_pq = ⟨II_p, II_q⟩: nothing here depends on D but |Ψ_i| and |Ψ_ij|.
 """
 
 import torch
 
-from curvcore.arithmetic import einsum
+from curvcore.formulas import Formulas
+from curvcore.jets import Derivatives
+from curvcore.modes import is_plain_eager
+from curvcore.packing import multiplicities, pack, symmetric_square
+from curvcore.projection import ProjectedFormulas
 
 
-def error_of_scalar(derivatives, frame, formulas, eps):
-    """|δR|, (B,), of packed derivatives, their frame, and the formulas in that frame."""
-    form, inverse = formulas.second_fundamental_form, formulas.inverse_metric
-    raised = einsum("...aij,...ik,...jl->...akl", form, inverse, inverse)
-    sensitivity = einsum("...a,...ij->...aij", formulas.mean_curvature, inverse) - raised
-    to_first = einsum("...aij,...kij->...ak", sensitivity, formulas.christoffel)
-    lengths = derivatives.jacobian.norm(dim=1)
-    of_second = 2 * _length(frame.contravariant(sensitivity, 2)) * _length(derivatives.full(2))
-    of_first = 2 * _length(frame.contravariant(to_first, 1)) * lengths
-    ricci = einsum("...ij,...ik,...jl->...kl", formulas.ricci, inverse, inverse)
-    of_metric = 4 * frame.contravariant(ricci, 2) * lengths[:, :, None] * lengths[:, None, :]
-    squares = [x.square().flatten(1).sum(1) for x in (of_second, of_first, of_metric)]
-    bending = _squared(formulas.derivatives.full(2))
+def error_of_scalar(channels, frame, formula, eps):
+    """|δR|, (B,).
+
+    Args:
+        channels: packed derivatives (K, B, N), in a precision that loses nothing beside ``eps``,
+            and in units in which their fourth powers are in range.
+        frame: a :class:`curvcore.frames.Frame`.
+        formula: by which R is computed.
+        eps: relative error of the derivatives.
+    """
+    d = frame.basis.shape[-1]
+    pairs = d * (d + 1) // 2
+    first, second, third = channels.permute(1, 2, 0).tensor_split((d, d + pairs), -1)
+    if is_plain_eager():
+        formulas = ProjectedFormulas(channels[: d + pairs], frame)
+    else:
+        formulas = Formulas(frame.derivatives(Derivatives(first, second)), "gauss")
+    squares = _variations(formulas, frame, first.norm(dim=1), second.norm(dim=1))
+    bending = _bending(formulas)
     squares.append((eps * bending).square())
-    if formulas.formula == "intrinsic":
-        squares += [bending.square(), _squared(formulas.derivatives.full(3))]
+    if formula == "intrinsic":
+        in_frame = frame.derivatives(Derivatives(first, second, third))
+        squares += [bending.square(), in_frame.full(3).square().flatten(1).sum(1)]
     return eps * torch.stack(squares).sum(0).sqrt()
 
 
-def _squared(tensor):
-    """|T|² in an orthonormal frame: (B,)."""
-    return tensor.square().flatten(1).sum(1)
+def _variations(formulas, frame, first, second):
+    """The squares of what δΨ_ij, and δΨ_i in both its places, can contribute: (B,) each.
+
+    ``first``: |Ψ_i| (B, d), ``second``: |Ψ_ij|, packed.
+    """
+    inverse, products = formulas.inverse_metric, formulas.products_of_pairs
+    twice, trace = multiplicities(inverse), pack(inverse, 2)
+    # T^p = W^pq II_q
+    weights = trace[:, :, None] * (trace * twice)[:, None, :] - symmetric_square(inverse).mT
+    of_second = symmetric_square(frame.basis.mT).mT @ weights
+    of_first = frame.basis @ (formulas.christoffel_of_pairs * twice) @ weights
+    ricci = frame.contravariant(inverse @ formulas.ricci @ inverse, 2)
+    return [
+        (4 * _lengths_squared(of_second, products) * second.square() * twice).sum(1),
+        (4 * _lengths_squared(of_first, products) * first.square()).sum(1),
+        (4 * ricci * first[:, :, None] * first[:, None, :]).square().sum((1, 2)),
+    ]
 
 
-def _length(vectors):
-    """|x| of vectors of R^D, (B, D, ...) -> (B, ...)."""
-    return vectors.norm(dim=1)
+def _bending(formulas):
+    """|∇²Ψ|² in the frame, Σ_ij |II_ij|² + g_kl Γ^k_ij Γ^l_ij: (B,)."""
+    christoffel = formulas.christoffel_of_pairs
+    tangential = (formulas.metric @ christoffel * christoffel).sum(1)
+    normal = torch.diagonal(formulas.products_of_pairs, dim1=-2, dim2=-1)
+    return ((normal + tangential) * multiplicities(formulas.metric)).sum(1)
+
+
+def _lengths_squared(weights, products):
+    """|W^q II_q|² for each row of W (B, ..., P): (B, ...)."""
+    return (weights @ products * weights).sum(-1).clamp_min(0)

@@ -1,7 +1,7 @@
-"""``python -m training fit | evaluate | encode | plot | report | study | flow``: see README.
+"""``python -m training fit | evaluate | encode | atlas | plot | report | study | flow``.
 
-Exit code: 0 done, 2 bad input or a file that cannot be written (one line says what), 130 and 143
-stopped by Ctrl-C and SIGTERM, 1 anything unforeseen.
+See README. Exit code: 0 done, 2 bad input or a file that cannot be written (one line says what),
+130 and 143 stopped by Ctrl-C and SIGTERM, 1 anything unforeseen.
 """
 
 import contextlib

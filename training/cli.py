@@ -1,4 +1,4 @@
-"""The commands ``fit``, ``evaluate``, ``encode``, ``plot``, ``report``, ``study`` and ``flow``."""
+"""The commands ``fit``, ``evaluate``, ``encode``, ``atlas``, ``plot``, ``report``, ..."""
 
 import argparse
 import logging
@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from training import runs
 from training.ablation.command import ablate
+from training.atlases import run_atlas
 from training.checkpoints import (
     DAMAGED,
     KEPT,
@@ -41,7 +43,7 @@ from training.text import printable
 from training.trust import class_paths, read_yaml
 from training.writing import write_json
 
-COMMANDS = ("fit", "evaluate", "encode", "plot", "report", "study", "flow")
+COMMANDS = ("fit", "evaluate", "encode", "atlas", "plot", "report", "study", "flow")
 SHOWN = (
     "mse", "mse_raw", "r2", "median_abs_R_raw", "mean_R2_sqrt_det_g_raw", "mcn", "vor",
     "trustworthiness", "continuity", "knn_recall_at_10", "procrustes_disparity", "tear_score",
@@ -275,6 +277,24 @@ def _encode(arguments):
     )
     _add_checkpoint(parser)
     print(printable(encode(_parsed(parser, arguments))))
+
+
+# --- atlas ----------------------------------------------------------------------------------------
+
+
+def _atlas(arguments):
+    """Writes R, its error, log √det g and the eigenvalues of g at many latents."""
+    parser = _parser("atlas")
+    parser.add_argument(
+        "--points", required=True,
+        help="latents (N, d): .npy, .npz of encode, .h5ad; grid; or how many at random",
+    )  # fmt: skip
+    parser.add_argument("--out", required=True, help="folder, new or begun; of .h5ad a new .h5ad")
+    parser.add_argument("--per-axis", type=PositiveInt, help="nodes of grid along each axis")
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of latents at random")
+    parser.add_argument("--obsm", default="X_latent", help="name of the latents in a .h5ad")
+    _add_checkpoint(parser)
+    print(printable(run_atlas(_parsed(parser, arguments))))
 
 
 # --- plot -----------------------------------------------------------------------------------------

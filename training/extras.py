@@ -14,6 +14,8 @@ EXTRAS = {
     "mlxtend": ("mlxtend", "data"),
     "pandas": ("pandas", "data"),
     "pyarrow": ("pyarrow", "data"),
+    "anndata": ("anndata", "anndata"),
+    "h5py": ("h5py", "anndata"),
     "jinja2": ("jinja2", "plots"),
     "matplotlib": ("matplotlib", "plots"),
     "plotly": ("plotly", "plots"),

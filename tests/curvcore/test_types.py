@@ -16,6 +16,7 @@ pytest.importorskip("mypy", reason="pip install mypy")
 ROOT = Path(curvcore.__file__).parents[1]
 
 RIGHT = """
+from pathlib import Path
 import torch
 from torch import nn
 import curvcore
@@ -33,6 +34,8 @@ interval: torch.Tensor = estimate.value + 3.18 * estimate.standard_error
 length: torch.Tensor = curvcore.geodesic(decoder, z, z + 1).length
 term: torch.Tensor = TotalSquaredCurvature(scale_free=True)(decoder, z) + PerelmanF()(decoder, z)
 error: float = verification.certify(decoder, z).relative_error(scalar).max()
+folder: Path = curvcore.atlas(decoder, curvcore.LatentGrid([(0, 1)], 9), "out", formula="gauss")
+source: curvcore.atlases.LatentSource = curvcore.LatentGrid([(0, 1)], 9)
 """
 WRONG = {
     'curvcore.pullback(f, z, formula="gaus")': "Literal['gauss', 'intrinsic']",
@@ -44,6 +47,7 @@ WRONG = {
     "number: float = curvcore.pullback(f, z).scalar": 'has type "Tensor"',
     'curvcore.pullback(f, z, on_degenerate="ignore")': "Literal['raise', 'nan', 'flat']",
     'curvcore.metric(f, z, derivatives="jax")': "Literal['auto', 'fused', 'autodiff']",
+    "curvcore.atlas(f, z, 5)": 'incompatible type "int"',
     "loss: float = TotalSquaredCurvature()(f, z)": 'has type "Tensor"',
     'TotalSquaredCurvature(scale_free="yes")': 'expected "bool"',
     "verification.certify(f, z).scalars": 'has no attribute "scalars"',

@@ -1,6 +1,7 @@
 """The mutations, file by file of curvcore."""
 
 from verification.mutants.catalogue import (
+    atlases,
     comparison,
     formulas,
     fused,
@@ -10,5 +11,5 @@ from verification.mutants.catalogue import (
     providers,
 )
 
-PARTS = (formulas, fused, fused_rules, providers, comparison, kinks, geometry)
+PARTS = (formulas, fused, fused_rules, providers, comparison, kinks, geometry, atlases)
 MUTATIONS = [mutation for part in PARTS for mutation in part.MUTATIONS]

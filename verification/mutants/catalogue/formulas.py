@@ -354,7 +354,7 @@ PACKING = mutations(
 
 ROUNDING = mutations(
     "rounding.py",
-    "tests/verification/test_rounding.py",
+    "tests/curvcore/test_rounding.py",
     (
         "return eps * torch.stack(squares).sum(0).sqrt()",
         "return eps * torch.stack(squares).sum(0).sqrt() / 1000",
@@ -366,13 +366,23 @@ ROUNDING = mutations(
         "the estimate is in other units",
     ),
     (
-        "of_second = 2 * _length(frame",
-        "of_second = 0 * _length(frame",
+        "(4 * _lengths_squared(of_second, products) * second.square() * twice)",
+        "(0 * _lengths_squared(of_second, products) * second.square() * twice)",
         "errors of ∇²Ψ do not count",
     ),
     (
-        "squares += [bending.square(), _squared(formulas.derivatives.full(3))]",
-        "squares += [bending, _squared(formulas.derivatives.full(3))]",
+        "(4 * _lengths_squared(of_second, products) * second.square() * twice)",
+        "(4 * _lengths_squared(of_second, products) * second.square())",
+        "mixed derivatives count once",
+    ),
+    (
+        "(formulas.christoffel_of_pairs * twice)",
+        "formulas.christoffel_of_pairs",
+        "T^ij Γ^k_ij is summed over i ≤ j",
+    ),
+    (
+        "squares += [bending.square(), in_frame",
+        "squares += [bending, in_frame",
         "the intrinsic formula loses |∇²Ψ| instead of its square",
     ),
 )

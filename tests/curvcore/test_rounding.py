@@ -1,0 +1,71 @@
+"""The estimate of R's rounding error against its definition, vector by vector."""
+
+import pytest
+import torch
+from torch import nn
+
+import curvcore
+from tests.support.tolerance import assert_close
+
+
+def defined(geometry, formula, eps):
+    """|δR| as :mod:`curvcore.rounding` states it, in latent coordinates, from the vectors: (B,)."""
+    inverse, first, second = geometry.inverse_metric, geometry.jacobian, geometry.hessian
+    raised = torch.einsum("baij,bik,bjl->bakl", geometry.second_fundamental_form, inverse, inverse)
+    sensitivity = torch.einsum("ba,bij->baij", geometry.mean_curvature, inverse) - raised
+    to_first = torch.einsum("baij,bkij->bak", sensitivity, geometry.christoffel)
+    ricci = torch.einsum("bij,bik,bjl->bkl", geometry.ricci, inverse, inverse)
+    lengths = first.norm(dim=1)
+    bending = torch.einsum("baij,bakl,bik,bjl->b", second, second, inverse, inverse)
+    terms = [
+        2 * sensitivity.norm(dim=1) * second.norm(dim=1),
+        2 * to_first.norm(dim=1) * lengths,
+        4 * ricci * lengths[:, :, None] * lengths[:, None, :],
+        eps * bending,
+    ]
+    if formula == "intrinsic":
+        third = geometry.jet.third
+        pulled = torch.einsum("baijk,bil,bjm,bkn->balmn", third, inverse, inverse, inverse)
+        terms += [bending, torch.einsum("baijk,baijk->b", third, pulled).sqrt()]
+    return eps * sum(x.square().flatten(1).sum(1) for x in map(_rows, terms)).sqrt()
+
+
+def _rows(tensor):
+    return tensor.reshape(len(tensor), -1)
+
+
+@pytest.mark.parametrize("formula", ["gauss", "intrinsic"])
+@pytest.mark.parametrize(("d", "D"), [(2, 3), (2, 20), (3, 7), (5, 20)])
+def test_the_estimate_is_its_definition(d, D, formula):
+    torch.manual_seed(0)
+    decoder = nn.Sequential(nn.Linear(d, 16), nn.Tanh(), nn.Linear(16, D)).double()
+    stretch = torch.diag(10.0 ** torch.arange(d)).double() + torch.ones(d, d).double() / 2
+
+    def stretched(y):
+        return 1e-3 * decoder(y @ stretch)
+
+    y = torch.randn(20, d, dtype=torch.float64) @ torch.linalg.inv(stretch)
+    options = {"formula": formula, "order": 3}
+    geometry = curvcore.pullback(stretched, y, **options)
+    eps = torch.finfo(torch.float64).eps
+    found = geometry.scalar_error
+    expected = defined(geometry, formula, eps).detach()
+    assert_close(found / expected, torch.ones_like(found), factor=1e7)
+    relative = geometry.scalar_relative_error
+    assert_close(relative * geometry.scalar.detach().abs() / found, torch.ones(20).double())
+
+
+@pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
+def test_the_estimate_in_single_precision_is_made_in_double(derivatives):
+    """Of derivatives rounded to float32: R and II by formulas in float64 and float32's eps."""
+    torch.manual_seed(0)
+    decoder = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 20))
+    z = torch.randn(20, 2)
+    geometry = curvcore.pullback(decoder, z, derivatives=derivatives)
+    exact = curvcore.PullbackGeometry(
+        curvcore.Jet(*(array.double() for array in geometry.jet.arrays()))
+    )
+    expected = defined(exact, "gauss", torch.finfo(torch.float32).eps).detach().float()
+    found = geometry.scalar_error
+    assert_close(found / expected, torch.ones_like(found), factor=1000)
+    assert not found.requires_grad

@@ -60,7 +60,7 @@ def estimate_by_pieces(decoder, z, derivatives, chunk_size, estimator):
     """
     k, d = estimator.probes, z.shape[1]
     rows = len(z) * (d + k + count(k, 2))
-    along = _Along(decoder, derivatives, rows)
+    along = Along(decoder, derivatives, rows)
 
     def piece(points, components):
         tangent = along.tangent_spaces(points)
@@ -79,7 +79,7 @@ def estimate_matrix_free(decoder, z, derivatives, chunk_size, estimator):
     """
     solver = Solver(estimator.tolerance, estimator.max_iterations)
     outputs = ambient_dimension(decoder, z)
-    along = _Along(decoder, derivatives, 0)
+    along = Along(decoder, derivatives, 0)
 
     def piece(points):
         noise = estimator.draw(points, outputs)
@@ -152,7 +152,7 @@ def _cost_of_frame(d, widths, outputs):
 # --- along a frame ------------------------------------------------------------------------------
 
 
-class _Along:
+class Along:
     """Derivatives of a decoder along directions, as vectors with the inner products of Ψ's.
 
     Args:
@@ -207,7 +207,7 @@ class _Along:
 
 def _by_frame(decoder, z, derivatives, block_size):
     d, pairs = z.shape[1], count(z.shape[1], 2)
-    along = _Along(decoder, derivatives, len(z) * (d + pairs))
+    along = Along(decoder, derivatives, len(z) * (d + pairs))
     components = along.components(z)
     if block_size is None and pairs * components > _DERIVATIVES_AT_ONCE:
         block_size = max(3, _DERIVATIVES_AT_ONCE // components)

@@ -25,8 +25,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from verification.benchmark import estimates, routes, schedule, tables, targets, timing
 from verification.benchmark import growth as benchmark_growth
-from verification.benchmark import routes, schedule, tables, targets, timing
+from verification.benchmark import scale as benchmark_scale
 from verification.benchmark import sweep as benchmark_sweep
 from verification.benchmark.measurement import Measured, Settings, measure, reason
 from verification.benchmark.record import Record
@@ -95,6 +96,9 @@ def main(
         bool,
         typer.Option("--growth", help="Time and memory up to a million points, on CUDA ten."),
     ] = False,
+    scale: Annotated[
+        bool, typer.Option("--scale", help="Only: R up to d = 256, D = 16384, exact and estimated.")
+    ] = False,
     sweep: Annotated[
         bool, typer.Option("--sweep", help="Cost against batch size, d and D, for --json.")
     ] = False,
@@ -122,7 +126,9 @@ def main(
     load = _prepare(console)
     settings = _looking_closer(settings, counts, size, time_limit, started)
     record = Record(json, settings, load)
-    stages = schedule.stages(sizes, names, device)
+    stages = ([], []) if scale else schedule.stages(sizes, names, device)
+    if scale:
+        _scale(record, console)
     _measure_stages(stages, growth, sweep or plot is not None, record, console)
     if plot is not None and record.sweeps:
         _plot(plot, record.sweeps)
@@ -192,6 +198,15 @@ def _grow(record, console):
         else:
             record.grown = benchmark_growth.measure(record.settings)
             benchmark_growth.show(console, record.grown)
+
+
+def _scale(record, console):
+    with _recorded("scale", record, console):
+        record.scaled = benchmark_scale.measure(record.settings)
+        benchmark_scale.show(console, record.scaled)
+    with _recorded("estimates", record, console):
+        record.estimated = estimates.measure(record.settings)
+        estimates.show(console, record.estimated)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import torch
 
 import curvcore
 from verification import report
-from verification.benchmark import growth, sweep, targets
+from verification.benchmark import estimates, growth, scale, sweep, targets
 from verification.benchmark.environment import describe
 from verification.benchmark.measurement import Settings
 from verification.benchmark.timing import is_cuda
@@ -25,6 +25,8 @@ class Record:
     load: float | None
     lines: list = field(default_factory=list)
     grown: list = field(default_factory=list)
+    scaled: list = field(default_factory=list)
+    estimated: list = field(default_factory=list)
     sweeps: list = field(default_factory=list)
     unavailable: dict = field(default_factory=dict)
     crashed: dict = field(default_factory=dict)
@@ -32,7 +34,7 @@ class Record:
     @property
     def results(self):
         """What passed or failed."""
-        return self.lines + self.grown
+        return self.lines + self.grown + self.scaled + self.estimated
 
     @property
     def passed(self):
@@ -80,6 +82,8 @@ class Record:
             "crashed": self.crashed,
             "results": [line.as_dict() for line in self.lines],
             "growth": growth.as_dicts(self.grown),
+            "scale": scale.as_dicts(self.scaled),
+            "estimates": estimates.as_dicts(self.estimated),
             "sweeps": sweep.as_dicts(self.sweeps),
             "targets": targets.as_dicts(self.verdicts),
         }

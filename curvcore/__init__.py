@@ -32,7 +32,14 @@ to Riemannian Manifolds*, 2nd ed.; Chow et al., *The Ricci Flow*; Perelman, arXi
 
 from curvcore import atlases
 from curvcore._version import __version__
-from curvcore.api import estimate_scalar_curvature, jet, metric, pullback, scalar_curvature
+from curvcore.api import (
+    estimate_scalar_curvature,
+    estimated_geometry,
+    jet,
+    metric,
+    pullback,
+    scalar_curvature,
+)
 from curvcore.atlases import LatentGrid, atlas, read_atlas
 from curvcore.errors import (
     AtlasError,
@@ -45,6 +52,7 @@ from curvcore.errors import (
     RowsNotIndependentError,
     UnsupportedOperationError,
 )
+from curvcore.estimated import EstimatedGeometry
 from curvcore.geodesics import Geodesic, geodesic, path_length
 from curvcore.geometry import PullbackGeometry
 from curvcore.hutchinson import Hutchinson, ScalarEstimate
@@ -58,6 +66,7 @@ __all__ = [
     "CurvatureMap",
     "DecoderError",
     "DegenerateMetricError",
+    "EstimatedGeometry",
     "FallbackWarning",
     "Geodesic",
     "Hutchinson",
@@ -75,6 +84,7 @@ __all__ = [
     "curvature_map",
     "draw_curvature",
     "estimate_scalar_curvature",
+    "estimated_geometry",
     "geodesic",
     "jet",
     "metric",

@@ -11,11 +11,13 @@ from curvcore import geometry as geometries
 from curvcore.arithmetic import HALF_PRECISION
 from curvcore.degenerate import filled
 from curvcore.errors import DegenerateMetricError, InputError, frames_inside_curvcore
+from curvcore.estimated import EstimatedGeometry
 from curvcore.frame_sums import LARGEST_TABLE
 from curvcore.geometry import PullbackGeometry
 from curvcore.hutchinson import Hutchinson, ScalarEstimate
 from curvcore.jets import Jet
 from curvcore.large_dimension import (
+    Along,
     estimate_by_pieces,
     estimate_matrix_free,
     scalar_by_pieces,
@@ -225,6 +227,34 @@ def estimate_scalar_curvature(
     if estimator.matrix_free:
         _warn_of_residuals(estimate.residual, estimator)
     return estimate
+
+
+def estimated_geometry(
+    decoder: Decoder,
+    z: torch.Tensor,
+    estimator: Hutchinson,
+    *,
+    derivatives: Derivatives = "auto",
+    on_degenerate: OnDegenerate = "raise",
+) -> EstimatedGeometry:
+    """The geometry of the pullback metric with R estimated: for training where d is large.
+
+    Arguments as in :func:`pullback`; of an estimator with ∇Ψ. Everything is differentiable.
+
+    Raises:
+        InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError;
+        DegenerateMetricError once a quantity that needs g⁻¹ is asked for.
+    """
+    check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
+    check_choice("derivatives", derivatives, DERIVATIVES)
+    _check_estimator(estimator, z)
+    if estimator.matrix_free:
+        raise InputError("A geometry needs ∇Ψ: give an estimator that is not matrix-free.")
+    check_points(z)
+    check_decoder(decoder, z)
+    load_forward_mode()
+    along = Along(decoder, derivatives, EstimatedGeometry.rows(z, estimator))
+    return EstimatedGeometry(along, z, estimator, on_degenerate)
 
 
 def _warn_of_residuals(residual, estimator):

@@ -12,6 +12,7 @@ from itertools import pairwise
 import torch
 
 from curvcore.degenerate import filled
+from curvcore.estimated import EstimatedGeometry
 from curvcore.frame_sums import scalar_of_blocks, scalar_of_frame
 from curvcore.hidden_units import Slopes, cost_of_units, scalar_of_units
 from curvcore.hutchinson import estimate_of
@@ -58,17 +59,16 @@ def estimate_by_pieces(decoder, z, derivatives, chunk_size, estimator):
     Args:
         estimator: a :class:`curvcore.Hutchinson`. Others as of :func:`scalar_by_pieces`.
     """
-    k, d = estimator.probes, z.shape[1]
-    rows = len(z) * (d + k + count(k, 2))
+    rows = EstimatedGeometry.rows(z, estimator)
     along = Along(decoder, derivatives, rows)
 
     def piece(points, components):
         tangent = along.tangent_spaces(points)
         second = along.second(points, tangent.directions(components))
-        estimate = estimate_of(tangent.normal(second), k)
+        estimate = estimate_of(tangent.normal(second), estimator.probes)
         return _regular([estimate.value, estimate.standard_error, estimate.square], tangent)
 
-    numbers = along.components(z) * (d + k + count(k, 2))
+    numbers = along.components(z) * rows // len(z)
     return _joined(piece, [z, estimator.draw(z)], numbers, chunk_size)
 
 

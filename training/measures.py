@@ -38,10 +38,23 @@ class Measure(ABC):
 
 @dataclass(frozen=True)
 class EncodedPoints(Measure):
-    """z_b = enc(x_b), w = 1/B: ∫ φ dm, m the distribution of encoded data."""
+    """z_b = enc(x_b), w = 1/B: ∫ φ dm, m the distribution of encoded data.
+
+    Args:
+        points: of each process, at random, where all of a batch are too dear; the mean is the same.
+    """
+
+    points: int | None = None
+
+    def __post_init__(self):
+        if self.points is not None and self.points < 1:
+            raise TrainingError(f"points must be positive, or None for all; got {self.points}.")
 
     def sample(self, encoded: torch.Tensor, seed: int) -> LatentSample:
-        """All encoded points of this process."""
+        """Encoded points of this process."""
+        if self.points is not None and self.points < len(encoded):
+            order = torch.randperm(len(encoded), generator=torch.Generator().manual_seed(seed))
+            encoded = encoded[waiting.sent(order[: self.points], encoded)]
         return LatentSample.encoded(encoded)
 
 

@@ -1,7 +1,7 @@
 """The loss: reconstruction plus functionals, each with its weight, schedule and measure."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FunctionType, MethodType
 
 import torch
@@ -125,7 +125,7 @@ def _with_its_own_code(method):
 
 
 class Terms(nn.Module):
-    """All terms of one loss; those with the same measure share one evaluation of the geometry."""
+    """All terms of one loss; those with the same measure and estimator share one geometry."""
 
     def __init__(self, terms, compile=False):
         super().__init__()
@@ -168,10 +168,15 @@ class Terms(nn.Module):
     def _values(self, weights, autoencoder, x, z, seed):
         active = {name: self.terms[name] for name in weights}
         values, degenerate = {}, z.new_zeros(())
-        for measure, names in _by_measure(active):
-            sample = measure.sample(z, mixed(seed, self._number(measure)))
+        for (measure, estimator), names in _by_measure(active):
+            number = mixed(seed, self._number(measure))
+            sample = measure.sample(z, number)
+            arguments = autoencoder.decoder, sample, tuple(names)
+            if estimator is not None:
+                generator = torch.Generator(z.device).manual_seed(mixed(number, 0))
+                arguments = *arguments, replace(estimator, generator=generator)
             try:
-                numbers, left_out = self._evaluated(autoencoder.decoder, sample, tuple(names))
+                numbers, left_out = self._evaluated(*arguments)
             except CollapsedError as error:
                 raise TrainingError(f"{', '.join(names)}: {error} Lower their weights.") from error
             degenerate = degenerate + left_out
@@ -185,11 +190,11 @@ class Terms(nn.Module):
                 values[name] = weight, functional(encoder, mixed(seed, [*self.terms].index(name)))
         return values, degenerate
 
-    def _evaluate(self, decoder, sample, names):
+    def _evaluate(self, decoder, sample, names, estimator=None):
         """The functionals of these names on one sample, and how many points were left out."""
         functionals = [self.functionals[name] for name in names]
         order = max(functional.order for functional in functionals)
-        on = SampledGeometry(decoder, sample, order)
+        on = SampledGeometry(decoder, sample, order, estimator)
         return [functional.evaluate(on) for functional in functionals], on.degenerate_points
 
     def _number(self, measure):
@@ -206,14 +211,15 @@ class Terms(nn.Module):
 
 
 def _by_measure(active):
-    """Pairs of a measure and the names of the terms that use it."""
+    """Pairs of (a measure, an estimator of R or None) and the names of the terms that use them."""
     groups = []
     for name, term in active.items():
         if isinstance(term.functional, OF_ENCODERS):
             continue
-        names = next((names for measure, names in groups if measure == term.measure), None)
+        key = term.measure, term.functional.estimator
+        names = next((names for other, names in groups if other == key), None)
         if names is None:
-            groups.append((term.measure, [name]))
+            groups.append((key, [name]))
         else:
             names.append(name)
     return groups

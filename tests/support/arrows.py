@@ -165,6 +165,7 @@ ARROWS = {
     "curvcore.hidden_units": {"tangent"},
     "curvcore.hutchinson": {"constants", "errors"},
     "curvcore.matrix_free": set(),
+    "curvcore.estimated": {"caching", "degenerate", "errors", "hutchinson", "packing"},
     "curvcore.large_dimension": {
         "degenerate",
         "frame_sums",
@@ -179,6 +180,7 @@ ARROWS = {
         "matrix_free",
         "providers.outputs",
         "providers.primitives",
+        "estimated",
     },
     "curvcore.providers.restriction": {"providers.differences"},
     "curvcore.providers.fused.recorder": {
@@ -234,6 +236,7 @@ ARROWS = {
         "providers.symbolic",
         "types",
         "validation",
+        "estimated",
     },
     "curvcore.plotting": {
         "api",
@@ -312,5 +315,6 @@ ARROWS = {
         "jets",
         "plotting",
         "providers.fused.registry",
+        "estimated",
     },
 }

@@ -21,9 +21,10 @@ class FlowMonitor(Callback):
 
     At the first 512 held-out points (of the training points if none are held out), encoded, or what
     the term's measure draws for them, always by one seed; in float64, in units of the networks. Of
-    several such terms, the first. τ is that of a W; for an F, which has none, tr Cov/2n of the
-    decoded points, by which W is logged too. Where there is nothing to be known, all degenerate,
-    the numbers are NaN. The training is not touched: no random number is drawn, no gradient.
+    several such terms, the first; none of a term whose R is estimated, since d is large. τ is that
+    of a W; for an F, which has none, tr Cov/2n of the decoded points, by which W is logged too.
+    Where there is nothing to be known, all degenerate, the numbers are NaN. The training is not
+    touched: no random number is drawn, no gradient.
     """
 
     def __init__(self):
@@ -32,7 +33,7 @@ class FlowMonitor(Callback):
     def on_train_epoch_end(self, trainer, module):
         """Before the checkpoints, which keep the means of the epoch for the log."""
         term = first_term(module)
-        if term is None:
+        if term is None or term.functional.estimator is not None:
             return
         numbers = self._numbers(trainer.datamodule, module, term)
         module.log_dict(

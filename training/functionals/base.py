@@ -86,11 +86,12 @@ class SampledGeometry:
         sample: LatentSample.
         order: 1 where the metric suffices, 2 where curvature or Christoffel symbols are needed, 3
             where second derivatives of √det g are.
+        estimator: of R, where d is large; there are no Christoffel symbols then.
 
     Attributes:
         drawn: the LatentSample, degenerate points included.
         weights: (B,).
-        geometry: curvcore.PullbackGeometry at the points.
+        geometry: curvcore.PullbackGeometry at the points, or EstimatedGeometry.
         degenerate_points: how many were left out, on this process: a tensor ().
 
     Raises:
@@ -98,10 +99,16 @@ class SampledGeometry:
         TrainingError: points are not finite; on a GPU they count as degenerate.
     """
 
-    def __init__(self, decoder: Decoder, sample: LatentSample, order: Literal[1, 2, 3] = 2) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        sample: LatentSample,
+        order: Literal[1, 2, 3] = 2,
+        estimator: curvcore.Hutchinson | None = None,
+    ) -> None:
         self._log_density = None  # until it is asked for
-        geometry = _geometry(decoder, sample.z, order)
-        degenerate = geometry.is_degenerate | ~torch.isfinite(geometry.volume_density.detach())
+        geometry = _geometry(decoder, sample.z, order, estimator)
+        degenerate = geometry.is_degenerate | ~torch.isfinite(geometry.log_volume_density.detach())
         self.degenerate_points = degenerate.sum()
         self.drawn, self.dimension = sample, sample.z.shape[1]
         self.regular, self.weights = slice(None), sample.weights
@@ -112,7 +119,7 @@ class SampledGeometry:
             _check_finite(sample.z)
             self.regular = ~degenerate
             self.weights = self.weights[self.regular]
-            geometry = _geometry(decoder, self.z, order)
+            geometry = _geometry(decoder, self.z, order, estimator)
         self.geometry = geometry
         if waiting.reading_is_free(sample.z) and not _count(self.weights):
             raise CollapsedError(
@@ -142,11 +149,20 @@ class SampledGeometry:
     @property
     def log_volume_density(self) -> torch.Tensor:
         """log √det g: (B,)."""
-        return self.geometry.volume_density.log()
+        return self.geometry.log_volume_density
+
+    @property
+    def squared_scalar(self) -> torch.Tensor:
+        """R², or an unbiased estimate of it, from four probes at least: (B,)."""
+        if isinstance(self.geometry, curvcore.EstimatedGeometry):
+            return self.geometry.estimate.square
+        return self.geometry.scalar.square()
 
     @property
     def log_volume_gradient(self) -> torch.Tensor:
         """∂_k log √det g = Γ^i_ik: (B, d)."""
+        if isinstance(self.geometry, curvcore.EstimatedGeometry):
+            return self.geometry.log_volume_gradient
         return torch.einsum("biik->bk", self.geometry.christoffel)
 
     @property
@@ -199,8 +215,10 @@ def _check_finite(z):
         )
 
 
-def _geometry(decoder, z, order):
-    return curvcore.pullback(decoder, z, order=order, on_degenerate="flat")
+def _geometry(decoder, z, order, estimator):
+    if estimator is None:
+        return curvcore.pullback(decoder, z, order=order, on_degenerate="flat")
+    return curvcore.estimated_geometry(decoder, z, estimator, on_degenerate="flat")
 
 
 class Functional(nn.Module, ABC):
@@ -215,11 +233,15 @@ class Functional(nn.Module, ABC):
     The points count as encoded data: integrals are ∫ φ dm, m their distribution. With ``weights``,
     of which Σ w φ(z) estimates ∫ φ dz (:mod:`training.measures`), they are over dμ = √det g dz.
 
+    Attributes:
+        estimator: of R, for latent spaces of large dimension; None where R is exact.
+
     Raises:
         TrainingError: weights that are not (B,), or not positive.
     """
 
     order: Literal[1, 2] = 2
+    estimator: curvcore.Hutchinson | None = None
     __call__: Callable[..., torch.Tensor]
 
     def forward(
@@ -228,7 +250,7 @@ class Functional(nn.Module, ABC):
         """The functional on points z (B, d): a scalar tensor."""
         encoded = weights is None
         sample = LatentSample.encoded(z) if encoded else LatentSample.weighted(z, weights)
-        return self.evaluate(SampledGeometry(decoder, sample, self.order))
+        return self.evaluate(SampledGeometry(decoder, sample, self.order, self.estimator))
 
     @abstractmethod
     def evaluate(self, on: SampledGeometry) -> torch.Tensor:

@@ -32,6 +32,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+import curvcore
 from training.errors import TrainingError
 from training.functionals.base import Functional, SampledGeometry
 from training.functionals.potentials import FixedMeasure, LearnedPotential, reversed_gradient
@@ -42,9 +43,13 @@ DIRECTIONS = ("descend", "ricci")
 
 class _Perelman(Functional):
     def __init__(
-        self, potential: LearnedPotential | FixedMeasure | None = None, direction: str = "descend"
+        self,
+        potential: LearnedPotential | FixedMeasure | None = None,
+        direction: str = "descend",
+        estimator: curvcore.Hutchinson | None = None,
     ):
         super().__init__()
+        self.estimator = estimator
         if direction not in DIRECTIONS:
             raise TrainingError(f"direction must be one of {DIRECTIONS}; got {direction!r}.")
         self.potential = FixedMeasure() if potential is None else potential
@@ -85,6 +90,7 @@ class PerelmanF(_Perelman):
         direction: what becomes of it when the loss descends: ``"descend"``, it goes down, as in the
             talk; ``"ricci"``, the decoder ascends it and the potential descends, Perelman's
             saddle. The number returned is then minus the functional.
+        estimator: of R, where d is large.
     """
 
     def value(self, on: SampledGeometry) -> torch.Tensor:
@@ -196,6 +202,7 @@ class PerelmanW(_Perelman):
         direction: what becomes of it when the loss descends: ``"descend"``, it goes down, as in the
             talk; ``"ricci"``, the decoder ascends it and the potential (and τ) descends, Perelman's
             saddle. The number returned is then minus the functional.
+        estimator: of R, where d is large.
     """
 
     def __init__(
@@ -203,8 +210,9 @@ class PerelmanW(_Perelman):
         potential: LearnedPotential | FixedMeasure | None = None,
         tau: float | Tau = 1.0,
         direction: str = "descend",
+        estimator: curvcore.Hutchinson | None = None,
     ):
-        super().__init__(potential, direction)
+        super().__init__(potential, direction, estimator)
         self.tau = tau if isinstance(tau, nn.Module) else Tau(tau)
 
     def value(self, on: SampledGeometry) -> torch.Tensor:

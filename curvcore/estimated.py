@@ -1,0 +1,106 @@
+"""EstimatedGeometry: the metric at latent points exactly, R as an estimate, at any d."""
+
+import torch
+
+from curvcore.caching import cached_quantity
+from curvcore.degenerate import filled, flat_metric
+from curvcore.errors import DegenerateMetricError
+from curvcore.hutchinson import ScalarEstimate, estimate_of
+from curvcore.packing import count
+
+
+class EstimatedGeometry:
+    """The geometry of g = ∇Ψᵀ∇Ψ of which curvature is estimated: made by ``estimated_geometry``.
+
+    What needs first derivatives is exact. Shapes, units and degenerate points as of
+    :class:`PullbackGeometry`, for B points.
+    """
+
+    def __init__(self, along, points, estimator, on_degenerate):
+        self.points, self.estimator = points, estimator
+        self.device_type = points.device.type
+        self._along, self._on_degenerate = along, on_degenerate
+        self._components = estimator.draw(points)
+
+    @staticmethod
+    def rows(z, estimator):
+        """How many vectors of derivatives there are at points z."""
+        return len(z) * (z.shape[1] + estimator.probes + count(estimator.probes, 2))
+
+    @property
+    def metric(self) -> torch.Tensor:
+        """g_ij: (B, d, d)."""
+        if self._on_degenerate == "flat":
+            return flat_metric(self.is_degenerate, self._tangent.metric)
+        return self._tangent.metric
+
+    @property
+    def condition_number(self) -> torch.Tensor:
+        """Condition number of g in unit coordinates (B,), some percent too small at worst."""
+        return self._tangent.condition_number
+
+    @property
+    def is_degenerate(self) -> torch.Tensor:
+        """Where the metric is degenerate to working precision, or ∇Ψ not finite: (B,)."""
+        return self._tangent.is_degenerate
+
+    @cached_quantity
+    def inverse_metric(self) -> torch.Tensor:
+        """g^{ij}: (B, d, d)."""
+        frame = self._tangent.frame()
+        return self._regular(frame @ frame.mT)
+
+    @cached_quantity
+    def log_volume_density(self) -> torch.Tensor:
+        """log √det g: (B,)."""
+        return self._regular(self._tangent.log_volume)
+
+    @property
+    def volume_density(self) -> torch.Tensor:
+        """√det g: (B,)."""
+        return self.log_volume_density.exp()
+
+    @cached_quantity
+    def log_volume_gradient(self) -> torch.Tensor:
+        """∂_k log √det g = Γ^i_ik: (B, d), by reverse mode."""
+        with_gradient = torch.is_grad_enabled()
+        with torch.enable_grad():
+            z = self.points.detach().requires_grad_()
+            volume = self._along.tangent_spaces(z).log_volume.sum()
+            gradient = torch.autograd.grad(volume, z, create_graph=with_gradient)[0]
+        return self._regular(gradient, 0)
+
+    def gradient_norm_squared(self, df: torch.Tensor) -> torch.Tensor:
+        """|∇f|²_g = g^{ij} ∂_i f ∂_j f, from the coordinate derivatives ∂f (B, d): (B,)."""
+        return torch.einsum("bia,bi->ba", self._tangent.frame(), df).square().sum(1)
+
+    @cached_quantity
+    def estimate(self) -> ScalarEstimate:
+        """R, its standard error, and R²: unbiased, from one draw of probes."""
+        directions = self._tangent.directions(self._components)
+        second = self._along.second(self.points, directions)
+        estimate = estimate_of(self._tangent.normal(second), self.estimator.probes)
+        numbers = estimate.value, estimate.standard_error, estimate.square
+        return ScalarEstimate(*(self._regular(n, 0) for n in numbers))
+
+    @property
+    def scalar(self) -> torch.Tensor:
+        """R, unbiased: (B,)."""
+        return self.estimate.value
+
+    # --- how it is computed ---------------------------------------------------------------------
+
+    @cached_quantity
+    def _tangent(self):
+        return self._along.tangent_spaces(self.points)
+
+    def _regular(self, array, flat=None):
+        """An array where the metric is regular; elsewhere an error, NaN, or ``flat``."""
+        if self._on_degenerate == "raise":
+            if self.is_degenerate.any():
+                at = self.is_degenerate.nonzero()[:, 0]
+                raise DegenerateMetricError.at(at, self.condition_number[self.is_degenerate])
+            return array
+        if self._on_degenerate == "nan":
+            return filled(self.is_degenerate, array, torch.nan)
+        return array if flat is None else filled(self.is_degenerate, array, flat)

@@ -36,7 +36,7 @@ class EstimatedGeometry:
 
     @property
     def condition_number(self) -> torch.Tensor:
-        """Condition number of g in unit coordinates (B,), some percent too small at worst."""
+        """Condition number of g in unit coordinates (B,), up to a third too small."""
         return self._tangent.condition_number
 
     @property

@@ -7,6 +7,7 @@ derivatives along a frame.
 
 import math
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -90,18 +91,17 @@ def _measure(decoder, z, ambient, settings):
     }
     with torch.no_grad():
         errors = _errors(decoder, z, tasks)
-        lines = []
-        for way, (points, task) in tasks.items():
-            pair = {"pass": lambda points=points: decoder(points), way: task}
-            times = timing.interleaved(pair, settings.device, settings.repeats, settings.budget)
-            memory = timing.peak_memory(task, settings.device)
-            lines.append(
-                Scaled(
-                    d, ambient, decoder[0].out_features, way, len(points), times[way].median,
-                    memory, times["pass"].median, errors.get(way),
-                )
-            )  # fmt: skip
-    return lines
+        passes = {len(points): partial(decoder, points) for points in (z, few)}
+        all_tasks = passes | {way: task for way, (_, task) in tasks.items()}
+        times = timing.interleaved(all_tasks, settings.device, settings.repeats, settings.budget)
+        return [
+            Scaled(
+                d, ambient, decoder[0].out_features, way, len(points), times[way].median,
+                timing.peak_memory(task, settings.device), times[len(points)].median,
+                errors.get(way),
+            )
+            for way, (points, task) in tasks.items()
+        ]  # fmt: skip
 
 
 def _errors(decoder, z, tasks):

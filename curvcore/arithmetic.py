@@ -95,6 +95,14 @@ def _extreme_eigenvalues(correlation):
     return torch.where(finite, eigenvalues[..., 0], torch.nan), eigenvalues[..., -1]
 
 
+def of_order_one(vectors):
+    """Vectors (..., d) divided by their greatest entry: of planes they span the same ones."""
+    if not isinstance(vectors, torch.Tensor):
+        return vectors  # exact numbers have no range to leave
+    greatest = vectors.detach().abs().amax(-1, keepdim=True)
+    return vectors / torch.where(greatest > 0, greatest, 1)
+
+
 def almost_orthonormal(matrix):
     """E and E⁻¹ with EᵀAE ≈ I for positive definite torch matrices A (..., d, d).
 

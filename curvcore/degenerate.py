@@ -26,6 +26,18 @@ def filled(mask, array, fill):
     return torch.where(mask.reshape(-1, *(1,) * (array.ndim - 1)), fill, array)
 
 
+def plane_curvature(numerator, area_squared, lengths):
+    """K = R(u, v, u, v)/area², and NaN where u and v are parallel to working precision: (...).
+
+    Args:
+        numerator, area_squared: R(u, v, u, v) and |u|²|v|² − ⟨u, v⟩².
+        lengths: |u|²|v|², of which rounding leaves eps² where there is no plane.
+    """
+    parallel = ~(area_squared > torch.finfo(lengths.dtype).eps ** 2 * 100 * lengths)
+    # Not divided by zero even where the quotient is thrown away: its gradient would be NaN.
+    return torch.where(parallel, torch.nan, numerator / torch.where(parallel, 1, area_squared))
+
+
 def flat_metric(mask, metric):
     """``metric`` (B, d, d), and the identity at the points of ``mask``."""
     return filled(mask, metric, identity(metric.shape[-1], metric.dtype, metric.device))

@@ -12,26 +12,71 @@ import itertools
 import math
 from functools import cache
 
+import torch
+
+from curvcore.caching import cached_quantity
 from curvcore.constants import numbers
-from curvcore.packing import pack
+from curvcore.packing import pack, pack_of_vectors, unpack
+from curvcore.riemann import bivector
 from curvcore.tangent import TangentSpaces
 
 # Up to this d, tables of products of pairs are small.
 LARGEST_TABLE = 8
 
 
-def scalar_of_derivatives(derivatives):
-    """R (B,) from packed derivatives in latent coordinates, of regular points."""
-    tangent = TangentSpaces(derivatives.jacobian.mT)
-    along, full = tangent.frame().mT[:, None], derivatives.full(2)
-    second = pack(along @ full @ along.mT, 2)
-    return scalar_of_frame(second.mT, tangent)
+class FrameSums:
+    """Curvature of packed derivatives in latent coordinates, at regular points.
+
+    In an orthonormal frame Ric_ab = ⟨H, II_ab⟩ − Σ_c ⟨II_ac, II_bc⟩, and R is its trace.
+    """
+
+    def __init__(self, derivatives):
+        self.device_type = derivatives.device_type
+        self._derivatives = derivatives
+
+    @cached_quantity
+    def scalar(self):
+        """R: (B,)."""
+        return _scalar(self._normal, self._tangent.dimension)
+
+    @cached_quantity
+    def ricci(self):
+        """Ric_ij in latent coordinates: (B, d, d)."""
+        d = self._tangent.dimension
+        form = unpack(self._normal.mT, d, 2).movedim(1, -1)  # II_ab (B, d, d, N)
+        trace = form.diagonal(dim1=1, dim2=2).sum(-1)
+        rows = form.flatten(2)
+        of_frame = (form @ trace[:, None, :, None])[..., 0] - rows @ rows.mT
+        return self._tangent.covariant(of_frame)
+
+    def plane(self, u, v):
+        """R(u, v, u, v) and |u|²|v|² − ⟨u, v⟩² of latent vectors (B, d), and |u|²|v|²: (B,)."""
+        u, v = (self._tangent.components(vector) for vector in (u, v))
+        plane = bivector(u, v)
+        weights = torch.stack([pack_of_vectors(a, b) for a, b in ((u, u), (u, v), (v, v))], 1)
+        first, mixed, last = (weights @ self._normal).unbind(1)
+        numerator = (first * last).sum(-1) - mixed.square().sum(-1)
+        area_squared = plane.square().sum((1, 2)) / 2
+        return numerator, area_squared, u.square().sum(-1) * v.square().sum(-1)
+
+    @cached_quantity
+    def _tangent(self):
+        return TangentSpaces(self._derivatives.jacobian.mT)
+
+    @cached_quantity
+    def _normal(self):
+        """II_ab (B, P, N)."""
+        along, full = self._tangent.frame().mT[:, None], self._derivatives.full(2)
+        return self._tangent.normal(pack(along @ full @ along.mT, 2).mT)
 
 
 def scalar_of_frame(second, tangent):
     """R (B,) from ∂_a∂_bΨ (B, P, N) along an orthonormal frame of TangentSpaces, all at once."""
-    normal = tangent.normal(second)
-    trace, square = _sums(normal, *_weights(((tangent.dimension, True),)))
+    return _scalar(tangent.normal(second), tangent.dimension)
+
+
+def _scalar(normal, d):
+    trace, square = _sums(normal, *_weights(((d, True),)))
     return trace.square().sum(-1) - square
 
 

@@ -5,17 +5,18 @@ from typing import Any
 import torch
 
 from curvcore import kernels, metrics, riemann
-from curvcore.arithmetic import condition_number, determinant, einsum, log
+from curvcore.arithmetic import condition_number, determinant, einsum, log, of_order_one
 from curvcore.caching import cached_quantity
 from curvcore.degenerate import (
     filled,
     flat_derivatives,
     flat_metric,
+    plane_curvature,
     smallest_reciprocal_condition,
 )
 from curvcore.errors import DegenerateMetricError, InputError
 from curvcore.formulas import Formulas, check_order
-from curvcore.frame_sums import LARGEST_TABLE, scalar_of_derivatives
+from curvcore.frame_sums import LARGEST_TABLE, FrameSums
 from curvcore.frames import CoordinateFrame, Frame
 from curvcore.jets import Derivatives, Jet
 from curvcore.kernels.scalar import DIMENSIONS, ScalarCurvature
@@ -166,6 +167,8 @@ class PullbackGeometry:
     @cached_quantity
     def ricci(self) -> torch.Tensor:
         """The Ricci tensor Ric_jl = g^{ik} R_ijkl: (B, d, d)."""
+        if self._by_sums is not None:
+            return self._where_regular(self._by_sums.ricci, 0)
         return self._frame.covariant(self._in_frame.ricci, 2)
 
     @cached_quantity
@@ -173,8 +176,8 @@ class PullbackGeometry:
         """The scalar curvature R = g^{jl} Ric_jl, in units of 1/[Ψ]²: (B,). R = 2K if d = 2."""
         if self._by_kernel is not None:
             return self._where_regular(self._by_kernel[0], 0)
-        if self._is_by_hand and self.jet.dimension > LARGEST_TABLE:
-            return self._where_regular(self._scalar_by_sums, 0)
+        if self._by_sums is not None:
+            return self._where_regular(self._by_sums.scalar, 0)
         return self._in_frame.scalar
 
     @cached_quantity
@@ -225,20 +228,18 @@ class PullbackGeometry:
         """
         if self.jet.dimension < 2:
             raise InputError("Sectional curvature needs a plane: d ≥ 2; this latent space has d=1.")
-        u, v = (
-            _of_order_one(self._frame.vector(self._checked(name, vector, 1)))
-            for name, vector in (("u", u), ("v", v))
-        )
+        u, v = self._checked("u", u, 1), self._checked("v", v, 1)
+        if self._by_sums is not None:
+            found = plane_curvature(*self._by_sums.plane(of_order_one(u), of_order_one(v)))
+            return self._where_regular(found, 0)
+        u, v = (of_order_one(self._frame.vector(vector)) for vector in (u, v))
         formulas, plane = self._in_frame, riemann.bivector(u, v)
         numerator = riemann.sectional_numerator(formulas.riemann, plane)
         area_squared = riemann.area_squared(formulas.metric, plane)
         if self.jet.is_symbolic:
             return numerator / area_squared
         lengths = u.square().sum(-1) * v.square().sum(-1)  # the frame is orthonormal
-        parallel = ~(area_squared > torch.finfo(u.dtype).eps ** 2 * 100 * lengths)
-        # Not divided by zero even where the quotient is thrown away: its gradient would be NaN.
-        quotient = numerator / torch.where(parallel, 1, area_squared)
-        return torch.where(parallel, torch.nan, quotient)
+        return plane_curvature(numerator, area_squared, lengths)
 
     # --- functions on latent space --------------------------------------------------------------
 
@@ -342,12 +343,14 @@ class PullbackGeometry:
         return kernels.attempt(f"R at d = {d}", ScalarCurvature.apply, *arguments)
 
     @cached_quantity
-    def _scalar_by_sums(self):
-        """R without the table of products of pairs; at degenerate points that of a plane."""
+    def _by_sums(self):
+        """FrameSums, where d is large; at degenerate points those of a plane."""
+        if not self._is_by_hand or self.jet.dimension <= LARGEST_TABLE:
+            return None
         if self._on_degenerate == "raise":
             self._refuse_degeneracy()
-            return scalar_of_derivatives(self._derivatives)
-        return scalar_of_derivatives(flat_derivatives(self.is_degenerate, self._derivatives))
+            return FrameSums(self._derivatives)
+        return FrameSums(flat_derivatives(self.is_degenerate, self._derivatives))
 
     def _scalar_of_channels(self, channels):
         """R from channels (K, B, N), by the formulas."""
@@ -388,11 +391,3 @@ class PullbackGeometry:
                 f"{shape or type(array).__name__}{f' for B = {batch[0]} points' if batch else ''}."
             )
         return array
-
-
-def _of_order_one(vectors):
-    """Vectors (..., d) divided by their greatest entry: of planes they span the same ones."""
-    if not isinstance(vectors, torch.Tensor):
-        return vectors  # exact numbers have no range to leave
-    greatest = vectors.detach().abs().amax(-1, keepdim=True)
-    return vectors / torch.where(greatest > 0, greatest, 1)

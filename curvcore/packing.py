@@ -46,6 +46,12 @@ def symmetric_square(matrix):
     return twice / (3 - multiplicities(matrix))[:, None]
 
 
+def pack_of_vectors(u, v):
+    """Weights of packed pairs with Σ_{i≤j} w_ij h_ij = h(u, v) for symmetric h: (..., count)."""
+    product = u[..., :, None] * v[..., None, :]
+    return pack(product + product.mT, 2) * multiplicities(product) / 2
+
+
 def multiplicities(matrix):
     """How often each distinct entry of a symmetric d×d matrix stands in it, 1 or 2: (count,)."""
     counts = [2 - (i == j) for i, j in _sorted_indices(matrix.shape[-1], 2)]

@@ -80,6 +80,16 @@ class TangentSpaces:
         solved = torch.linalg.solve_triangular(factor.mT, components.mT, upper=True)
         return solved / lengths[..., None]
 
+    def components(self, vectors):
+        """Components in the frame, (B, d), of latent vectors (B, d): what ``directions`` undoes."""
+        lengths, factor = self._lengths_and_factor
+        return (factor.mT @ (lengths * vectors)[..., None])[..., 0]
+
+    def covariant(self, tensor):
+        """T_ij in latent coordinates from T_ab in the frame: (B, d, d)."""
+        lengths, factor = self._lengths_and_factor
+        return lengths[..., None] * (factor @ tensor @ factor.mT) * lengths[:, None]
+
     def frame(self):
         """Latent vectors (B, d, d) that are an orthonormal frame."""
         one = identity(self.dimension, self._own.dtype, self._own.device)

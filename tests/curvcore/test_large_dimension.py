@@ -145,6 +145,40 @@ def test_geometry_without_the_table():
     assert_equal(scalar, contracted)
 
 
+@pytest.mark.parametrize("fill", ["raise", "nan", "flat"])
+def test_ricci_and_planes_without_the_table(fill):
+    decoder, z = OTHERS["a skip"](), points(10)
+    geometry = curvcore.pullback(decoder, z, on_degenerate=fill)
+    u, v = points(10), points(10).flip(0)
+    ricci, sectional = geometry.ricci, geometry.sectional(u, v)
+    assert "_in_frame" not in {name for name, _ in geometry._cache}
+    inverse, riemann = geometry.inverse_metric, geometry.riemann
+    assert_equal(ricci, torch.einsum("bik,bijkl->bjl", inverse, riemann))
+    numerator = torch.einsum("bijkl,bi,bj,bk,bl->b", riemann, u, v, u, v)
+    products = [
+        torch.einsum("bij,bi,bj->b", geometry.metric, a, b) for a, b in ((u, u), (v, v), (u, v))
+    ]
+    area_squared = products[0] * products[1] - products[2] ** 2
+    assert_equal(sectional, numerator / area_squared)
+    assert geometry.sectional(u, 2 * u).isnan().all()
+    assert_equal(geometry.sectional(1e200 * u[0], v[0])[:1], geometry.sectional(u[0], v[0])[:1])
+
+
+def test_ricci_at_degenerate_points():
+    inner, z = stack(10, 20, ambient=40), points(10).abs() + 0.5
+    z[1, 8] = 0
+
+    def decoder(z):
+        return inner(torch.cat([z[:, :8], z[:, 8:] ** 2], 1))
+
+    u, v = points(10), points(10).flip(0)
+    for fill, value in (("nan", torch.isnan), ("flat", lambda x: x == 0)):
+        geometry = curvcore.pullback(decoder, z, on_degenerate=fill)
+        for found in (geometry.ricci, geometry.sectional(u, v)):
+            is_filled = value(found).flatten(1).all(1) if found.ndim > 1 else value(found)
+            assert is_filled.tolist() == [False, True, False, False]
+
+
 @pytest.mark.parametrize("name", [*STACKS, *OTHERS])
 def test_what_is_a_stack(name):
     decoder = (STACKS | OTHERS)[name]()

@@ -161,7 +161,7 @@ ARROWS = {
     },
     "curvcore.providers.symbolic": {"errors", "jets"},
     "curvcore.tangent": {"caching", "constants", "degenerate"},
-    "curvcore.frame_sums": {"constants", "packing", "tangent"},
+    "curvcore.frame_sums": {"caching", "constants", "packing", "riemann", "tangent"},
     "curvcore.hidden_units": {"tangent"},
     "curvcore.hutchinson": {"constants", "errors"},
     "curvcore.matrix_free": set(),

@@ -28,6 +28,7 @@ def run_atlas(options):
     """
     module, data = runs.load(options.run, options.checkpoint, options.trust)
     arguments = {"unit": module.scale.scale.item(), "dtype": _dtype_of(module)}
+    arguments |= {"probes": options.probes, "seed": options.seed}
     decoder = module.autoencoder.decoder
     if Path(options.points).suffix == ".h5ad":
         arguments["obsm"] = options.obsm

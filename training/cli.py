@@ -291,7 +291,8 @@ def _atlas(arguments):
     )  # fmt: skip
     parser.add_argument("--out", required=True, help="folder, new or begun; of .h5ad a new .h5ad")
     parser.add_argument("--per-axis", type=PositiveInt, help="nodes of grid along each axis")
-    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of latents at random")
+    parser.add_argument("--probes", type=PositiveInt, help="estimate R from so many directions")
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of latents, and probes")
     parser.add_argument("--obsm", default="X_latent", help="name of the latents in a .h5ad")
     _add_checkpoint(parser)
     print(printable(run_atlas(_parsed(parser, arguments))))

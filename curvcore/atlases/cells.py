@@ -42,6 +42,8 @@ def annotate(
     derivatives: Derivatives = "auto",
     formula: Formula = "gauss",
     unit: float = 1.0,
+    probes: int | None = None,
+    seed: int = 0,
     dtype: torch.dtype | None = None,
     device: Any = None,
     progress: Callable[[int, int], Any] | None = None,
@@ -52,13 +54,15 @@ def annotate(
         decoder: as in :func:`curvcore.pullback`.
         adata: with latents (N, d) in ``adata.obsm[obsm]``.
         obsm: the name of the latents.
-        derivatives, formula, unit, dtype, device, progress: as in :func:`curvcore.atlas`.
+        derivatives, formula, unit, probes, seed, dtype, device, progress: as in
+            :func:`curvcore.atlas`.
 
     Raises:
         InputError: there are no such latents, or they are not finite, or of another dimension.
         DecoderError, RowsNotIndependentError, UnsupportedOperationError: of the decoder.
     """
     options = {"derivatives": derivatives, "formula": formula, "unit": unit}
+    options |= {"probes": probes, "seed": seed}
     place = {"dtype": dtype, "device": device}
     latents = _latents(adata.obsm, obsm, "adata")
     columns, metric, record = _annotations(decoder, latents, obsm, options, place, progress)
@@ -77,6 +81,8 @@ def annotate_h5ad(
     derivatives: Derivatives = "auto",
     formula: Formula = "gauss",
     unit: float = 1.0,
+    probes: int | None = None,
+    seed: int = 0,
     dtype: torch.dtype | None = None,
     device: Any = None,
     progress: Callable[[int, int], Any] | None = None,
@@ -86,7 +92,8 @@ def annotate_h5ad(
     The expression matrix is copied, never read; the new file is written whole or not at all.
 
     Args:
-        decoder, obsm, derivatives, formula, unit, dtype, device, progress: as in :func:`annotate`.
+        decoder, obsm, derivatives, formula, unit, probes, seed, dtype, device, progress: as in
+            :func:`annotate`.
         path: of the file.
         out: of the new one.
 
@@ -102,6 +109,7 @@ def annotate_h5ad(
     if out.exists() or out.suffix != ".h5ad" or not out.absolute().parent.is_dir():
         raise InputError(f"{out} must be a new .h5ad file in a folder that exists.")
     options = {"derivatives": derivatives, "formula": formula, "unit": unit}
+    options |= {"probes": probes, "seed": seed}
     place = {"dtype": dtype, "device": device}
     try:
         with h5py.File(path) as file:

@@ -1,16 +1,21 @@
 """What an atlas knows of a latent, chunk by chunk."""
 
 import contextlib
+import hashlib
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import torch
 
-from curvcore.api import DERIVATIVES, pullback
+from curvcore.api import DERIVATIVES, estimated_geometry, pullback
 from curvcore.atlases.sources import check_rows
 from curvcore.errors import CurvatureError, InputError
+from curvcore.estimated import EstimatedGeometry
 from curvcore.geometry import FORMULAS
+from curvcore.hutchinson import Hutchinson
+from curvcore.packing import count
 from curvcore.providers.outputs import ambient_dimension
 from curvcore.validation import check_choice, check_decoder
 
@@ -27,7 +32,7 @@ class Fields:
     Attributes:
         z: the latents (B, d).
         scalar: R (B,).
-        error: what rounding may have done to R, (B,).
+        error: what rounding may have done to R, or the standard error of its estimate, (B,).
         log_volume: log √det g (B,).
         metric: g (B, d, d), NaN only where it is not finite.
         degenerate: where g is degenerate to working precision, (B,).
@@ -52,6 +57,8 @@ class Evaluator:
         dtype: to compute in.
         device: likewise.
         chunk_size: points at a time.
+        probes: of an estimate of R, at every point; None for R itself.
+        seed: of the probes.
     """
 
     decoder: object
@@ -61,9 +68,11 @@ class Evaluator:
     dtype: torch.dtype
     device: torch.device
     chunk_size: int
+    probes: int | None
+    seed: int
 
     @classmethod
-    def of(cls, decoder, source, *, derivatives, formula, unit, dtype, device):
+    def of(cls, decoder, source, *, derivatives, formula, unit, dtype, device, probes, seed):
         """The Evaluator of checked options for these latents.
 
         Raises:
@@ -72,6 +81,7 @@ class Evaluator:
         """
         check_choice("derivatives", derivatives, DERIVATIVES)
         check_choice("formula", formula, FORMULAS)
+        _check_probes(probes, formula)
         if isinstance(unit, bool) or not 0 < unit < math.inf:
             raise InputError(f"unit must be a positive length; got {unit!r}.")
         dtype = torch.float32 if dtype is None and source.dtype == np.float32 else dtype
@@ -81,9 +91,10 @@ class Evaluator:
         first = _tensor(source.read(0, 1)).to(device, dtype)
         check_decoder(decoder, first)
         d = source.shape[1]
-        numbers = (1 + d + d * (d + 1) // 2) * _components(decoder, first)
+        directions = d if probes is None else probes
+        numbers = (1 + d + count(directions, 2)) * _components(decoder, first)
         chunk = max(1, min(CHUNK, ENTRIES // numbers))
-        return cls(decoder, derivatives, formula, float(unit), dtype, device, chunk)
+        return cls(decoder, derivatives, formula, float(unit), dtype, device, chunk, probes, seed)
 
     def options(self):
         """What changes the numbers, beside decoder and latents."""
@@ -94,6 +105,8 @@ class Evaluator:
             "dtype": str(self.dtype).removeprefix("torch."),
             "device": self.device.type,
             "chunk_size": self.chunk_size,
+            "probes": self.probes,
+            "seed": None if self.probes is None else self.seed,
         }
 
     @torch.no_grad()
@@ -106,12 +119,20 @@ class Evaluator:
         for first in range(start, stop, self.chunk_size):
             rows = source.read(first, min(stop, first + self.chunk_size))
             check_rows(rows, first)
-            yield self._fields(_tensor(rows).to(self.device, self.dtype))
+            yield self._fields(_tensor(rows).to(self.device, self.dtype), first)
+
+    def _geometry(self, z, first):
+        """At the points from row ``first`` on, which decides what their probes are."""
+        options = {"derivatives": self.derivatives, "on_degenerate": "nan"}
+        if self.probes is None:
+            return pullback(self.decoder, z, formula=self.formula, **options)
+        generator = torch.Generator(z.device).manual_seed(_mixed(self.seed, first))
+        estimator = Hutchinson(self.probes, generator=generator)
+        return estimated_geometry(self.decoder, z, estimator, **options)
 
     @torch.no_grad()
-    def _fields(self, z):
-        options = {"derivatives": self.derivatives, "formula": self.formula}
-        geometry = pullback(self.decoder, z, on_degenerate="nan", **options)
+    def _fields(self, z, first):
+        geometry = self._geometry(z, first)
         scalar, error = scalar_and_error(geometry)
         d, unit = z.shape[1], self.unit
         tensors = (
@@ -127,7 +148,26 @@ class Evaluator:
 
 def scalar_and_error(geometry):
     """R and its estimated error, (B,) each: the one place where an atlas gets them from."""
+    if isinstance(geometry, EstimatedGeometry):
+        return geometry.estimate.value, geometry.estimate.standard_error
     return geometry.scalar, geometry.scalar_error
+
+
+def _mixed(seed, row):
+    """A seed of its own for every row, the same on every machine."""
+    text = f"{seed} {row}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
+
+
+def _check_probes(probes, formula):
+    if probes is None:
+        return
+    if isinstance(probes, bool) or not isinstance(probes, Integral) or probes < 4:
+        raise InputError(
+            f"probes must be None or an integer from 4 on, for a standard error; got {probes!r}."
+        )
+    if formula != "gauss":
+        raise InputError(f"probes need formula='gauss'; got formula={formula!r}.")
 
 
 def columns_of(fields):

@@ -29,6 +29,8 @@ def atlas(
     derivatives: Derivatives = "auto",
     formula: Formula = "gauss",
     unit: float = 1.0,
+    probes: int | None = None,
+    seed: int = 0,
     dtype: torch.dtype | None = None,
     device: Any = None,
     rows_per_shard: int = ROWS_PER_SHARD,
@@ -44,7 +46,8 @@ def atlas(
     ===================  ========================================================================
     ``z_0``, ...         the latent
     ``scalar``           R, NaN where g is degenerate
-    ``scalar_error``     what rounding may have done to R, ``PullbackGeometry.scalar_error``
+    ``scalar_error``     what rounding may have done to R, ``PullbackGeometry.scalar_error``; of an
+                         estimate its standard error
     ``log_volume``       log √det g
     ``eigenvalue_0``...  of g, ascending; all d up to d = 16, else the least and the greatest one
     ``degenerate``       whether g is degenerate to working precision, or not finite
@@ -63,6 +66,9 @@ def atlas(
         out: the folder, new, or of the same atlas, to be gone on with.
         derivatives, formula: as in :func:`curvcore.pullback`.
         unit: the length that 1 in Ψ stands for: results are those of ``unit``·Ψ.
+        probes: estimate R from so many random directions at every point, 4 at least, where d is
+            large (:class:`curvcore.Hutchinson`); by default R itself.
+        seed: of the probes.
         dtype: to compute in; by default that of the points.
         device: to compute on; by default that of the decoder's parameters.
         rows_per_shard: a work item.
@@ -86,6 +92,7 @@ def atlas(
         raise InputError(f"rows_per_shard must be a positive integer; got {rows_per_shard!r}.")
     source, folder = as_source(points), Path(out)
     options = {"derivatives": derivatives, "formula": formula, "unit": unit}
+    options |= {"probes": probes, "seed": seed}
     with one_thread(), one_warning_of_kinks():
         evaluator = Evaluator.of(decoder, source, dtype=dtype, device=device, **options)
         wanted = manifests.described(evaluator, source, int(rows_per_shard))

@@ -57,6 +57,42 @@ def test_the_error_and_the_volume_are_those_of_relative_error_and_density():
     assert_close(geometry.log_volume_density.detach().exp(), density, factor=100)
 
 
+def test_estimates_with_their_standard_errors(tmp_path):
+    """Unbiased, of other probes at every point, the same again, and other ones of another seed."""
+    decoder = network(d=5, D=20, dtype=torch.float64)
+    z = torch.from_numpy(latents(1, 5)).double().expand(600, -1).contiguous()
+    tables = [
+        curvcore.read_atlas(
+            curvcore.atlas(decoder, z, tmp_path / name, probes=6, seed=seed, rows_per_shard=250)
+        )
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    first, again, other = (table["scalar"].to_numpy() for table in tables)
+    assert np.array_equal(first, again)
+    assert len(np.unique(first)) == len(first)
+    assert not np.isin(first, other).any()
+    scalar = curvcore.scalar_curvature(decoder, z[:1]).item()
+    assert abs(first.mean() - scalar) < 4 * first.std() / len(first) ** 0.5
+    errors = tables[0]["scalar_error"].to_numpy()
+    # Estimated variances are not below the true one, but by chance, and seldom twice that.
+    assert 0.8 < (errors**2).mean() / first.var() < 2
+    exact = curvcore.pullback(decoder, z[:1])
+    assert tables[0]["log_volume"].to_numpy() == pytest.approx(exact.log_volume_density.item())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"probes": 3}, "from 4 on, for a standard error; got 3"),
+        ({"probes": 5.0}, "got 5.0"),
+        ({"probes": 8, "formula": "intrinsic"}, "probes need formula='gauss'"),
+    ],
+)
+def test_bad_probes(options, message, tmp_path):
+    with pytest.raises(curvcore.InputError, match=message):
+        written(tmp_path / "atlas", **options)
+
+
 def test_a_volume_out_of_range_has_a_logarithm():
     decoder = nn.Linear(40, 50)
     nn.init.orthogonal_(decoder.weight)

@@ -11,8 +11,8 @@ name            functional                  weight
 ``perelman_w``  PerelmanW, f learned        1e-3
 ==============  ==========================  ======
 
-Perelman's are over the box of the encoded points, with τ = 1 and from the first epoch on, where
-those configurations start later and τ from the data's; the others are over the encoded points.
+Perelman's are over the box of the encoded points, with the data's τ, and grow from epoch 5 to 20,
+when the decoder has left the mean of the data; the others are over the encoded points.
 """
 
 import copy
@@ -25,6 +25,7 @@ from training.functionals import (
     PerelmanF,
     PerelmanW,
     RelaxedDistortion,
+    Tau,
     TotalSquaredCurvature,
     UniformVolume,
 )
@@ -36,9 +37,13 @@ NAMED = {
     "isometry": lambda weight=1e-1: Term(RelaxedDistortion(), weight),
     "harmonic": lambda weight=1e-1: Term(DeTurckGauge(), weight),
     "volume": lambda weight=1e-1: Term(UniformVolume(), weight),
-    "perelman_f": lambda weight=1e-3: Term(PerelmanF(), weight, UniformBox()),
-    "perelman_w": lambda weight=1e-3: Term(PerelmanW(LearnedPotential()), weight, UniformBox()),
+    "perelman_f": lambda weight=1e-3: _late(PerelmanF(), weight),
+    "perelman_w": lambda weight=1e-3: _late(PerelmanW(LearnedPotential(), Tau("data")), weight),
 }
+
+
+def _late(functional, weight):
+    return Term(functional, weight, UniformBox(), start=5, full=20)
 
 
 def terms_of(terms):

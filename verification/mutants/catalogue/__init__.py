@@ -8,8 +8,19 @@ from verification.mutants.catalogue import (
     fused_rules,
     geometry,
     kinks,
+    large_dimension,
     providers,
 )
 
-PARTS = (formulas, fused, fused_rules, providers, comparison, kinks, geometry, atlases)
+PARTS = (
+    formulas,
+    fused,
+    fused_rules,
+    providers,
+    comparison,
+    kinks,
+    geometry,
+    atlases,
+    large_dimension,
+)
 MUTATIONS = [mutation for part in PARTS for mutation in part.MUTATIONS]

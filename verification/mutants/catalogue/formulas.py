@@ -46,8 +46,8 @@ ARITHMETIC = mutations(
         f"{T}/test_frames.py",
     ),
     (
-        "torch.linalg.solve_triangular(factor, one, upper=False)",
-        "factor.mT",
+        "return factor, torch.linalg.solve_triangular(factor, one, upper=False)",
+        "return factor, factor.mT",
         "E is Fᵀ instead of F⁻¹ for d ≥ 3",
         f"{T}/test_frames.py",
     ),
@@ -73,8 +73,8 @@ ARITHMETIC = mutations(
         "adj A and det A have the other sign",
     ),
     (
-        "_HALF_PRECISION = (torch.float16, torch.bfloat16)",
-        "_HALF_PRECISION = (torch.float16,)",
+        "HALF_PRECISION = (torch.float16, torch.bfloat16)",
+        "HALF_PRECISION = (torch.float16,)",
         "factorisations are asked for in bfloat16, which torch has not",
     ),
 )

@@ -180,8 +180,8 @@ RESULT = mutations(
         f"{T}/test_compile.py::test_what_a_graph_makes_without_gradients_has_none_later",
     ),
     (
-        "return self._packed(last_layer.isometric_image(channels))",
-        "return self._packed(last_layer.isometric_image(channels.flip(-1)))",
+        "return self._last_layer.isometric_image(channels)",
+        "return self._last_layer.isometric_image(channels.flip(-1))",
         "channels meet the columns of L in another order",
     ),
     (

@@ -123,7 +123,20 @@ IN_PLACE_OF_DEGENERATE = mutations(
         "*higher",
         "flat points are curved",
     ),
+    (
+        "numerator / torch.where(parallel, 1, area_squared)",
+        "numerator / area_squared",
+        "a plane without direction spoils the gradient of others",
+        f"{T}/test_never_silently_wrong.py",
+    ),
+    (
+        "parallel = ~(area_squared > torch.finfo(lengths.dtype).eps ** 2 * 100 * lengths)",
+        "parallel = ~(area_squared > 0 * lengths)",
+        "parallel vectors span a plane, by rounding",
+        f"{T}/test_geometry.py::test_parallel_vectors_span_no_plane",
+    ),
 )
+
 
 GEOMETRY = mutations(
     "geometry.py",
@@ -137,18 +150,6 @@ GEOMETRY = mutations(
         "return ~(self.jet.is_finite() & (self.condition_number < 1 / smallest))",
         "return self.condition_number > 1 / smallest",
         "points of κ = NaN are regular",
-    ),
-    (
-        "quotient = numerator / torch.where(parallel, 1, area_squared)",
-        "quotient = numerator / area_squared",
-        "a plane without direction spoils the gradient of others",
-        f"{T}/test_never_silently_wrong.py",
-    ),
-    (
-        "parallel = ~(area_squared > torch.finfo(u.dtype).eps ** 2 * 100 * lengths)",
-        "parallel = ~(area_squared > 0 * lengths)",
-        "parallel vectors span a plane, by rounding",
-        f"{T}/test_geometry.py::test_parallel_vectors_span_no_plane",
     ),
     (
         "return self._in_frame.volume_density * self._frame.volume_density",

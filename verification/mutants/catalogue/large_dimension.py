@@ -1,0 +1,178 @@
+"""Wrong lines in the modules of large d and of estimates."""
+
+from verification.mutants.mutation import mutations
+
+LARGE = "tests/curvcore/test_large_dimension.py"
+ESTIMATES = "tests/curvcore/test_hutchinson.py tests/curvcore/test_estimated_geometry.py"
+
+TANGENT = mutations(
+    "tangent.py",
+    f"{LARGE} {ESTIMATES}",
+    (
+        "return solved / lengths[..., None]",
+        "return solved",
+        "frames are orthonormal in scaled coordinates",
+    ),
+    (
+        "self.vectors @ x.mT / lengths[..., None]",
+        "self.vectors @ x.mT",
+        "projections miss a scale",
+    ),
+    (
+        "(factor.diagonal(dim1=-2, dim2=-1).log() + lengths.log())",
+        "(factor.diagonal(dim1=-2, dim2=-1).log() - lengths.log())",
+        "the volume has the wrong units",
+    ),
+    (
+        "(factor @ tensor @ factor.mT)",
+        "(factor.mT @ tensor @ factor)",
+        "tensors come back into other coordinates",
+    ),
+    (
+        "return (factor.mT @ (lengths",
+        "return (factor @ (lengths",
+        "components of vectors are those in another frame",
+    ),
+    (
+        "torch.where(failed, torch.inf, _condition(factor))",
+        "torch.where(failed, 1, _condition(factor))",
+        "metrics without a factorisation count as regular",
+    ),
+)
+
+SUMS = mutations(
+    "frame_sums.py",
+    LARGE,
+    (
+        "of_square.append(float(counts * (1 + (a != b))))",
+        "of_square.append(float(counts))",
+        "pairs count once in |II|²",
+    ),
+    (
+        "block_of[a] != block_of[b] or within[a]",
+        "block_of[a] != block_of[b] or True",
+        "blocks count as often as they are met",
+    ),
+    (
+        "seen.update(pair)",
+        "seen.update(pair[:1])",
+        "some blocks count twice",
+    ),
+    (
+        "(form @ trace[:, None, :, None])[..., 0] - rows @ rows.mT",
+        "(form @ trace[:, None, :, None])[..., 0] + rows @ rows.mT",
+        "Ricci with the wrong sign of |II|²",
+    ),
+    (
+        "(first * last).sum(-1) - mixed.square().sum(-1)",
+        "(first * last).sum(-1)",
+        "planes miss the mixed term",
+    ),
+)
+
+UNITS = mutations(
+    "hidden_units.py",
+    LARGE,
+    (
+        "along, x, 2 * second)",
+        "along, x, second)",
+        "mixed moments count once",
+    ),
+    (
+        "slope = first * weight",
+        "slope = weight",
+        "moments go through layers without their slopes",
+    ),
+    (
+        "curved + first * (weight @ trace)",
+        "curved + weight @ trace",
+        "traces go through layers without their slopes",
+    ),
+    (
+        "torch.baddbmm(curved, first * weight, cross)",
+        "torch.baddbmm(curved, weight, cross)",
+        "cross moments go through layers without their slopes",
+    ),
+    (
+        "tangential.mT, tangential, alpha=-1",
+        "tangential.mT, tangential, alpha=0",
+        "|II|² keeps the tangential part",
+    ),
+    (
+        "(a.mT @ b).square()",
+        "(a.mT @ b).abs()",
+        "products of slopes are not squared",
+    ),
+)
+
+RECORDER = mutations(
+    "providers/fused/recorder.py",
+    LARGE,
+    (
+        "return stack if ((value - expected).abs() <= allowed).all() else None",
+        "return stack",
+        "what was recorded is believed",
+    ),
+    (
+        "derivatives is None or self._pending is None or",
+        "derivatives is None or",
+        "functions without a layer before them are taken",
+    ),
+)
+
+HUTCHINSON = mutations(
+    "hutchinson.py",
+    ESTIMATES,
+    (
+        "value = total / (k * (k - 1))",
+        "value = total / k**2",
+        "U counts pairs of a probe with itself",
+    ),
+    (
+        "total.square() - 4 * rows.square().sum(1) + 2 * h.square()",
+        "total.square() - 4 * rows.square().sum(1) + h.square()",
+        "R² from pairs that are not disjoint",
+    ),
+    (
+        "of_rest / (k - 2)",
+        "of_rest / (k - 1)",
+        "the variance of Ric(u, u) is biased",
+    ),
+    (
+        ".mul_(2).sub_(1)",
+        ".mul_(3).sub_(1)",
+        "signs have no mean zero",
+    ),
+    (
+        "generator.device.type != z.device.type",
+        "False",
+        "generators of other devices are torch's to refuse",
+    ),
+)
+
+MATRIX_FREE = mutations(
+    "matrix_free.py",
+    "tests/curvcore/test_matrix_free.py",
+    (
+        "gradient + _quotient(square, before) * direction",
+        "gradient",
+        "steepest descent",
+    ),
+    (
+        "x + length * direction, rest - length * image",
+        "x + length * direction, rest + length * image",
+        "residuals grow",
+    ),
+    (
+        "found[pair] = solutions(second[:, place])[1]",
+        "found[pair] = second[:, place]",
+        "second derivatives keep their tangential part",
+    ),
+    (
+        "self.residual = residual.clamp(min=self.residual)",
+        "self.residual = residual",
+        "only the last residual is reported",
+    ),
+)
+
+MUTATIONS = [*TANGENT, *SUMS, *UNITS, *RECORDER, *HUTCHINSON, *MATRIX_FREE]

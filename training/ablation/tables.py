@@ -28,7 +28,7 @@ def earned_table(design, results):
         if not terms or terms == (ISOMAP,):
             continue
         base = design.row_of(terms[:-1])
-        pairs = _pairs(results.get(name, {}), results.get(base, {}))
+        pairs = pairs_of(results.get(name, {}), results.get(base, {}))
         cells = [_comparison(pairs, key, kind) for key, kind in design.metrics.items()]
         lines.append(_line([terms[-1], base, str(len(pairs)), *cells]))
     return "\n".join(lines) + "\n"
@@ -50,7 +50,7 @@ def agreement_table(agreed):
     )
 
 
-def _pairs(one, other):
+def pairs_of(one, other):
     """Metrics of two rows with the same seeds, of those that diverged in neither."""
     return [(one[s], other[s]) for s in one if one[s] and other.get(s)]
 

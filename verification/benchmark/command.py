@@ -25,7 +25,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from verification.benchmark import estimates, routes, schedule, tables, targets, timing
+from verification.benchmark import estimates, images, routes, schedule, tables, targets, timing
 from verification.benchmark import growth as benchmark_growth
 from verification.benchmark import scale as benchmark_scale
 from verification.benchmark import sweep as benchmark_sweep
@@ -207,6 +207,9 @@ def _scale(record, console):
     with _recorded("estimates", record, console):
         record.estimated = estimates.measure(record.settings)
         estimates.show(console, record.estimated)
+    with _recorded("images", record, console):
+        record.of_images = images.measure(record.settings)
+        images.show(console, record.of_images)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import torch
 
 import curvcore
 from verification import report
-from verification.benchmark import estimates, growth, scale, sweep, targets
+from verification.benchmark import estimates, growth, images, scale, sweep, targets
 from verification.benchmark.environment import describe
 from verification.benchmark.measurement import Settings
 from verification.benchmark.timing import is_cuda
@@ -27,6 +27,7 @@ class Record:
     grown: list = field(default_factory=list)
     scaled: list = field(default_factory=list)
     estimated: list = field(default_factory=list)
+    of_images: list = field(default_factory=list)
     sweeps: list = field(default_factory=list)
     unavailable: dict = field(default_factory=dict)
     crashed: dict = field(default_factory=dict)
@@ -34,7 +35,7 @@ class Record:
     @property
     def results(self):
         """What passed or failed."""
-        return self.lines + self.grown + self.scaled + self.estimated
+        return self.lines + self.grown + self.scaled + self.estimated + self.of_images
 
     @property
     def passed(self):
@@ -84,6 +85,7 @@ class Record:
             "growth": growth.as_dicts(self.grown),
             "scale": scale.as_dicts(self.scaled),
             "estimates": estimates.as_dicts(self.estimated),
+            "images": images.as_dicts(self.of_images),
             "sweeps": sweep.as_dicts(self.sweeps),
             "targets": targets.as_dicts(self.verdicts),
         }

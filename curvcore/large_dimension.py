@@ -93,13 +93,16 @@ def estimate_matrix_free(decoder, z, derivatives, chunk_size, estimator):
         results = [filled(failed, r, 0) for r in (*results, solutions.residual, iterations)]
         return *results, failed, torch.full_like(results[0], torch.nan)
 
-    return _joined(piece, [z.detach()], _DERIVATIVES_AT_ONCE, chunk_size)
+    return _in_pieces(piece, [z.detach()], 1 if chunk_size is None else int(chunk_size))
 
 
 def _joined(piece, tensors, numbers, chunk_size):
     """``piece`` of so many points of ``tensors`` at a time that its ``numbers`` a point fit."""
     size = max(1, _DERIVATIVES_AT_ONCE // numbers)
-    size = size if chunk_size is None else min(size, int(chunk_size))
+    return _in_pieces(piece, tensors, size if chunk_size is None else min(size, int(chunk_size)))
+
+
+def _in_pieces(piece, tensors, size):
     pieces = [piece(*points) for points in zip(*(t.split(size) for t in tensors), strict=True)]
     return tuple(map(torch.cat, zip(*pieces, strict=True)))
 

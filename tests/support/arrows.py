@@ -261,6 +261,9 @@ ARROWS = {
         "geometry",
         "providers.outputs",
         "validation",
+        "estimated",
+        "hutchinson",
+        "packing",
     },
     "curvcore.atlases.manifest": {
         "_version",

@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from verification.benchmark import estimates, scale
+from verification.benchmark import estimates, images, scale
 from verification.benchmark.command import app
 
 pytestmark = pytest.mark.slow
@@ -21,6 +21,9 @@ def run(monkeypatch, tmp_path):
     monkeypatch.setattr(estimates, "SPHERE", 6)
     monkeypatch.setattr(estimates, "PROBES", (4, 8))
     monkeypatch.setattr(estimates, "REPEATS", 400)
+    monkeypatch.setattr(images, "POINTS", 1)
+    monkeypatch.setattr(images, "TOLERANCE", 0.1)
+    monkeypatch.setattr(images, "MOST_MEMORY", 1000)
 
     def of():
         file = tmp_path / "scale.json"
@@ -48,6 +51,10 @@ def test_exact_and_estimated(run):
     of_signs = [e["coverage"] for e in found if e["distribution"] == "rademacher"]
     assert len(of_signs) == 11
     assert min(of_signs) > 0.87
+    assert [(i["name"], i["d"], i["D"]) for i in record["images"]] == [
+        ("attention", 256, 49152), ("convolutions", 256, 49152),
+    ]  # fmt: skip
+    assert all(i["residual"] <= 0.1 and i["memory"] > 1 for i in record["images"])
 
 
 def test_wrong_curvature_fails(run, monkeypatch):

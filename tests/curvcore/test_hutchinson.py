@@ -93,6 +93,7 @@ def test_gradient_in_parameters():
     assert float(moved[0] - moved[1]) / (2 * step) == pytest.approx(float(slope), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("probes", [4, 9])
 def test_variance(probes, generator):
     """Of normal probes 8 |Ric|²/k + 6 |Riem|²/(k(k − 1)); its estimate has no bias."""

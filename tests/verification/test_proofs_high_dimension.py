@@ -16,6 +16,7 @@ from verification.proofs import estimators, frames, hidden_units, high_dimension
 from verification.proofs.estimators import FreeForm
 from verification.proofs.fields import field
 
+pytestmark = pytest.mark.slow
 DISTRIBUTIONS = ("Gaussian", "Rademacher")
 
 

@@ -165,7 +165,7 @@ def scalar_curvature(
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     check_chunk_size(chunk_size)
     order = _order_for(formula)
-    _check_block_size(block_size, formula)
+    _check_block_size(block_size, z, formula)
     if estimator is not None:
         if formula != "gauss" or block_size is not None:
             raise InputError("An estimator goes with formula='gauss' and without block_size.")
@@ -221,6 +221,9 @@ def estimate_scalar_curvature(
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     check_chunk_size(chunk_size)
     _check_estimator(estimator, z)
+    check_points(z)
+    if len(z) == 0:
+        return ScalarEstimate(*[z.sum(1)] * 3)
     way = estimate_matrix_free if estimator.matrix_free else estimate_by_pieces
     way = partial(way, estimator=estimator)
     estimate = ScalarEstimate(*_by_pieces(way, decoder, z, derivatives, chunk_size, on_degenerate))
@@ -271,10 +274,15 @@ def _warn_of_residuals(residual, estimator):
 
 
 def _is_large(z, formula, block_size):
-    is_tensor = isinstance(z, torch.Tensor) and z.ndim == 2 and z.dtype not in HALF_PRECISION
-    if not is_tensor or formula != "gauss" or not is_plain_eager() or len(z) == 0:
+    if not _is_plain(z) or z.ndim != 2 or len(z) == 0 or formula != "gauss":
         return False
     return z.shape[1] > LARGEST_TABLE or block_size is not None
+
+
+def _is_plain(z):
+    """Whether frames can be had at z: without compilers and transforms, in single precision."""
+    is_tensor = isinstance(z, torch.Tensor) and z.dtype not in HALF_PRECISION
+    return is_tensor and is_plain_eager()
 
 
 def _by_pieces(by_pieces, decoder, z, derivatives, chunk_size, on_degenerate):
@@ -282,14 +290,14 @@ def _by_pieces(by_pieces, decoder, z, derivatives, chunk_size, on_degenerate):
     check_choice("derivatives", derivatives, DERIVATIVES)
     check_points(z)
     check_decoder(decoder, z)
-    check_finite(z)
     load_forward_mode()
     with torch.autocast(z.device.type, enabled=False), one_warning_of_kinks():
         *results, is_degenerate, condition = by_pieces(decoder, z, derivatives, chunk_size)
     if on_degenerate != "raise":
         fill = torch.nan if on_degenerate == "nan" else 0
         return [filled(is_degenerate, result, fill) for result in results]
-    if is_degenerate.any():
+    if is_degenerate.any():  # the one place where the host waits for the device
+        check_finite(z)
         points = is_degenerate.nonzero()[:, 0]
         raise DegenerateMetricError.at(points, condition[is_degenerate])
     return results
@@ -302,11 +310,14 @@ def _check_estimator(estimator, z):
         )
     if not isinstance(z, torch.Tensor):
         raise InputError("R of expressions is exact: call it without an estimator.")
-    if not is_plain_eager():
-        raise InputError("Estimates work without torch.compile and torch.func's transforms.")
+    if not _is_plain(z):
+        raise InputError(
+            "Estimates work in float32 and float64, without torch.compile and torch.func's "
+            f"transforms; z is {z.dtype}."
+        )
 
 
-def _check_block_size(block_size, formula):
+def _check_block_size(block_size, z, formula):
     if block_size is None:
         return
     is_whole = isinstance(block_size, Integral) and not isinstance(block_size, bool)
@@ -314,6 +325,11 @@ def _check_block_size(block_size, formula):
         raise InputError(f"block_size must be None or an integer from 3 on; got {block_size!r}.")
     if formula != "gauss":
         raise InputError(f"block_size needs formula='gauss'; got formula={formula!r}.")
+    if not _is_plain(z):
+        raise InputError(
+            "block_size is of tensors in float32 or float64, without torch.compile and "
+            f"torch.func's transforms; got {getattr(z, 'dtype', type(z).__name__)}."
+        )
 
 
 def _regular_scalar(geometry):

@@ -9,6 +9,20 @@ from curvcore.hutchinson import ScalarEstimate, estimate_of
 from curvcore.packing import count
 
 
+def estimate_at(along, tangent, points, components, probes):
+    """The ScalarEstimate at ``points``, of whose tangent spaces these are, degenerate or not.
+
+    Args:
+        along: a :class:`curvcore.large_dimension.Along`.
+        tangent: a :class:`curvcore.tangent.TangentSpaces`.
+        points: (B, d).
+        components: of the probes in the frame, (B, k, d).
+        probes: k.
+    """
+    second = along.second(points, tangent.directions(components))
+    return estimate_of(tangent.normal(second), probes)
+
+
 class EstimatedGeometry:
     """The geometry of g = ∇Ψᵀ∇Ψ of which curvature is estimated: made by ``estimated_geometry``.
 
@@ -77,10 +91,9 @@ class EstimatedGeometry:
     @cached_quantity
     def estimate(self) -> ScalarEstimate:
         """R, its standard error, and R²: unbiased, from one draw of probes."""
-        directions = self._tangent.directions(self._components)
-        second = self._along.second(self.points, directions)
-        estimate = estimate_of(self._tangent.normal(second), self.estimator.probes)
-        numbers = estimate.value, estimate.standard_error, estimate.square
+        arguments = self._tangent, self.points, self._components, self.estimator.probes
+        found = estimate_at(self._along, *arguments)
+        numbers = found.value, found.standard_error, found.square
         return ScalarEstimate(*(self._regular(n, 0) for n in numbers))
 
     @property

@@ -16,6 +16,7 @@ import torch
 
 from curvcore.caching import cached_quantity
 from curvcore.constants import numbers
+from curvcore.degenerate import filled
 from curvcore.packing import pack, pack_of_vectors, unpack
 from curvcore.riemann import bivector
 from curvcore.tangent import TangentSpaces
@@ -27,7 +28,8 @@ LARGEST_TABLE = 8
 class FrameSums:
     """Curvature of packed derivatives in latent coordinates, at regular points.
 
-    In an orthonormal frame Ric_ab = ⟨H, II_ab⟩ − Σ_c ⟨II_ac, II_bc⟩, and R is its trace.
+    In an orthonormal frame Ric_ab = ⟨H, II_ab⟩ − Σ_c ⟨II_ac, II_bc⟩, and R is its trace. NaN where
+    a frame cannot be had after all: near the limit of what counts as regular, at large d.
     """
 
     def __init__(self, derivatives):
@@ -37,7 +39,7 @@ class FrameSums:
     @cached_quantity
     def scalar(self):
         """R: (B,)."""
-        return _scalar(self._normal, self._tangent.dimension)
+        return self._known(_scalar(self._normal, self._tangent.dimension))
 
     @cached_quantity
     def ricci(self):
@@ -47,7 +49,7 @@ class FrameSums:
         trace = form.diagonal(dim1=1, dim2=2).sum(-1)
         rows = form.flatten(2)
         of_frame = (form @ trace[:, None, :, None])[..., 0] - rows @ rows.mT
-        return self._tangent.covariant(of_frame)
+        return self._known(self._tangent.covariant(of_frame))
 
     def plane(self, u, v):
         """R(u, v, u, v) and |u|²|v|² − ⟨u, v⟩² of latent vectors (B, d), and |u|²|v|²: (B,)."""
@@ -55,9 +57,12 @@ class FrameSums:
         plane = bivector(u, v)
         weights = torch.stack([pack_of_vectors(a, b) for a, b in ((u, u), (u, v), (v, v))], 1)
         first, mixed, last = (weights @ self._normal).unbind(1)
-        numerator = (first * last).sum(-1) - mixed.square().sum(-1)
+        numerator = self._known((first * last).sum(-1) - mixed.square().sum(-1))
         area_squared = plane.square().sum((1, 2)) / 2
         return numerator, area_squared, u.square().sum(-1) * v.square().sum(-1)
+
+    def _known(self, array):
+        return filled(self._tangent.is_degenerate, array, torch.nan)
 
     @cached_quantity
     def _tangent(self):

@@ -74,6 +74,10 @@ def scalar_of_units(slopes, points_at_once):
     tangent = TangentSpaces(outputs @ slopes.readout.mT)
     frame = tangent.frame().mT
     along = [frame @ gradient for gradient in gradients]
+    # Of order one, since their fourth powers come in: R is of degree four in them.
+    size = along[-1].detach().abs().amax((1, 2), keepdim=True)
+    size = torch.where(size > 0, size, 1)
+    along = [x / size for x in along]
     trace = tangent.normal((slopes.readout @ _trace(slopes, along)).mT)
     gram = slopes.readout.mT @ slopes.readout
     tangential = frame @ outputs @ gram
@@ -81,7 +85,9 @@ def scalar_of_units(slopes, points_at_once):
         _squared_form(slopes.at(points), [x[points] for x in along], tangential[points], gram)
         for points in _slices(len(frame), points_at_once)
     ]
-    return trace.square().sum((1, 2)) - torch.cat(square), tangent
+    square_of_size = size[:, 0, 0].square()
+    scalar = trace.square().sum((1, 2)) - torch.cat(square)
+    return scalar * square_of_size * square_of_size, tangent
 
 
 def _slices(count, size):

@@ -30,8 +30,10 @@ class Hutchinson:
 
         Var U = (4 (k − 2) Var Ric(u, u) + 2 Var h(u, v))/(k (k − 1)),
 
-    which is 8 |Ric|²/k + 6 |Riem|²/(k (k − 1)) for normal probes; random signs have
-    Var Ric(u, u) = 2 Σ_{a≠b} Ric_ab², less by the part of Ric that is a multiple of g, or diagonal.
+    which is 8 |Ric|²/k + 6 |Riem|²/(k (k − 1)) for normal probes. Random signs have never more:
+
+        Var Ric(u, u) = 2 Σ_{a≠b} Ric_ab²,
+        Var h(u, v) = 4 Σ_{a≠b} Ric_ab² + Σ_{a≠c, b≠d} (R_abcd + R_adcb)².
 
     Args:
         probes: k, 2 at least; 4 for a standard error and an estimate of R².
@@ -39,7 +41,7 @@ class Hutchinson:
         generator: of the probes, on the device of the points; by default torch's own.
         matrix_free: work without ∇Ψ, by products with it (:mod:`curvcore.matrix_free`): for
             decoders of images, whose d × D numbers a point do not fit. Slower, and without
-            gradients. Probes are projections of random vectors of R^D.
+            gradients. Probes are projections of random vectors of R^D, drawn piece by piece.
         tolerance: of its least squares, |Jᵀr| ≤ tolerance |Jᵀb|: their error is about κ(J) times
             that.
         max_iterations: of its conjugate gradients.

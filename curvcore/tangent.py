@@ -39,8 +39,11 @@ class TangentSpaces:
     @cached_quantity
     def condition_number(self):
         """κ of C (B,), by power iteration, up to a third too small; not differentiable."""
-        _, factor, failed = self._own_factor
-        return torch.where(failed, torch.inf, _condition(factor))
+        lengths, factor, failed = self._own_factor
+        condition = _condition(factor)
+        # So small that products of X have lost digits.
+        small = lengths.amin(-1).square() <= 4 * torch.finfo(lengths.dtype).tiny * condition
+        return torch.where(failed | small, torch.inf, condition)
 
     @cached_quantity
     def is_degenerate(self):

@@ -140,12 +140,8 @@ def _bandwidth(centres):
 @torch.no_grad()
 def _encoded(module, data):
     """The latents of the training points, (n, d), of the same bits on any number of ranks."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with curvcore.atlases.one_thread():
         return module.encode(data.training_points()).numpy()
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _dtype_of(module):

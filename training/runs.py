@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+import curvcore
 from training import checkpoints
 from training.checkpoints import DAMAGED, KEPT, LAST, damaged
 from training.claims import claimed
@@ -19,7 +20,7 @@ from training.log import LOG, Log, log_of
 from training.module import DATA, MEANS, RegularizedAutoEncoder
 from training.snapshots import FOLDER as CHECKPOINTS
 from training.trust import class_paths, importing_what_is_known, read_yaml
-from training.writing import remove_parts, write_text
+from training.writing import write_text
 
 CONFIG, METRICS = "config.yaml", "metrics.json"
 SECTIONS = ("model", "data")  # of a configuration: what decides which numbers a run gives
@@ -77,7 +78,7 @@ def held(folder, resume, text):
     with claimed(folder):
         check_new(folder, resume)
         check_no_links(folder)
-        remove_parts(folder)
+        curvcore.atlases.files.remove_parts(folder, below=True)
         try:
             if not (folder / LAST).is_file():
                 write_text(folder / CONFIG, text)

@@ -169,11 +169,11 @@ class Terms(nn.Module):
         active = {name: self.terms[name] for name in weights}
         values, degenerate = {}, z.new_zeros(())
         for (measure, estimator), names in _by_measure(active):
-            number = mixed(seed, self._number(measure))
-            sample = measure.sample(z, number)
+            own_seed = mixed(seed, self._number(measure))
+            sample = measure.sample(z, own_seed)
             arguments = autoencoder.decoder, sample, tuple(names)
             if estimator is not None:
-                generator = torch.Generator(z.device).manual_seed(mixed(number, 0))
+                generator = torch.Generator(z.device).manual_seed(mixed(own_seed, 0))
                 arguments = *arguments, replace(estimator, generator=generator)
             try:
                 numbers, left_out = self._evaluated(*arguments)

@@ -2,41 +2,24 @@
 
 import contextlib
 import json
-import os
-import shutil
-import tempfile
-from pathlib import Path
 
+import curvcore
 from training.errors import TrainingError
-
-PART = ".part"
 
 
 @contextlib.contextmanager
 def whole(path):
     """A path to write to, which becomes ``path`` once all is written; else nothing is left there.
 
-    It lies in a new folder beside ``path``: a file that is moved from another disk is copied, and
-    may be cut off; and where a link may lie in wait, nobody can know the folder's name.
-
     Raises:
         TrainingError: the disk is full, or the folder cannot be written to.
     """
-    path = Path(path)
     try:
-        options = {"prefix": ".", "suffix": PART, "dir": path.parent}
-        with tempfile.TemporaryDirectory(**options, ignore_cleanup_errors=True) as folder:
-            yield Path(folder, path.name)
-            os.replace(Path(folder, path.name), path)
+        with curvcore.atlases.files.whole(path) as part:
+            yield part
     except OSError as error:
         reason = error.strerror or error
         raise TrainingError(f"{path} cannot be written: {reason}.") from error
-
-
-def remove_parts(folder):
-    """Remove what was left in a folder, and below, by writing that was killed."""
-    for part in Path(folder).rglob(f".*{PART}"):
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def write_text(path, text):

@@ -8,7 +8,9 @@ any number of processes; :func:`read_atlas` reads them back, checked. Like panda
 Needs pyarrow: ``pip install 'curvcore[atlas]'``.
 """
 
+from curvcore.atlases import files
 from curvcore.atlases.cells import annotate, annotate_h5ad
+from curvcore.atlases.evaluation import Options, one_thread
 from curvcore.atlases.reading import read_atlas
 from curvcore.atlases.sources import LatentGrid, LatentSource
 from curvcore.atlases.writing import atlas, rank_of_this
@@ -16,9 +18,12 @@ from curvcore.atlases.writing import atlas, rank_of_this
 __all__ = [
     "LatentGrid",
     "LatentSource",
+    "Options",
     "annotate",
     "annotate_h5ad",
     "atlas",
+    "files",
+    "one_thread",
     "rank_of_this",
     "read_atlas",
 ]

@@ -16,19 +16,18 @@ Needs anndata: ``pip install 'curvcore[anndata]'``.
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 
 from curvcore._version import __version__
-from curvcore.atlases.evaluation import Evaluator, one_thread
+from curvcore.atlases.evaluation import Evaluator, Options, one_thread
 from curvcore.atlases.files import whole
 from curvcore.atlases.manifest import decoder_digest
 from curvcore.atlases.sources import as_source
 from curvcore.errors import InputError
 from curvcore.providers.kinks import one_warning_of_kinks
-from curvcore.types import Derivatives, Formula
 
 _OF_CELLS = {"scalar": "scalar", "scalar_error": "error", "log_volume": "log_volume"}
 _PREFIX = "curvcore"
@@ -39,14 +38,8 @@ def annotate(
     adata: Any,
     *,
     obsm: str = "X_latent",
-    derivatives: Derivatives = "auto",
-    formula: Formula = "gauss",
-    unit: float = 1.0,
-    probes: int | None = None,
-    seed: int = 0,
-    dtype: torch.dtype | None = None,
-    device: Any = None,
     progress: Callable[[int, int], Any] | None = None,
+    **options: Unpack[Options],
 ) -> None:
     """Add R, its error, log √det g and g at the latents of cells to an ``AnnData``, in place.
 
@@ -54,18 +47,14 @@ def annotate(
         decoder: as in :func:`curvcore.pullback`.
         adata: with latents (N, d) in ``adata.obsm[obsm]``.
         obsm: the name of the latents.
-        derivatives, formula, unit, probes, seed, dtype, device, progress: as in
-            :func:`curvcore.atlas`.
+        progress, **options: as in :func:`curvcore.atlas`.
 
     Raises:
         InputError: there are no such latents, or they are not finite, or of another dimension.
         DecoderError, RowsNotIndependentError, UnsupportedOperationError: of the decoder.
     """
-    options = {"derivatives": derivatives, "formula": formula, "unit": unit}
-    options |= {"probes": probes, "seed": seed}
-    place = {"dtype": dtype, "device": device}
     latents = _latents(adata.obsm, obsm, "adata")
-    columns, metric, record = _annotations(decoder, latents, obsm, options, place, progress)
+    columns, metric, record = _annotations(decoder, latents, obsm, options, progress)
     for name, column in columns.items():
         adata.obs[name] = column
     adata.obsm[f"{_PREFIX}_metric"] = metric
@@ -78,22 +67,15 @@ def annotate_h5ad(
     out: Any,
     *,
     obsm: str = "X_latent",
-    derivatives: Derivatives = "auto",
-    formula: Formula = "gauss",
-    unit: float = 1.0,
-    probes: int | None = None,
-    seed: int = 0,
-    dtype: torch.dtype | None = None,
-    device: Any = None,
     progress: Callable[[int, int], Any] | None = None,
+    **options: Unpack[Options],
 ) -> Path:
     """:func:`annotate` of a ``.h5ad`` file: a new one, the old one with what is added.
 
     The expression matrix is copied, never read; the new file is written whole or not at all.
 
     Args:
-        decoder, obsm, derivatives, formula, unit, probes, seed, dtype, device, progress: as in
-            :func:`annotate`.
+        decoder, obsm, progress, **options: as in :func:`annotate`.
         path: of the file.
         out: of the new one.
 
@@ -108,16 +90,13 @@ def annotate_h5ad(
     path, out = Path(path), Path(out)
     if out.exists() or out.suffix != ".h5ad" or not out.absolute().parent.is_dir():
         raise InputError(f"{out} must be a new .h5ad file in a folder that exists.")
-    options = {"derivatives": derivatives, "formula": formula, "unit": unit}
-    options |= {"probes": probes, "seed": seed}
-    place = {"dtype": dtype, "device": device}
     try:
         with h5py.File(path) as file:
             latents = _latents(file["obsm"], obsm, path, io)
             _columns_of(file)
     except (OSError, KeyError) as error:
         raise InputError(f"{path} is no .h5ad file: {str(error).splitlines()[0]}.") from error
-    columns, metric, record = _annotations(decoder, latents, obsm, options, place, progress)
+    columns, metric, record = _annotations(decoder, latents, obsm, options, progress)
     free = shutil.disk_usage(out.absolute().parent).free
     if path.stat().st_size + metric.nbytes > free:
         raise InputError(f"The disk of {out} has {free / 1e9:.3g} GB free: too little for it.")
@@ -133,12 +112,12 @@ def annotate_h5ad(
     return out
 
 
-def _annotations(decoder, latents, obsm, options, place, progress):
+def _annotations(decoder, latents, obsm, options, progress):
     """Columns of obs by name, the packed metric, and the record."""
     source, d = as_source(latents), latents.shape[1]
     upper, pieces, done = np.triu_indices(d), [], 0
     with one_thread(), one_warning_of_kinks():
-        evaluator = Evaluator.of(decoder, source, **options, **place)
+        evaluator = Evaluator.of(decoder, source, **options)
         for fields in evaluator.fields(source, 0, len(latents)):
             pieces.append(
                 [getattr(fields, name) for name in _OF_CELLS.values()]

@@ -1,10 +1,10 @@
 """What an atlas knows of a latent, chunk by chunk."""
 
 import contextlib
-import hashlib
 import math
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -17,12 +17,39 @@ from curvcore.geometry import FORMULAS
 from curvcore.hutchinson import Hutchinson
 from curvcore.packing import count
 from curvcore.providers.outputs import ambient_dimension
+from curvcore.types import Derivatives, Formula
 from curvcore.validation import check_choice, check_decoder
 
 # Points at a time, and numbers in their derivatives: what is fastest on a CPU, measured at
 # 2 → 128 × 3 → 784, and bounds memory.
 CHUNK, ENTRIES = 2048, 2**24
 ALL_EIGENVALUES = 16  # of g are kept up to this d
+
+
+class Options(TypedDict, total=False):
+    """What decides which numbers come out, beside decoder and latents.
+
+    ==================  ===========================================================================
+    option              what
+    ==================  ===========================================================================
+    ``derivatives``     as in :func:`curvcore.pullback`
+    ``formula``         likewise
+    ``unit``            the length that 1 in Ψ stands for: results are those of ``unit``·Ψ
+    ``probes``          estimate R from so many random directions at every point, 4 at least, where
+                        d is large (:class:`curvcore.Hutchinson`); by default R itself
+    ``seed``            of the probes, 0 by default
+    ``dtype``           to compute in; by default that of the points
+    ``device``          to compute on; by default that of the decoder's parameters
+    ==================  ===========================================================================
+    """
+
+    derivatives: Derivatives
+    formula: Formula
+    unit: float
+    probes: int | None
+    seed: int
+    dtype: torch.dtype | None
+    device: Any
 
 
 @dataclass(frozen=True)
@@ -72,8 +99,11 @@ class Evaluator:
     seed: int
 
     @classmethod
-    def of(cls, decoder, source, *, derivatives, formula, unit, dtype, device, probes, seed):
-        """The Evaluator of checked options for these latents.
+    def of(
+        cls, decoder, source, *, derivatives="auto", formula="gauss", unit=1.0, probes=None,
+        seed=0, dtype=None, device=None,
+    ):  # fmt: skip
+        """The Evaluator of checked Options for these latents.
 
         Raises:
             InputError: an option is unknown, or the latents are of another dimension.
@@ -81,7 +111,7 @@ class Evaluator:
         """
         check_choice("derivatives", derivatives, DERIVATIVES)
         check_choice("formula", formula, FORMULAS)
-        _check_probes(probes, formula)
+        _check_probes(probes, seed, formula)
         if isinstance(unit, bool) or not 0 < unit < math.inf:
             raise InputError(f"unit must be a positive length; got {unit!r}.")
         dtype = torch.float32 if dtype is None and source.dtype == np.float32 else dtype
@@ -126,7 +156,8 @@ class Evaluator:
         options = {"derivatives": self.derivatives, "on_degenerate": "nan"}
         if self.probes is None:
             return pullback(self.decoder, z, formula=self.formula, **options)
-        generator = torch.Generator(z.device).manual_seed(_mixed(self.seed, first))
+        number = np.random.SeedSequence((self.seed, first)).generate_state(1).item()
+        generator = torch.Generator(z.device).manual_seed(number)
         estimator = Hutchinson(self.probes, generator=generator)
         return estimated_geometry(self.decoder, z, estimator, **options)
 
@@ -153,15 +184,11 @@ def scalar_and_error(geometry):
     return geometry.scalar, geometry.scalar_error
 
 
-def _mixed(seed, row):
-    """A seed of its own for every row, the same on every machine."""
-    text = f"{seed} {row}".encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
-
-
-def _check_probes(probes, formula):
+def _check_probes(probes, seed, formula):
     if probes is None:
         return
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise InputError(f"seed must be an integer from 0 on; got {seed!r}.")
     if isinstance(probes, bool) or not isinstance(probes, Integral) or probes < 4:
         raise InputError(
             f"probes must be None or an integer from 4 on, for a standard error; got {probes!r}."

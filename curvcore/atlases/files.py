@@ -1,48 +1,42 @@
 """Files that are written whole or not at all."""
 
 import contextlib
+import glob
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
-_PART = ".part"
+PART = ".part"
 
 
 @contextlib.contextmanager
-def temporary(path):
-    """A path in the folder of ``path`` to write to, gone at the end unless it was moved."""
+def temporary(path, mark=""):
+    """A path of that name to write to, gone at the end unless it was moved.
+
+    It lies in a new folder beside ``path``: a file that is moved from another disk is copied, and
+    may be cut off; and where a link may lie in wait, nobody can know the folder's name, but for a
+    ``mark`` in it.
+    """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PART, dir=path.parent)
-    os.close(handle)
-    _open_to_others(name)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    options = {"prefix": f".{mark}", "suffix": PART, "dir": path.parent}
+    with tempfile.TemporaryDirectory(**options, ignore_cleanup_errors=True) as folder:
+        yield Path(folder, path.name)
 
 
 @contextlib.contextmanager
-def whole(path):
+def whole(path, mark=""):
     """Likewise, but it becomes ``path`` at the end, if nothing was raised."""
-    with temporary(path) as part:
+    with temporary(path, mark) as part:
         yield part
         os.replace(part, path)
 
 
-def remove_parts(path):
-    """Remove what was left beside ``path`` by writing it that was killed."""
-    path = Path(path)
-    for part in path.parent.glob(f".{glob_escaped(path.name)}.*{_PART}"):
-        part.unlink(missing_ok=True)
+def remove_parts(folder, mark="", below=False):
+    """Remove what was left in a folder, and ``below``, by writing with that mark that was killed.
 
-
-def glob_escaped(name):
-    """A pattern of ``glob`` that only ``name`` fits."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
-def _open_to_others(name):
-    """As any new file is; temporary ones are for their owner alone."""
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(name, 0o666 & ~mask)
+    Below, nobody may be writing meanwhile.
+    """
+    search = Path(folder).rglob if below else Path(folder).glob
+    for part in search(f".{glob.escape(mark)}*{PART}"):
+        shutil.rmtree(part, ignore_errors=True)

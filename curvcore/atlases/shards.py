@@ -69,8 +69,9 @@ def write(folder, manifest, number, columns):
     path = path_of(folder, number)
     record = {"atlas": identity_of(manifest), "shard": number, "sha256": _digest(columns)}
     table = pyarrow.table(columns).replace_schema_metadata({_KEY: json.dumps(record).encode()})
-    remove_parts(path)
-    with whole(path) as part:
+    mark = f"{path.stem}."  # other ranks are at other shards
+    remove_parts(folder, mark)
+    with whole(path, mark) as part:
         parquet.write_table(
             table, part, row_group_size=len(table), compression="none", use_dictionary=False,
             write_statistics=False,  # of a footer that is damaged they would mislead readers

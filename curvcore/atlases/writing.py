@@ -5,18 +5,17 @@ import shutil
 from collections.abc import Callable
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 
 from curvcore.atlases import manifest as manifests
 from curvcore.atlases import shards
-from curvcore.atlases.evaluation import Evaluator, columns_of, one_thread
+from curvcore.atlases.evaluation import Evaluator, Options, columns_of, one_thread
 from curvcore.atlases.sources import as_source
 from curvcore.errors import AtlasError, InputError
 from curvcore.providers.kinks import one_warning_of_kinks
-from curvcore.types import Derivatives, Formula
 
 ROWS_PER_SHARD = 2**16
 
@@ -26,15 +25,9 @@ def atlas(
     points: Any,
     out: str | os.PathLike[str],
     *,
-    derivatives: Derivatives = "auto",
-    formula: Formula = "gauss",
-    unit: float = 1.0,
-    probes: int | None = None,
-    seed: int = 0,
-    dtype: torch.dtype | None = None,
-    device: Any = None,
     rows_per_shard: int = ROWS_PER_SHARD,
     progress: Callable[[int, int], Any] | None = None,
+    **options: Unpack[Options],
 ) -> Path:
     """Write R and its error, log √det g and the eigenvalues of g at any number of latents to files.
 
@@ -64,15 +57,9 @@ def atlas(
         points: a tensor or array (N, d), the path of a .npy, which is not read whole, a
             :class:`LatentGrid`, or another :class:`curvcore.atlases.LatentSource`.
         out: the folder, new, or of the same atlas, to be gone on with.
-        derivatives, formula: as in :func:`curvcore.pullback`.
-        unit: the length that 1 in Ψ stands for: results are those of ``unit``·Ψ.
-        probes: estimate R from so many random directions at every point, 4 at least, where d is
-            large (:class:`curvcore.Hutchinson`); by default R itself.
-        seed: of the probes.
-        dtype: to compute in; by default that of the points.
-        device: to compute on; by default that of the decoder's parameters.
         rows_per_shard: a work item.
         progress: called with (rows done, all rows) of this process after every few points.
+        **options: :class:`curvcore.atlases.Options`: derivatives, formula, unit, probes, ...
 
     Returns:
         The folder, once the shards of this process are in it.
@@ -84,22 +71,20 @@ def atlas(
         DecoderError, RowsNotIndependentError, UnsupportedOperationError: of the decoder.
     """
     shards.arrow()
-    if (
-        type(rows_per_shard) is bool
-        or not isinstance(rows_per_shard, Integral)
-        or rows_per_shard < 1
-    ):
-        raise InputError(f"rows_per_shard must be a positive integer; got {rows_per_shard!r}.")
+    _check_rows_per_shard(rows_per_shard)
     source, folder = as_source(points), Path(out)
-    options = {"derivatives": derivatives, "formula": formula, "unit": unit}
-    options |= {"probes": probes, "seed": seed}
     with one_thread(), one_warning_of_kinks():
-        evaluator = Evaluator.of(decoder, source, dtype=dtype, device=device, **options)
+        evaluator = Evaluator.of(decoder, source, **options)
         wanted = manifests.described(evaluator, source, int(rows_per_shard))
         _check_disk(folder, wanted)
         _make(folder)
         _fill(folder, manifests.agreed(folder, wanted), evaluator, source, progress)
     return folder
+
+
+def _check_rows_per_shard(rows):
+    if isinstance(rows, bool) or not isinstance(rows, Integral) or rows < 1:
+        raise InputError(f"rows_per_shard must be a positive integer; got {rows!r}.")
 
 
 def _fill(folder, manifest, evaluator, source, progress):

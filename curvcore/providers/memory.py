@@ -39,10 +39,11 @@ class Record:
     Attributes:
         is_due: whether this call is to be compared.
         kinks: names of the operations that give the decoder kinks.
+        is_stack: whether it was found to be a stack of layers, where that was asked.
     """
 
     def __init__(self):
-        self.is_due, self.kinks = True, frozenset()
+        self.is_due, self.kinks, self.is_stack = True, frozenset(), False
         self._known = self._marks = None
         self._own, self._calls, self._compared = frozenset(), 0, 0
 

@@ -17,12 +17,6 @@ from tests.support.tolerance import assert_close
 pytest.importorskip("pyarrow", reason="pip install 'curvcore[atlas]'")
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """An atlas; not to be written to."""
-    return written(tmp_path_factory.mktemp("atlas") / "whole")
-
-
 # --- what is in it --------------------------------------------------------------------------------
 
 
@@ -86,6 +80,7 @@ def test_estimates_with_their_standard_errors(tmp_path):
         ({"probes": 3}, "from 4 on, for a standard error; got 3"),
         ({"probes": 5.0}, "got 5.0"),
         ({"probes": 8, "formula": "intrinsic"}, "probes need formula='gauss'"),
+        ({"probes": 8, "seed": -1}, "seed must be an integer from 0 on; got -1"),
     ],
 )
 def test_bad_probes(options, message, tmp_path):

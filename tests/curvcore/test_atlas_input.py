@@ -18,17 +18,6 @@ from tests.support.atlases import SHARD, contents, latents, network, one_line, w
 pytest.importorskip("pyarrow", reason="pip install 'curvcore[atlas]'")
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """An atlas; not to be written to."""
-    return written(tmp_path_factory.mktemp("atlas") / "whole")
-
-
-@pytest.fixture
-def copy(whole, tmp_path):
-    return shutil.copytree(whole, tmp_path / "copy")
-
-
 @pytest.mark.parametrize(
     ("points", "message"),
     [

@@ -215,6 +215,18 @@ def test_bad_options(options, message):
         curvcore.scalar_curvature(decoder_of(3), point(3), **options)
 
 
+def test_no_points():
+    z = torch.empty(0, 3, dtype=torch.float64)
+    found = curvcore.estimate_scalar_curvature(decoder_of(3), z, curvcore.Hutchinson())
+    assert found.value.shape == found.standard_error.shape == found.square.shape == (0,)
+
+
+def test_half_precision_is_refused():
+    decoder, z = decoder_of(3).bfloat16(), point(3).bfloat16()
+    with pytest.raises(curvcore.InputError, match=r"float32 and float64.*bfloat16"):
+        curvcore.estimate_scalar_curvature(decoder, z, curvcore.Hutchinson())
+
+
 def test_generator_elsewhere():
     class Elsewhere(torch.Generator):
         device = torch.device("meta")

@@ -202,7 +202,8 @@ def test_a_stack_whose_forward_hides_something_is_none():
             self.inner = decoder
 
         def forward(self, z):
-            return self.inner(z) * (3 if isinstance(z, torch.Tensor) else 1)
+            y = self.inner(z)
+            return y * 3 if isinstance(z, torch.Tensor) else y
 
     assert recorded_stack(Switching(), z) is None
 
@@ -249,6 +250,43 @@ def test_degenerate_points(block_size):
 def test_bad_block_sizes(options, message):
     with pytest.raises(curvcore.InputError, match=message):
         curvcore.scalar_curvature(stack(3, 8, ambient=6), points(3), **options)
+
+
+def test_block_size_is_not_passed_over():
+    decoder, z = stack(10, 20, ambient=30).bfloat16(), points(10).bfloat16()
+    with pytest.raises(curvcore.InputError, match=r"float32 or float64.*bfloat16"):
+        curvcore.scalar_curvature(decoder, z, block_size=9)
+
+
+def estimated(decoder, z, **options):
+    generator = torch.Generator().manual_seed(0)
+    return curvcore.estimated_geometry(
+        decoder, z, curvcore.Hutchinson(4, generator=generator), **options
+    ).scalar
+
+
+WAYS = {
+    "units": curvcore.scalar_curvature,
+    "frame": lambda decoder, z, **o: curvcore.scalar_curvature(lambda x: decoder(x) * 1, z, **o),
+    "geometry": lambda *arguments, **options: curvcore.pullback(*arguments, **options).scalar,
+    "estimate": estimated,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("unit", [10.0**k for k in range(-24, 25, 4)])
+def test_units_in_float32_are_right_or_refused(way, unit):
+    """R of unit·Ψ is R/unit², unless lengths, or R, leave the range of float32."""
+    decoder, z = stack(10, 20, ambient=40).float(), points(10).float()
+    expected = WAYS[way](decoder, z).detach().double() / unit**2
+    if way != "estimate":
+        assert_equal(expected * unit**2, by_table(decoder.double(), z.double()), 1e-3)
+    decoder.float()[2].weight.data *= unit
+    decoder[2].bias.data *= unit
+    found = WAYS[way](decoder, z, on_degenerate="nan").double()
+    if not found.isnan().any():
+        assert_equal(found, expected, 1e-3)
+    assert found.isnan().any() == (not 1e-17 < unit < 1e17)
 
 
 @pytest.mark.parametrize("bad", ["nan", "shape", "dtype"])

@@ -72,6 +72,7 @@ LIGHT = {
     "dataclasses",
     "dis",
     "functools",
+    "glob",
     "hashlib",
     "itertools",
     "json",

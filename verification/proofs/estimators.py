@@ -76,29 +76,29 @@ def findings():
 
 def of_means(form, distribution):
     """E h = R for probes E u, of covariance g⁻¹."""
-    mean = MEANS[distribution](
-        lambda probes: _pair(form, *(form.frame @ probe for probe in probes)), form.probes
-    )
-    return _proved(
+    return _proved_mean(
         form,
         distribution,
         "E[⟨II(u,u), II(v,v)⟩ − |II(u,v)|²] = R where E[u uᵀ] = g⁻¹, for every frame",
-        mean - Curvature(form.products, form.inverse_metric).scalar,
+        lambda probes: _pair(form, *(form.frame @ probe for probe in probes)),
     )
 
 
 def of_matrix_free(form, distribution):
     """E = R for probes whose components in coordinates are independent."""
-    mean = MEANS[distribution](
-        lambda probes: estimators.matrix_free(form.products, form.inverse_metric, *probes),
-        form.probes,
-    )
-    return _proved(
+    return _proved_mean(
         form,
         distribution,
         "E[⟨II(u,g⁻¹u), II(v,g⁻¹v)⟩ − ⟨II(u,v), II(g⁻¹u,g⁻¹v)⟩] = R where E[u uᵀ] = I",
-        mean - Curvature(form.products, form.inverse_metric).scalar,
+        lambda probes: estimators.matrix_free(form.products, form.inverse_metric, *probes),
     )
+
+
+def _proved_mean(form, distribution, identity, statistic):
+    """That the mean of a statistic of probes is R."""
+    mean = MEANS[distribution](statistic, form.probes)
+    scalar = Curvature(form.products, form.inverse_metric).scalar
+    return _proved(form, distribution, identity, mean - scalar)
 
 
 def of_conditional_means(form, distribution):

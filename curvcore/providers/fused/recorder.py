@@ -2,7 +2,8 @@
 
 A decoder's ``forward`` is called on a Recorder, which takes linear layers, functions whose rules
 are closed (:mod:`curvcore.providers.fused.registry`), and shapes at the end; whatever else it meets
-ends the attempt. What was recorded must give what the decoder gives.
+ends the attempt. What was recorded must give what the decoder gives. Only what is called is
+recorded: parameters are those of now, at every call.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from curvcore.providers.arguments import by_position
 from curvcore.providers.fused.jet_tensor import RULES, overload_operators
 from curvcore.providers.fused.readout import AffineMap
 from curvcore.providers.fused.registry import filled, named
+from curvcore.providers.memory import recall
 from curvcore.providers.primitives import call_plainly
 
 _RESHAPING = frozenset(named("reshape", "view", "flatten", "unflatten"))
@@ -60,17 +62,29 @@ class Stack:
 
 
 def recorded_stack(decoder, z):
-    """The Stack that ``decoder`` is at points z (B, d), or None."""
+    """The Stack that ``decoder`` is, or None.
+
+    Its values at points z (B, d) are compared with the decoder's at the calls at which jets are
+    compared (:mod:`curvcore.providers.memory`).
+    """
+    record = recall(decoder, z, "stack", RULES.revision)
     try:
         stack = decoder(Recorder(z)).stack()
-        with torch.no_grad():
-            value, expected = stack.value(z), call_plainly(decoder, z.clone()).flatten(1)
+        if record.is_due:
+            record.is_stack = _has_values_of(stack, decoder, z.detach())
+            record.settle(decoder, record.kinks)
     except Exception:  # its forward may stumble over a Recorder anywhere
         return None
+    return stack if record.is_stack else None
+
+
+@torch.no_grad()
+def _has_values_of(stack, decoder, z):
+    value, expected = stack.value(z), call_plainly(decoder, z.clone()).flatten(1)
     if value.shape != expected.shape or value.dtype != expected.dtype:
-        return None
+        return False
     allowed = torch.finfo(z.dtype).eps ** 0.5 * expected.abs().max()
-    return stack if ((value - expected).abs() <= allowed).all() else None
+    return bool(((value - expected).abs() <= allowed).all())
 
 
 class Recorder:

@@ -4,23 +4,9 @@ import torch
 
 from curvcore.caching import cached_quantity
 from curvcore.degenerate import filled, flat_metric
-from curvcore.errors import DegenerateMetricError
-from curvcore.hutchinson import ScalarEstimate, estimate_of
+from curvcore.errors import DegenerateMetricError, InputError
+from curvcore.hutchinson import ScalarEstimate, estimate_of, squared_covector
 from curvcore.packing import count
-
-
-def estimate_at(along, tangent, points, components, probes):
-    """The ScalarEstimate at ``points``, of whose tangent spaces these are, degenerate or not.
-
-    Args:
-        along: a :class:`curvcore.large_dimension.Along`.
-        tangent: a :class:`curvcore.tangent.TangentSpaces`.
-        points: (B, d).
-        components: of the probes in the frame, (B, k, d).
-        probes: k.
-    """
-    second = along.second(points, tangent.directions(components))
-    return estimate_of(tangent.normal(second), probes)
 
 
 class EstimatedGeometry:
@@ -88,11 +74,25 @@ class EstimatedGeometry:
         """|∇f|²_g = g^{ij} ∂_i f ∂_j f, from the coordinate derivatives ∂f (B, d): (B,)."""
         return torch.einsum("bia,bi->ba", self._tangent.frame(), df).square().sum(1)
 
+    def log_volume_gradient_norm_squared(self, slope: torch.Tensor) -> torch.Tensor:
+        """|∂ log √det g − s|²_g for covectors s (B, d), unbiased, from three probes at least: (B,).
+
+        Costs little beside R, with whose probes u it is made: ∂_v log √det g = E⟨∂_uΨ, ∂_u∂_vΨ⟩.
+
+        Raises:
+            InputError: there are fewer probes.
+        """
+        k = self.estimator.probes
+        if k < 3:
+            raise InputError(f"|∂ log √det g|² needs three probes at least; got {k}.")
+        first = self._directions.mT @ self._tangent.vectors
+        of_probes = (slope[:, None] @ self._directions)[:, 0]
+        return self._regular(squared_covector(first, self._second, of_probes), 0)
+
     @cached_quantity
     def estimate(self) -> ScalarEstimate:
         """R, its standard error, and R²: unbiased, from one draw of probes."""
-        arguments = self._tangent, self.points, self._components, self.estimator.probes
-        found = estimate_at(self._along, *arguments)
+        found = estimate_of(self._tangent.normal(self._second), self.estimator.probes)
         numbers = found.value, found.standard_error, found.square
         return ScalarEstimate(*(self._regular(n, 0) for n in numbers))
 
@@ -106,6 +106,16 @@ class EstimatedGeometry:
     @cached_quantity
     def _tangent(self):
         return self._along.tangent_spaces(self.points)
+
+    @cached_quantity
+    def _directions(self):
+        """The probes, (B, d, k)."""
+        return self._tangent.directions(self._components)
+
+    @cached_quantity
+    def _second(self):
+        """∂_u∂_vΨ of all pairs of probes, (B, k(k+1)/2, N)."""
+        return self._along.second(self.points, self._directions)
 
     def _regular(self, array, flat=None):
         """An array where the metric is regular; elsewhere an error, NaN, or ``flat``."""

@@ -9,6 +9,7 @@ Of k of them the mean U of h over all pairs is taken, a U-statistic (Hoeffding, 
 """
 
 from dataclasses import dataclass, field
+from itertools import combinations_with_replacement
 from numbers import Integral
 from typing import Literal
 
@@ -127,14 +128,36 @@ def estimate_of(normal, probes):
     return ScalarEstimate(value, error, distinct / (k * (k - 1) * (k - 2) * (k - 3)))
 
 
+def squared_covector(first, second, slopes):
+    """|∂ log √det g − s|²_g, unbiased, over all triples of three or more probes: (B,).
+
+    With q_ij = ⟨∂_iΨ, ∂_i∂_jΨ⟩ along the probes, E[q_ij | u_j] = ∂_j log √det g, and the product of
+    two of them, q_ij q_lj, has the mean |∂ log √det g|².
+
+    Args:
+        first: ∂_iΨ along the probes, (B, k, N).
+        second: ∂_i∂_jΨ, packed (B, k(k+1)/2, N).
+        slopes: s(u_i), (B, k).
+    """
+    k = slopes.shape[1]
+    pairs = second[:, indices(_places(k), second.device)].unflatten(1, (k, k))
+    q = _without_diagonal((first[:, :, None] * pairs).sum(-1) - slopes[:, None])
+    triples = q.sum(1).square() - q.square().sum(1)
+    return triples.sum(1) / (k * (k - 1) * (k - 2))
+
+
+def _places(k):
+    """Where the pairs ij of k vectors are among the packed ones."""
+    pairs = combinations_with_replacement(range(k), 2)
+    place = {pair: n for n, pair in enumerate(pairs)}
+    return tuple(place[min(i, j), max(i, j)] for i in range(k) for j in range(k))
+
+
 def _kernel(normal, k):
     """h(u_i, u_j) for i ≠ j, and zero for i = j: (B, k, k)."""
-    first, second = torch.triu_indices(k, k).tolist()
-    place = {pair: n for n, pair in enumerate(zip(first, second, strict=True))}
-    on_diagonal = tuple(place[i, i] for i in range(k))
-    everywhere = tuple(place[min(i, j), max(i, j)] for i in range(k) for j in range(k))
-    own = normal[:, indices(on_diagonal, normal.device)]
-    squares = normal.square().sum(-1)[:, indices(everywhere, normal.device)]
+    places = _places(k)
+    own = normal[:, indices(places[:: k + 1], normal.device)]
+    squares = normal.square().sum(-1)[:, indices(places, normal.device)]
     return _without_diagonal(own @ own.mT - squares.unflatten(1, (k, k)))
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 
 from curvcore.degenerate import filled
-from curvcore.estimated import EstimatedGeometry, estimate_at
+from curvcore.estimated import EstimatedGeometry
 from curvcore.frame_sums import scalar_of_blocks, scalar_of_frame
 from curvcore.hidden_units import Slopes, cost_of_units, scalar_of_units
 from curvcore.hutchinson import estimate_of
@@ -64,7 +64,8 @@ def estimate_by_pieces(decoder, z, derivatives, chunk_size, estimator):
 
     def piece(points, components):
         tangent = along.tangent_spaces(points)
-        estimate = estimate_at(along, tangent, points, components, estimator.probes)
+        second = along.second(points, tangent.directions(components))
+        estimate = estimate_of(tangent.normal(second), estimator.probes)
         return _regular([estimate.value, estimate.standard_error, estimate.square], tangent)
 
     numbers = along.components(z) * rows // len(z)

@@ -1,7 +1,8 @@
 """``python -m training.step_time``: what a functional costs, per optimiser step.
 
-One step of an autoencoder of R^784 with two latent dimensions, for each functional, over the same
-step without any; interleaved repeats, medians, the device waited for after every step.
+One step of an autoencoder of R^784, for each functional, over the same step without any;
+interleaved repeats, medians, the device waited for after every step. In two latent dimensions they
+look at all points of a batch, in many (``--latent 64``) they are estimated at some.
 """
 
 import statistics
@@ -28,33 +29,50 @@ from training.functionals import (
     TotalSquaredCurvature,
     UniformVolume,
 )
+from training.measures import EncodedPoints, SmoothedPoints
 from training.models import MLPAutoEncoder
 from training.terms import Term, Terms
 from training.writing import write_json
 
-D, WARM_UPS = 784, 3
+D, WARM_UPS, WEIGHT = 784, 3, 1e-3
+LARGEST_EXACT = 8  # d up to which R is computed at all points
 
 FUNCTIONALS = {
     "none": {},
-    "relaxed distortion": {"isometry": RelaxedDistortion()},
-    "∫R²dμ": {"curvature": TotalSquaredCurvature()},
-    "∫R²dμ + distortion": {"curvature": TotalSquaredCurvature(), "isometry": RelaxedDistortion()},
-    "F, fixed measure": {"F": PerelmanF(FixedMeasure())},
-    "F, learned potential": {"F": PerelmanF(LearnedPotential(2))},
-    "W, learned potential": {"W": PerelmanW(LearnedPotential(2))},
+    "relaxed distortion": {"isometry": Term(RelaxedDistortion(), WEIGHT)},
+    "∫R²dμ": {"curvature": Term(TotalSquaredCurvature(), WEIGHT)},
+    "∫R²dμ + distortion": {
+        "curvature": Term(TotalSquaredCurvature(), WEIGHT),
+        "isometry": Term(RelaxedDistortion(), WEIGHT),
+    },
+    "F, fixed measure": {"F": Term(PerelmanF(FixedMeasure()), WEIGHT)},
+    "F, learned potential": {"F": Term(PerelmanF(LearnedPotential(2)), WEIGHT)},
+    "W, learned potential": {"W": Term(PerelmanW(LearnedPotential(2)), WEIGHT)},
     "∫R²dμ + both gauges": {
-        "curvature": TotalSquaredCurvature(),
-        "harmonic": DeTurckGauge(),
-        "volume": UniformVolume(),
+        "curvature": Term(TotalSquaredCurvature(), WEIGHT),
+        "harmonic": Term(DeTurckGauge(), WEIGHT),
+        "volume": Term(UniformVolume(), WEIGHT),
     },
 }
 
 
+def estimated(points, probes):
+    """The functionals of many latent dimensions, at some points of a batch."""
+    estimator, some = curvcore.Hutchinson(probes), EncodedPoints(points)
+    law = SmoothedPoints(points)
+    return {
+        "none": {},
+        "relaxed distortion": {"isometry": Term(RelaxedDistortion(), WEIGHT, some)},
+        "∫R²dμ": {"curvature": Term(TotalSquaredCurvature(estimator=estimator), WEIGHT, some)},
+        "F, fixed measure": {"F": Term(PerelmanF(estimator=estimator), WEIGHT, law)},
+        "W, fixed measure": {"W": Term(PerelmanW(estimator=estimator), WEIGHT, law)},
+    }
+
+
 class _Step:
-    def __init__(self, functionals, x, widths, compile):
+    def __init__(self, terms, x, latent, widths, compile):
         torch.manual_seed(0)
-        self.x, self.model = x, MLPAutoEncoder(x.shape[1], 2, widths).to(x)
-        terms = {name: Term(f, 1e-3) for name, f in functionals.items()}
+        self.x, self.model = x, MLPAutoEncoder(x.shape[1], latent, widths).to(x)
         self.terms = Terms(terms, compile).to(x)
         parameters = [*self.model.parameters(), *self.terms.parameters()]
         self.optimizer = torch.optim.Adam(parameters, 1e-4)
@@ -80,9 +98,10 @@ class StepTime:
     over_none: float
 
 
-def measure(x, width, repeats, compile=False):
+def measure(x, width, repeats, compile=False, latent=2, functionals=FUNCTIONALS):
     """The StepTimes of all functionals on data x (B, D), eager or compiled."""
-    steps = {name: _Step(terms, x, (width, width), compile) for name, terms in FUNCTIONALS.items()}
+    widths = width, width
+    steps = {n: _Step(terms, x, latent, widths, compile) for n, terms in functionals.items()}
     times = {name: [] for name in steps}
     for turn in range(repeats + WARM_UPS):
         for name, step in steps.items():
@@ -105,24 +124,29 @@ def main(
     repeats: Annotated[int, typer.Option(min=1, help="Steps timed of each.")] = 30,
     device: Annotated[str, typer.Option(help="Torch device, such as cpu or cuda.")] = "cpu",
     compile: Annotated[bool, typer.Option("--compile", help="The functionals compiled.")] = False,
+    latent: Annotated[int, typer.Option(min=2, help="d; from 9 on with estimates of R.")] = 2,
+    points: Annotated[int, typer.Option(min=1, help="At which R is estimated.")] = 8,
+    probes: Annotated[int, typer.Option(min=4, help="Of an estimate.")] = 4,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every number.")] = None,
 ):
-    """Times of one optimiser step, D = 784, d = 2, float32."""
+    """Times of one optimiser step, D = 784, float32."""
+    is_large = latent > LARGEST_EXACT
+    functionals = estimated(points, probes) if is_large else FUNCTIONALS
     try:
         x = _data(batch, device)
-        found = measure(x, width, repeats, compile)
+        found = measure(x, width, repeats, compile, latent, functionals)
         if json is not None:
             settings = {"batch": batch, "width": width, "repeats": repeats, "compile": compile}
+            settings |= {"latent": latent}
+            settings |= {"points": points, "probes": probes} if is_large else {}
             write_json(json, _record(found, x, settings))
     except TrainingError as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(2) from None
-    Console().print(
-        _table(
-            found,
-            f"D={D}, d=2, 2x{width}, batch {batch}, {_device_name(x)}{', compiled' * compile}",
-        )
-    )
+    some = f", {probes} probes at {points} points" * is_large
+    kind = f"{_device_name(x)}{', compiled' * compile}"
+    title = f"D={D}, d={latent}, 2x{width}, batch {batch}{some}, {kind}"
+    Console().print(_table(found, title))
 
 
 def _data(batch, device):

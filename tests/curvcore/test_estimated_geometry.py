@@ -1,5 +1,7 @@
 """EstimatedGeometry: all but R agrees with PullbackGeometry."""
 
+from itertools import product
+
 import pytest
 import torch
 
@@ -28,6 +30,27 @@ def test_first_order_is_exact(derivatives):
     assert (norms[0] - norms[1]).norm() <= 1e-12 * norms[1].norm()
     slopes = torch.einsum("biik->bk", exact.christoffel)
     assert (found.log_volume_gradient - slopes).norm() <= 1e-12 * slopes.norm()
+
+
+@pytest.mark.parametrize(("d", "k"), [(2, 3), (3, 3), (2, 4)])
+def test_the_mean_of_the_gradient_norm_over_all_signs(d, k):
+    decoder, z, signs = decoder_of(d), points(d)[:1], (-1.0, 1.0)
+    slope = torch.arange(1.0, d + 1, dtype=torch.float64)[None]
+    exact = curvcore.pullback(decoder, z)
+    gradient = torch.einsum("biik->bk", exact.christoffel)
+    expected = exact.gradient_norm_squared(gradient - slope)
+    draws = torch.tensor([*product(signs, repeat=k * d)], dtype=torch.float64)
+    found = curvcore.estimated_geometry(decoder, z.expand(len(draws), -1), curvcore.Hutchinson(k))
+    found._components = draws.unflatten(1, (k, d))
+    values = found.log_volume_gradient_norm_squared(slope.expand(len(draws), -1))
+    assert abs(values.mean() - expected) <= 1e-11 * values.abs().mean()
+    assert values.std() > 0.01 * expected  # there was something to average
+
+
+def test_the_gradient_norm_needs_three_probes():
+    found = curvcore.estimated_geometry(decoder_of(3), points(3), curvcore.Hutchinson(2))
+    with pytest.raises(curvcore.InputError, match="three probes at least; got 2"):
+        found.log_volume_gradient_norm_squared(points(3))
 
 
 def test_one_draw():
@@ -61,6 +84,7 @@ def test_degenerate_points():
     assert torch.equal(flat.inverse_metric[1], torch.eye(3, dtype=torch.float64))
     assert flat.log_volume_density[1] == 0
     assert flat.log_volume_gradient[1].abs().max() == 0
+    assert flat.log_volume_gradient_norm_squared(z)[1] == 0
 
 
 def test_matrix_free_has_no_geometry():

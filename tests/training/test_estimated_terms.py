@@ -16,7 +16,7 @@ from training.functionals import (
     UniformVolume,
 )
 from training.functionals.potentials import LearnedPotential
-from training.measures import EncodedPoints
+from training.measures import EncodedPoints, SmoothedPoints
 from training.models import MLPAutoEncoder
 from training.terms import Term, Terms
 
@@ -136,3 +136,23 @@ def test_some_points_of_a_batch():
 def test_square_needs_four_probes():
     with pytest.raises(TrainingError, match="probes=4 at least; got 2"):
         TotalSquaredCurvature(estimator=curvcore.Hutchinson(2))
+
+
+@pytest.mark.parametrize("functional", [PerelmanF, PerelmanW])
+def test_a_fixed_measure_is_estimated_without_bias(functional):
+    """F and W over a law of known density: the mean of many draws is the exact number."""
+    torch.manual_seed(0)
+    decoder = MLPAutoEncoder(24, 10, [20]).decoder.double()
+    encoded = torch.randn(40, 10, dtype=torch.float64)
+    sample = SmoothedPoints(points=4).sample(encoded, seed=1)
+    exact = functional().evaluate(SampledGeometry(decoder, sample)).item()
+    for probes in (2, 5):
+        estimator = curvcore.Hutchinson(probes, generator=torch.Generator().manual_seed(probes))
+        estimated = functional(estimator=estimator)
+        values = torch.tensor(
+            [
+                estimated.evaluate(SampledGeometry(decoder, sample, estimator=estimator)).item()
+                for _ in range(300)
+            ]
+        )
+        assert abs(values.mean() - exact) < 4 * values.std() / len(values) ** 0.5

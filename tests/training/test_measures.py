@@ -14,6 +14,7 @@ from training.measures import (
     ImportanceWeights,
     Mixtures,
     QuadratureGrid,
+    SmoothedPoints,
     UniformBox,
     UniformTorus,
 )
@@ -122,7 +123,9 @@ def test_importance_weights_undo_a_density():
     assert centre.item() == pytest.approx(1, rel=0.05)
 
 
-@pytest.mark.parametrize("measure", [Mixtures(), UniformBox(), UniformTorus(), ImportanceWeights()])
+@pytest.mark.parametrize(
+    "measure", [Mixtures(), SmoothedPoints(), UniformBox(), UniformTorus(), ImportanceWeights()]
+)
 def test_samples_are_reproducible_and_differ_by_seed(measure):
     points = encoded(50)
     one, same, other = (measure.sample(points, seed) for seed in (5, 5, 6))
@@ -132,7 +135,16 @@ def test_samples_are_reproducible_and_differ_by_seed(measure):
 
 
 @pytest.mark.parametrize(
-    "measure", [EncodedPoints(), Mixtures(), UniformBox(), UniformTorus(), ImportanceWeights()]
+    "measure",
+    [
+        EncodedPoints(),
+        Mixtures(),
+        SmoothedPoints(),
+        UniformBox(),
+        UniformTorus(),
+        ImportanceWeights(),
+    ],
+    ids=repr,
 )
 def test_the_points_of_all_processes_make_one_sample(measure, monkeypatch):
     """Two processes with half of the batch each hold what one process would."""
@@ -144,7 +156,7 @@ def test_the_points_of_all_processes_make_one_sample(measure, monkeypatch):
             monkeypatch.setattr(f"{module}.gathered", lambda z: points if z.ndim > 1 else density)
         monkeypatch.setattr("training.reductions.processes", lambda rank=rank: (rank, 2))
         monkeypatch.setattr("training.densities.processes", lambda rank=rank: (rank, 2))
-        if isinstance(measure, EncodedPoints):
+        if isinstance(measure, EncodedPoints | SmoothedPoints):
             monkeypatch.setattr("training.functionals.base.total", lambda x: 2 * x.sum())
         parts.append(measure.sample(points[rank::2], seed=2))
     together = LatentSample(

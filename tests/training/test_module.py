@@ -24,6 +24,7 @@ from training.measures import (
     ImportanceWeights,
     Measure,
     Mixtures,
+    SmoothedPoints,
     UniformBox,
     UniformTorus,
 )
@@ -150,6 +151,7 @@ def test_a_negative_seed_is_refused():
 ON_TORUS = {
     "box": (RelaxedDistortion(), UniformBox(), "UniformBox is for a plane.*UniformTorus or Enc"),
     "segments": (RelaxedDistortion(), Mixtures(), "Mixtures is for a plane"),
+    "blur": (RelaxedDistortion(), SmoothedPoints(), "SmoothedPoints is for a plane"),
     "kernels": (TotalSquaredCurvature(), ImportanceWeights(), "ImportanceWeights is for a plane"),
     "fixed": (PerelmanF(), EncodedPoints(), "PerelmanF needs the density.*UniformTorus"),
     "learned": (

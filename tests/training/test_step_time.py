@@ -32,6 +32,17 @@ def test_every_functional_is_timed_against_none(tmp_path):
         assert line["functional"] in outcome.output
 
 
+def test_estimates_of_many_latent_dimensions_are_timed(tmp_path):
+    file = tmp_path / "step_time.json"
+    outcome = run(
+        *SMALL, "--latent", 9, "--points", 2, "--batch", 12, "--width", 16, "--json", file
+    )
+    assert outcome.exit_code == 0, outcome.output
+    record = json.loads(file.read_text())
+    assert (record["latent"], record["points"], record["probes"]) == (9, 2, 4)
+    assert len(record["results"]) == 5
+
+
 def test_the_first_steps_warm_up(monkeypatch):
     now = 0.0
 

@@ -28,7 +28,13 @@ from training.functionals import (
     UniformVolume,
     VarianceOfLogDet,
 )
-from training.measures import EncodedPoints, ImportanceWeights, Mixtures, UniformBox
+from training.measures import (
+    EncodedPoints,
+    ImportanceWeights,
+    Mixtures,
+    SmoothedPoints,
+    UniformBox,
+)
 from training.models import MLPAutoEncoder
 from training.module import RegularizedAutoEncoder
 from training.terms import Compiled, Term
@@ -48,7 +54,7 @@ FUNCTIONALS = {
     "flat metric": lambda: FlatMetric(),
     "stress": lambda: GraphStress(points=8, pairs=8),
 }
-MEASURES = [EncodedPoints(), Mixtures(), UniformBox(), ImportanceWeights()]
+MEASURES = [EncodedPoints(), Mixtures(), SmoothedPoints(), UniformBox(), ImportanceWeights()]
 
 
 @pytest.fixture

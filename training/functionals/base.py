@@ -9,9 +9,9 @@ A sample stands for a measure on M, and Σ w φ(z) for an integral over it:
 ``"data"``       ∫ φ dm                 ∫ φ dm = Σ w φ
 ===============  =====================  ==================================================
 
-Here m is the distribution of encoded data, a probability measure on M. Neither integral depends on
-latent coordinates; a mean of φ √det g over encoded data would, and would fall when they are
-stretched, which a network learns to do.
+Here m is the distribution of encoded data, or one near it, a probability measure on M. Neither
+integral depends on latent coordinates; a mean of φ √det g over encoded data would, and would fall
+when they are stretched, which a network learns to do.
 """
 
 from abc import ABC, abstractmethod
@@ -24,7 +24,7 @@ from torch import nn
 
 import curvcore
 from training import waiting
-from training.densities import curvature_of_density, density_of
+from training.densities import KernelMixture, curvature_of_density, density_of
 from training.errors import CollapsedError, TrainingError
 from training.reductions import processes, total
 
@@ -40,21 +40,23 @@ class LatentSample:
         z: (B, d), without gradient: functionals move the decoder, not the points.
         weights: (B,) positive.
         of: ``"dz"``, ∫ φ dz, or ``"data"``, the mean of φ over the distribution of the points.
+        law: that distribution, if its density is known; else kernels estimate it.
     """
 
     z: torch.Tensor
     weights: torch.Tensor
     of: Literal["dz", "data"] = "dz"
+    law: KernelMixture | None = None
 
     def __post_init__(self):
         if self.of not in KINDS:
             raise TrainingError(f"A sample is of one of {KINDS}; got {self.of!r}.")
 
     @classmethod
-    def encoded(cls, z: torch.Tensor) -> "LatentSample":
+    def encoded(cls, z: torch.Tensor, law: KernelMixture | None = None) -> "LatentSample":
         """Encoded data with equal weights, which add up to one over all processes."""
         z = z.detach()
-        return cls(z, torch.ones_like(z[:, 0]) / total(torch.ones_like(z[:, 0])), "data")
+        return cls(z, torch.ones_like(z[:, 0]) / total(torch.ones_like(z[:, 0])), "data", law)
 
     @classmethod
     def weighted(cls, z: torch.Tensor, weights: torch.Tensor) -> "LatentSample":
@@ -71,7 +73,14 @@ class LatentSample:
         """(log ρ, ∂ log ρ) where the sample stands for ρ dz: (B,) and (B, d)."""
         if self.of == "dz":
             return torch.zeros_like(self.weights), torch.zeros_like(self.z)
-        return density_of(self.z)
+        return density_of(self.z) if self.law is None else self.law.log_density(self.z)
+
+    @property
+    def log_density_hessian(self) -> torch.Tensor:
+        """∂_k∂_l log ρ: (B, d, d)."""
+        if self.of == "dz":
+            return torch.zeros_like(self.z[:, :, None] * self.z[:, None])
+        return curvature_of_density(self.z) if self.law is None else self.law.hessian(self.z)
 
 
 class SampledGeometry:
@@ -142,9 +151,7 @@ class SampledGeometry:
     @property
     def log_density_hessian(self) -> torch.Tensor:
         """∂_k∂_l log ρ where the sample stands for ρ dz: (B, d, d)."""
-        if self.drawn.of == "dz":
-            return torch.zeros_like(self.z[:, :, None] * self.z[:, None])
-        return curvature_of_density(self.drawn.z)[self.regular]
+        return self.drawn.log_density_hessian[self.regular]
 
     @property
     def log_volume_density(self) -> torch.Tensor:
@@ -164,6 +171,16 @@ class SampledGeometry:
         if isinstance(self.geometry, curvcore.EstimatedGeometry):
             return self.geometry.log_volume_gradient
         return torch.einsum("biik->bk", self.geometry.christoffel)
+
+    def log_volume_gradient_norm_squared(self, slope: torch.Tensor) -> torch.Tensor:
+        """|∂ log √det g − s|²_g for covectors s (B, d), or an unbiased estimate of it: (B,).
+
+        Two probes are too few for the estimate: it is exact then, and slower.
+        """
+        geometry = self.geometry
+        if isinstance(geometry, curvcore.EstimatedGeometry) and geometry.estimator.probes > 2:
+            return geometry.log_volume_gradient_norm_squared(slope)
+        return geometry.gradient_norm_squared(self.log_volume_gradient - slope)
 
     @property
     def log_volume_hessian(self) -> torch.Tensor:

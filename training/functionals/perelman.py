@@ -22,7 +22,9 @@ weight, direction, potential          MSE    mcn    |R|
 1e-3, descend, fixed, from epoch 0    0.426  1.90   0.13
 ====================================  =====  =====  =====
 
-Encoded data give ∫ φ dμ by a kernel estimate of their density, UniformBox and UniformTorus without.
+Encoded data give f by a kernel estimate of their density; UniformBox, UniformTorus and, in any
+dimension, SmoothedPoints without. With an estimator of three probes or more, |∇f|² of a fixed
+measure is estimated as well.
 """
 
 import math
@@ -228,4 +230,4 @@ class PerelmanW(_Perelman):
 
 def _first_order(on, f):
     """R + |∇f|²: (B,)."""
-    return on.geometry.scalar + on.geometry.gradient_norm_squared(f.gradient)
+    return on.geometry.scalar + f.gradient_norm_squared(on)

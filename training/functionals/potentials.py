@@ -27,6 +27,35 @@ class Potential:
     gradient: torch.Tensor
     probability: torch.Tensor
 
+    def gradient_norm_squared(self, on: SampledGeometry) -> torch.Tensor:
+        """|∇f|²_g: (B,)."""
+        return on.geometry.gradient_norm_squared(self.gradient)
+
+
+@dataclass(frozen=True, eq=False)
+class VolumePotential:
+    """A Potential that is log √det g and a function whose derivatives are known.
+
+    Attributes:
+        value, probability: as of Potential.
+        slope: ∂_k (log √det g − f), (B, d).
+        sampled: the geometry at the points.
+    """
+
+    value: torch.Tensor
+    slope: torch.Tensor
+    probability: torch.Tensor
+    sampled: SampledGeometry
+
+    @property
+    def gradient(self) -> torch.Tensor:
+        """∂_k f, (B, d)."""
+        return self.sampled.log_volume_gradient - self.slope
+
+    def gradient_norm_squared(self, on: SampledGeometry) -> torch.Tensor:
+        """|∇f|²_g, or an unbiased estimate of it: (B,)."""
+        return on.log_volume_gradient_norm_squared(self.slope)
+
 
 class NormalisedPotential(nn.Module):
     """f = h + log ∫ c e^{−h} dμ of a function h, normalised at every evaluation.
@@ -122,14 +151,15 @@ class FixedMeasure(nn.Module):
     Args:
         log_density: log ρ up to a constant, a smooth function (d,) -> () of one point; by default
             dm is what the sample stands for: on encoded data their distribution, by a kernel
-            estimate of ρ, and otherwise uniform in z. ρ is normalised on the sample.
+            estimate of ρ, on SmoothedPoints theirs, and otherwise uniform in z. ρ is normalised on
+            the sample.
     """
 
     def __init__(self, log_density: Callable[[torch.Tensor], torch.Tensor] | None = None):
         super().__init__()
         self.log_density = log_density
 
-    def on(self, sampled: SampledGeometry, log_factor, reverse=False) -> Potential:
+    def on(self, sampled: SampledGeometry, log_factor, reverse=False) -> VolumePotential:
         """The potential; ``reverse`` is of no use where nothing is learned."""
         of_sample, slope = sampled.log_density
         log_density = of_sample
@@ -139,7 +169,7 @@ class FixedMeasure(nn.Module):
         mass = sampled.weights.log() - of_sample + log_density
         log_total = log_total_exp(mass)
         value = sampled.log_volume_density + log_factor - log_density + log_total
-        return Potential(value, sampled.log_volume_gradient - slope, (mass - log_total).exp())
+        return VolumePotential(value, slope, (mass - log_total).exp(), sampled)
 
     def hessian(self, sampled: SampledGeometry) -> torch.Tensor:
         """∂_k∂_l f = ∂_k∂_l log √det g − ∂_k∂_l log ρ, (B, d, d), of a sample of order 3."""

@@ -7,18 +7,18 @@ import torch
 
 from training import runs
 from training.checkpoints import load_weights
-from training.densities import kernel_density
+from training.densities import KernelMixture
 from training.errors import TrainingError
 from training.flows.monitor import first_term
 from training.functionals import FixedMeasure, LatentSample, SampledGeometry
-from training.measures import EncodedPoints, Mixtures
+from training.measures import EncodedPoints, Mixtures, SmoothedPoints
 from training.models import is_periodic
 from training.pictures.curves import flow_curves
 from training.pictures.views import latent_box
 from training.snapshots import snapshots
 
 NODES = 40  # along each side
-OF_DATA = (EncodedPoints, Mixtures)  # measures whose dm is the distribution of data
+OF_DATA = (EncodedPoints, Mixtures, SmoothedPoints)  # measures whose dm is the distribution of data
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +65,18 @@ def flow_of(folder, module, view, checkpoint):
     return Flow(np.array(epochs), x.numpy(), y.numpy(), np.stack([maps[e] for e in epochs]), curves)
 
 
+def _law(measure, latents):
+    """The distribution whose points the measure draws, if these are all the data."""
+    is_known = isinstance(measure, SmoothedPoints)
+    return measure.law(latents) if is_known else KernelMixture.of_points(latents)
+
+
 def _maps(module, term, z, points):
     """R and f at the nodes z: (2, y, x)."""
     found = np.full((2, len(z)), np.nan)
     potential = term.functional.potential
     if isinstance(potential, FixedMeasure) and isinstance(term.measure, OF_DATA):
-        potential = FixedMeasure(kernel_density(module.encode(points)))
+        potential = FixedMeasure(_law(term.measure, module.encode(points)))
     sample = LatentSample.weighted(z, torch.ones_like(z[:, 0]) / len(z))
     try:
         on = SampledGeometry(module.decode, sample)

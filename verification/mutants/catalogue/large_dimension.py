@@ -134,6 +134,16 @@ HUTCHINSON = mutations(
         "U counts pairs of a probe with itself",
     ),
     (
+        "q.sum(1).square() - q.square().sum(1)",
+        "q.sum(1).square()",
+        "|∂ log √det g|² from a probe with itself",
+    ),
+    (
+        "pairs).sum(-1) - slopes[:, None])",
+        "pairs).sum(-1) - slopes[:, :, None])",
+        "slopes along the wrong probes",
+    ),
+    (
         "total.square() - 4 * rows.square().sum(1) + 2 * h.square()",
         "total.square() - 4 * rows.square().sum(1) + h.square()",
         "R² from pairs that are not disjoint",

@@ -12,7 +12,8 @@ of II where there is none, eps² |∇²Ψ|² of R; and the intrinsic formula sub
 of |∇²Ψ|² and |∇³Ψ|.
 
 The vectors T^ij and T^ij Γ^k_ij are sums of II_p over pairs p, so that their lengths are quadratic
-forms of S_pq = ⟨II_p, II_q⟩: nothing here depends on D but |Ψ_i| and |Ψ_ij|.
+forms of S_pq = ⟨II_p, II_q⟩: nothing here depends on D but |Ψ_i| and |Ψ_ij|. At large d, where S is
+not to be had, they are taken as vectors, in an orthonormal frame.
 """
 
 import torch
@@ -20,8 +21,11 @@ import torch
 from curvcore.formulas import Formulas
 from curvcore.jets import Derivatives
 from curvcore.modes import is_plain_eager
-from curvcore.packing import multiplicities, pack, symmetric_square
+from curvcore.packing import multiplicities, pack, symmetric_square, unpack
 from curvcore.projection import ProjectedFormulas
+from curvcore.tangent import TangentSpaces
+
+_NUMBERS_AT_ONCE = 2**23
 
 
 def error_of_scalar(channels, frame, formula, eps):
@@ -80,3 +84,42 @@ def _bending(formulas):
 def _lengths_squared(weights, products):
     """|W^q II_q|² for each row of W (B, ..., P): (B, ...)."""
     return (weights @ products * weights).sum(-1).clamp_min(0)
+
+
+def error_of_sums(first, second, eps):
+    """The same of R by the sums of :mod:`curvcore.frame_sums`, some points at a time: (B,).
+
+    Args:
+        first: Ψ_i (B, N, d), as precise and in such units as the channels above.
+        second: Ψ_ij, packed (B, N, P).
+        eps: as above.
+    """
+    size = max(1, _NUMBERS_AT_ONCE // (first.shape[1] * first.shape[2] ** 2))
+    pieces = zip(first.split(size), second.split(size), strict=True)
+    return torch.cat([_error_of_vectors(*piece, eps) for piece in pieces])
+
+
+def _error_of_vectors(first, second, eps):
+    d, frame = first.shape[-1], TangentSpaces(first.mT).frame()
+    second = unpack(second, d, 2)
+    bent = _both(frame.mT, second)  # ∂_a∂_bΨ (B, N, d, d)
+    basis = first @ frame
+    christoffel = basis.mT @ bent.flatten(2)  # Γ^c_ab (B, d, d²)
+    normal = (bent.flatten(2) - basis @ christoffel).unflatten(2, (d, d))
+    trace, rows = normal.diagonal(dim1=2, dim2=3).sum(-1), normal.movedim(1, 3).flatten(2)
+    ricci = (trace[:, None] @ normal.flatten(2)).unflatten(2, (d, d))[:, 0] - rows @ rows.mT
+    sensitivity = torch.diag_embed(trace[..., None].expand(-1, -1, d)) - normal  # T^ab
+    to_first = frame @ (christoffel @ sensitivity.flatten(2).mT)
+    lengths = first.norm(dim=1)
+    terms = [
+        2 * _both(frame, sensitivity).norm(dim=1) * second.norm(dim=1),
+        2 * to_first.norm(dim=2) * lengths,
+        4 * (frame @ ricci @ frame.mT) * lengths[:, :, None] * lengths[:, None],
+        eps * bent.square().sum((1, 2, 3))[:, None],
+    ]
+    return eps * torch.cat([term.flatten(1) for term in terms], 1).norm(dim=1)
+
+
+def _both(matrix, tensors):
+    """M t Mᵀ of t (B, N, d, d)."""
+    return matrix[:, None] @ tensors @ matrix.mT[:, None]

@@ -49,10 +49,11 @@ def encode(options):
 def _geometry(pair, points):
     """Arrays of what is to be known about each point, in raw units, by name."""
     z = pair.encode(points)
-    geometry = curvcore.pullback(pair.decode, z, on_degenerate="nan", chunk_size=4096)
+    options = {"on_degenerate": "nan", "chunk_size": 4096}
+    geometry = curvcore.pullback(pair.decode, z, order=1, **options)
     arrays = {
         "z": z,
-        "R": geometry.scalar,
+        "R": curvcore.scalar_curvature(pair.decode, z, **options),
         "metric": geometry.metric,
         "volume_density": geometry.volume_density,
         "reconstruction": geometry.value,

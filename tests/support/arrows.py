@@ -56,7 +56,7 @@ ARROWS = {
         "jets",
         "packing",
     },
-    "curvcore.rounding": {"formulas", "jets", "modes", "packing", "projection"},
+    "curvcore.rounding": {"formulas", "jets", "modes", "packing", "projection", "tangent"},
     "curvcore.providers.fused.product_rules": {"packing"},
     "curvcore.providers.fused.result": {
         "caching",

@@ -48,8 +48,10 @@ def local_geometry(decoder, z, chunk_size=4096):
     """The LocalGeometry of the pullback metric at z (B, d); of a piece only this much is kept."""
     pieces = []
     for piece in z.detach().split(chunk_size):
-        geometry = curvcore.pullback(decoder, piece, on_degenerate="nan")
-        pieces.append((geometry.metric, geometry.scalar, geometry.volume_density))
+        # Apart: R holds no derivatives of all points where d is large.
+        scalar = curvcore.scalar_curvature(decoder, piece, on_degenerate="nan")
+        geometry = curvcore.pullback(decoder, piece, order=1, on_degenerate="nan")
+        pieces.append((geometry.metric, scalar, geometry.volume_density))
     return LocalGeometry(
         *(torch.cat(part).detach().cpu().double() for part in zip(*pieces, strict=True))
     )

@@ -356,6 +356,16 @@ ROUNDING = mutations(
     "rounding.py",
     "tests/curvcore/test_rounding.py",
     (
+        "- normal  # T^ab",
+        "+ normal  # T^ab",
+        "sensitivities of another R",
+    ),
+    (
+        "to_first = frame @ (christoffel",
+        "to_first = (christoffel",
+        "errors of first derivatives along the frame count as along coordinates",
+    ),
+    (
         "return eps * torch.stack(squares).sum(0).sqrt()",
         "return eps * torch.stack(squares).sum(0).sqrt() / 1000",
         "the estimate of the error is a thousandth of it",

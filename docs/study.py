@@ -18,6 +18,7 @@ from training.ablation.tables import pairs_of
 
 OUT, DPI = Path("docs/pictures"), 110
 # Colours that the colour-blind can tell apart: an interval without 1, or 0, and one with it.
+NARROW = 1.3  # quotients that differ from one by less are drawn on a linear axis
 TELLING, SILENT = "#0072B2", "#999999"
 
 
@@ -42,10 +43,10 @@ def draw(ax, found, metric, kind, with_labels):
         ax.plot([comparison.low, comparison.high], [place] * 2, color=colour, linewidth=2)
         ax.plot(comparison.estimate, place, "o", color=colour, markersize=5)
     ax.axvline(NEUTRAL[kind], color="black", linewidth=0.8)
-    if kind == "ratio":
+    if kind == "ratio" and _spread(found) > NARROW:
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(
-            LogLocator(subs=(1, 1.2, 1.5, 2, 5, 8) if _is_narrow(found) else (1,))
+            LogLocator(subs=(1, 1.2, 1.5, 2, 5, 8) if _spread(found) < 10 else (1,))
         )
         ax.xaxis.set_major_formatter("{x:g}")
         ax.xaxis.set_minor_formatter(NullFormatter())
@@ -59,9 +60,9 @@ def draw(ax, found, metric, kind, with_labels):
     ax.grid(axis="x", alpha=0.3)
 
 
-def _is_narrow(found):
-    """Whether all quotients lie within a factor of 10 of one."""
-    return all(c.low > 0.1 and c.high < 10 for _, c in found)
+def _spread(found):
+    """By which factor a quotient may differ from one."""
+    return max(max(1 / c.low, c.high) for _, c in found)
 
 
 def main():

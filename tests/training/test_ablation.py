@@ -87,6 +87,9 @@ def test_a_design_is_like_another_but_for_what_it_says(written, tmp_path):
     design, other = read_design(path), read_design(tmp_path / "small.yaml")
     assert (design.seeds, design.rows) == ((3,), other.rows)
     assert design.config["trainer"]["max_epochs"] == 9
+    path.with_name("third.yaml").write_text("like: like.yaml\noptions: {}\n")
+    third = read_design(path.with_name("third.yaml"))
+    assert (third.seeds, third.rows, third.config) == ((3,), other.rows, other.config)
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)

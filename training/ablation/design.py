@@ -99,7 +99,7 @@ def _read(path):
         raise TrainingError(f"There is no file {path}.")
     options = read_yaml(path)
     like = options.pop("like", None)
-    return {**read_yaml(path.parent / like), **options} if like else options
+    return {**_read(path.parent / like), **options} if like else options
 
 
 def _merged(options, changes):

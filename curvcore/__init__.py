@@ -41,6 +41,7 @@ from curvcore.api import (
     scalar_curvature,
 )
 from curvcore.atlases import LatentGrid, atlas, read_atlas
+from curvcore.contracted import mean_curvature, ricci_curvature, sectional_curvature
 from curvcore.errors import (
     AtlasError,
     CurvatureError,
@@ -87,11 +88,14 @@ __all__ = [
     "estimated_geometry",
     "geodesic",
     "jet",
+    "mean_curvature",
     "metric",
     "path_length",
     "plot_curvature",
     "pullback",
     "read_atlas",
+    "ricci_curvature",
     "rules",
     "scalar_curvature",
+    "sectional_curvature",
 ]

@@ -2,14 +2,11 @@
 
 import warnings
 from functools import partial
-from numbers import Integral
 from typing import Literal
 
 import torch
 
 from curvcore import geometry as geometries
-from curvcore.arithmetic import HALF_PRECISION
-from curvcore.degenerate import filled
 from curvcore.errors import DegenerateMetricError, InputError, frames_inside_curvcore
 from curvcore.estimated import EstimatedGeometry
 from curvcore.frame_sums import LARGEST_TABLE
@@ -22,8 +19,9 @@ from curvcore.large_dimension import (
     estimate_matrix_free,
     scalar_by_pieces,
 )
-from curvcore.modes import is_plain_eager, load_forward_mode
-from curvcore.providers import PROVIDERS
+from curvcore.modes import load_forward_mode
+from curvcore.piecewise import by_pieces, check_block_size, is_plain
+from curvcore.providers import DERIVATIVES, PROVIDERS
 from curvcore.providers.automatic import automatic_jet
 from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.providers.outputs import ambient_dimension
@@ -37,8 +35,6 @@ from curvcore.validation import (
     check_points,
     list_points,
 )
-
-DERIVATIVES = ("auto", *PROVIDERS)
 
 
 def jet(
@@ -165,7 +161,7 @@ def scalar_curvature(
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     check_chunk_size(chunk_size)
     order = _order_for(formula)
-    _check_block_size(block_size, z, formula)
+    check_block_size(block_size, z, formula)
     if estimator is not None:
         if formula != "gauss" or block_size is not None:
             raise InputError("An estimator goes with formula='gauss' and without block_size.")
@@ -178,8 +174,8 @@ def scalar_curvature(
             on_degenerate=on_degenerate,
         ).value
     if _is_large(z, formula, block_size):
-        by_pieces = partial(scalar_by_pieces, block_size=block_size)
-        return _by_pieces(by_pieces, decoder, z, derivatives, chunk_size, on_degenerate)[0]
+        way = partial(scalar_by_pieces, block_size=block_size)
+        return by_pieces(way, decoder, z, derivatives, chunk_size, on_degenerate)[0]
 
     def geometry(points, on_degenerate):
         derived = _derive(decoder, points, order, derivatives, None)
@@ -226,7 +222,7 @@ def estimate_scalar_curvature(
         return ScalarEstimate(*[z.sum(1)] * 3)
     way = estimate_matrix_free if estimator.matrix_free else estimate_by_pieces
     way = partial(way, estimator=estimator)
-    estimate = ScalarEstimate(*_by_pieces(way, decoder, z, derivatives, chunk_size, on_degenerate))
+    estimate = ScalarEstimate(*by_pieces(way, decoder, z, derivatives, chunk_size, on_degenerate))
     if estimator.matrix_free:
         _warn_of_residuals(estimate.residual, estimator)
     return estimate
@@ -274,33 +270,9 @@ def _warn_of_residuals(residual, estimator):
 
 
 def _is_large(z, formula, block_size):
-    if not _is_plain(z) or z.ndim != 2 or len(z) == 0 or formula != "gauss":
+    if not is_plain(z) or z.ndim != 2 or len(z) == 0 or formula != "gauss":
         return False
     return z.shape[1] > LARGEST_TABLE or block_size is not None
-
-
-def _is_plain(z):
-    """Whether frames can be had at z: without compilers and transforms, in single precision."""
-    is_tensor = isinstance(z, torch.Tensor) and z.dtype not in HALF_PRECISION
-    return is_tensor and is_plain_eager()
-
-
-def _by_pieces(by_pieces, decoder, z, derivatives, chunk_size, on_degenerate):
-    """The results of a function of :mod:`curvcore.large_dimension`, filled at degenerate points."""
-    check_choice("derivatives", derivatives, DERIVATIVES)
-    check_points(z)
-    check_decoder(decoder, z)
-    load_forward_mode()
-    with torch.autocast(z.device.type, enabled=False), one_warning_of_kinks():
-        *results, is_degenerate, condition = by_pieces(decoder, z, derivatives, chunk_size)
-    if on_degenerate != "raise":
-        fill = torch.nan if on_degenerate == "nan" else 0
-        return [filled(is_degenerate, result, fill) for result in results]
-    if is_degenerate.any():  # the one place where the host waits for the device
-        check_finite(z)
-        points = is_degenerate.nonzero()[:, 0]
-        raise DegenerateMetricError.at(points, condition[is_degenerate])
-    return results
 
 
 def _check_estimator(estimator, z):
@@ -310,25 +282,10 @@ def _check_estimator(estimator, z):
         )
     if not isinstance(z, torch.Tensor):
         raise InputError("R of expressions is exact: call it without an estimator.")
-    if not _is_plain(z):
+    if not is_plain(z):
         raise InputError(
             "Estimates work in float32 and float64, without torch.compile and torch.func's "
             f"transforms; z is {z.dtype}."
-        )
-
-
-def _check_block_size(block_size, z, formula):
-    if block_size is None:
-        return
-    is_whole = isinstance(block_size, Integral) and not isinstance(block_size, bool)
-    if not is_whole or block_size < 3:
-        raise InputError(f"block_size must be None or an integer from 3 on; got {block_size!r}.")
-    if formula != "gauss":
-        raise InputError(f"block_size needs formula='gauss'; got formula={formula!r}.")
-    if not _is_plain(z):
-        raise InputError(
-            "block_size is of tensors in float32 or float64, without torch.compile and "
-            f"torch.func's transforms; got {getattr(z, 'dtype', type(z).__name__)}."
         )
 
 

@@ -44,22 +44,15 @@ class FrameSums:
     @cached_quantity
     def ricci(self):
         """Ric_ij in latent coordinates: (B, d, d)."""
-        d = self._tangent.dimension
-        form = unpack(self._normal.mT, d, 2).movedim(1, -1)  # II_ab (B, d, d, N)
-        trace = form.diagonal(dim1=1, dim2=2).sum(-1)
-        rows = form.flatten(2)
-        of_frame = (form @ trace[:, None, :, None])[..., 0] - rows @ rows.mT
-        return self._known(self._tangent.covariant(of_frame))
+        form = _full(self._normal, self._tangent.dimension)
+        return self._known(self._tangent.covariant(_ricci(form)))
 
     def plane(self, u, v):
         """R(u, v, u, v) and |u|²|v|² − ⟨u, v⟩² of latent vectors (B, d), and |u|²|v|²: (B,)."""
         u, v = (self._tangent.components(vector) for vector in (u, v))
-        plane = bivector(u, v)
         weights = torch.stack([pack_of_vectors(a, b) for a, b in ((u, u), (u, v), (v, v))], 1)
-        first, mixed, last = (weights @ self._normal).unbind(1)
-        numerator = self._known((first * last).sum(-1) - mixed.square().sum(-1))
-        area_squared = plane.square().sum((1, 2)) / 2
-        return numerator, area_squared, u.square().sum(-1) * v.square().sum(-1)
+        numerator, *areas = _plane(weights @ self._normal, u, v)
+        return self._known(numerator), *areas
 
     def _known(self, array):
         return filled(self._tangent.is_degenerate, array, torch.nan)
@@ -73,6 +66,44 @@ class FrameSums:
         """II_ab (B, P, N)."""
         along, full = self._tangent.frame().mT[:, None], self._derivatives.full(2)
         return self._tangent.normal(pack(along @ full @ along.mT, 2).mT)
+
+
+def ricci_of_frame(second, tangent):
+    """Ric_ij (B, d, d) from ∂_a∂_bΨ (B, P, N) along an orthonormal frame, all at once."""
+    return tangent.covariant(_ricci(_full(tangent.normal(second), tangent.dimension)))
+
+
+def plane_of_vectors(second, tangent, u, v):
+    """R(u, v, u, v), |u|²|v|² − ⟨u, v⟩² and |u|²|v|² from ∂_u∂_uΨ, ∂_u∂_vΨ, ∂_v∂_vΨ (B, 3, N)."""
+    return _plane(tangent.normal(second), tangent.components(u), tangent.components(v))
+
+
+def _plane(normal, u, v):
+    first, mixed, last = normal.unbind(1)
+    numerator = (first * last).sum(-1) - mixed.square().sum(-1)
+    area_squared = bivector(u, v).square().sum((1, 2)) / 2
+    return numerator, area_squared, u.square().sum(-1) * v.square().sum(-1)
+
+
+def _full(normal, d):
+    """II_ab (B, d, d, N) of packed ones (B, P, N)."""
+    return unpack(normal.mT, d, 2).movedim(1, -1)
+
+
+def _trace(form):
+    """H, or a part of it, (B, N)."""
+    return form.diagonal(dim1=1, dim2=2).sum(-1)
+
+
+def _ricci(form):
+    """⟨H, II_ab⟩ − Σ_c ⟨II_ac, II_bc⟩: (B, d, d)."""
+    rows = form.flatten(2)
+    return _along(_trace(form), form) - rows @ rows.mT
+
+
+def _along(trace, form):
+    """⟨H, II_ab⟩ of H (B, N) and II_ab (B, d, k, N): (B, d, k)."""
+    return (form @ trace[:, None, :, None])[..., 0]
 
 
 def scalar_of_frame(second, tangent):
@@ -91,9 +122,7 @@ def scalar_of_blocks(second_along, tangent, block_size):
     Args:
         block_size: pairs at a time, 3 at least, of which about half are new.
     """
-    d, frame = tangent.dimension, tangent.frame()
-    length = max(1, math.isqrt(2 * block_size) // 2)
-    blocks = [range(a, min(a + length, d)) for a in range(0, d, length)]
+    frame, blocks = tangent.frame(), _blocks(tangent.dimension, block_size)
     trace, square, seen = 0, 0, set()
     for pair in itertools.combinations(blocks, 2) if len(blocks) > 1 else [blocks]:
         columns = [a for block in pair for a in block]
@@ -103,6 +132,31 @@ def scalar_of_blocks(second_along, tangent, block_size):
         trace, square = trace + of_trace, square + of_square
         seen.update(pair)
     return trace.square().sum(-1) - square
+
+
+def ricci_of_blocks(second_along, tangent, block_size):
+    """Ric_ij (B, d, d) from such blocks, each pair met twice; those with one block are held."""
+    frame, blocks = tangent.frame(), _blocks(tangent.dimension, block_size)
+
+    def form(a, b):
+        """II_ab for a and b in these blocks."""
+        columns = [*a] if a is b else [*a, *b]
+        whole = _full(tangent.normal(second_along(frame[..., columns])), len(columns))
+        return whole[:, : len(a), -len(b) :]
+
+    trace = sum(_trace(form(a, a)) for a in blocks)
+    columns, square = [], 0
+    for b in blocks:
+        rows = torch.cat([form(a, b) for a in blocks], 1)
+        columns.append(_along(trace, rows))
+        square = square + rows.flatten(2) @ rows.flatten(2).mT
+    return tangent.covariant(torch.cat(columns, 2) - square)
+
+
+def _blocks(d, block_size):
+    """Ranges of directions, so short that there are not more pairs in two of them."""
+    length = max(1, math.isqrt(2 * block_size) // 2)
+    return [range(a, min(a + length, d)) for a in range(0, d, length)]
 
 
 def _sums(normal, of_trace, of_square):

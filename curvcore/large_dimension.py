@@ -11,9 +11,15 @@ from itertools import pairwise
 
 import torch
 
-from curvcore.degenerate import filled
+from curvcore.degenerate import filled, plane_curvature
 from curvcore.estimated import EstimatedGeometry
-from curvcore.frame_sums import scalar_of_blocks, scalar_of_frame
+from curvcore.frame_sums import (
+    plane_of_vectors,
+    ricci_of_blocks,
+    ricci_of_frame,
+    scalar_of_blocks,
+    scalar_of_frame,
+)
 from curvcore.hidden_units import Slopes, cost_of_units, scalar_of_units
 from curvcore.hutchinson import estimate_of
 from curvcore.matrix_free import Linearised, Solutions, Solver, normal_second_derivatives
@@ -51,6 +57,51 @@ def scalar_by_pieces(decoder, z, derivatives, chunk_size, block_size):
         return _regular([value], tangent)
 
     return _joined(piece, [z], numbers, chunk_size)
+
+
+def ricci_by_pieces(decoder, z, derivatives, chunk_size, block_size):
+    """The same of Ric_ij, (B, d, d)."""
+    along, block_size, numbers = _pairs_along(decoder, z, derivatives, block_size)
+
+    def piece(points):
+        tangent = along.tangent_spaces(points)
+        if block_size is None:
+            ricci = ricci_of_frame(along.second(points, tangent.frame()), tangent)
+        else:
+            ricci = ricci_of_blocks(partial(along.second, points), tangent, block_size)
+        return _regular([ricci], tangent)
+
+    return _joined(piece, [z], numbers, chunk_size)
+
+
+def mean_curvature_by_pieces(decoder, z, derivatives, chunk_size):
+    """The same of H, (B, D): the trace alone is projected, and no mixed derivatives are made."""
+    d = z.shape[1]
+    along = Along(decoder, derivatives, 0)  # in R^D itself, where H is
+
+    def piece(points):
+        tangent = along.tangent_spaces(points)
+        each = tangent.frame().mT.flatten(0, 1)[..., None]  # a direction at a time
+        second = along.second(points.repeat_interleave(d, 0), each)
+        trace = second.unflatten(0, (-1, d)).sum(1)
+        return _regular([tangent.normal(trace)[:, 0]], tangent)
+
+    return _joined(piece, [z], 4 * d * along.components(z), chunk_size)
+
+
+def sectional_by_pieces(decoder, z, derivatives, chunk_size, vectors):
+    """The same of K(u, v), (B,), for ``vectors`` u and v (B, d)."""
+    along = Along(decoder, derivatives, len(z) * (z.shape[1] + 3))
+
+    def piece(points, u, v):
+        tangent = along.tangent_spaces(points)
+        second = along.second(points, torch.stack([u, v], -1))
+        numerator, *areas = plane_of_vectors(second, tangent, u, v)
+        numerator, *rest = _regular([numerator], tangent)
+        return plane_curvature(numerator, *areas), *rest
+
+    numbers = along.components(z) * (z.shape[1] + 3)
+    return _joined(piece, [z, *vectors], numbers, chunk_size)
 
 
 def estimate_by_pieces(decoder, z, derivatives, chunk_size, estimator):
@@ -108,8 +159,9 @@ def _in_pieces(piece, tensors, size):
 
 
 def _regular(results, tangent):
-    """Results (B,), 0 where g is degenerate or the first is not finite; that; and κ."""
-    is_degenerate = tangent.is_degenerate | ~results[0].detach().isfinite()
+    """Results (B, ...), 0 where g is degenerate or the first is not finite; that; and κ."""
+    is_finite = results[0].detach().isfinite().reshape(len(results[0]), -1).all(1)
+    is_degenerate = tangent.is_degenerate | ~is_finite
     results = [filled(is_degenerate, result, 0) for result in results]
     return *results, is_degenerate, tangent.condition_number
 
@@ -208,12 +260,19 @@ class Along:
         return jet.isometric_channels(self._rows)[directions.shape[-1] :].transpose(0, 1)
 
 
-def _by_frame(decoder, z, derivatives, block_size):
+def _pairs_along(decoder, z, derivatives, block_size):
+    """An Along for all pairs of directions, pairs at a time, and how many numbers a point takes."""
     d, pairs = z.shape[1], count(z.shape[1], 2)
     along = Along(decoder, derivatives, len(z) * (d + pairs))
     components = along.components(z)
     if block_size is None and pairs * components > _DERIVATIVES_AT_ONCE:
         block_size = max(3, _DERIVATIVES_AT_ONCE // components)
+    held = pairs if block_size is None else min(pairs, block_size)
+    return along, block_size, components * (d + held)
+
+
+def _by_frame(decoder, z, derivatives, block_size):
+    along, block_size, numbers = _pairs_along(decoder, z, derivatives, block_size)
 
     def scalar(points):
         tangent = along.tangent_spaces(points)
@@ -222,4 +281,4 @@ def _by_frame(decoder, z, derivatives, block_size):
         second = partial(along.second, points)
         return scalar_of_blocks(second, tangent, block_size), tangent
 
-    return scalar, components * (d + (pairs if block_size is None else min(pairs, block_size)))
+    return scalar, numbers

@@ -9,13 +9,14 @@ from typing import Any, TypedDict
 import numpy as np
 import torch
 
-from curvcore.api import DERIVATIVES, estimated_geometry, pullback
+from curvcore.api import estimated_geometry, pullback
 from curvcore.atlases.sources import check_rows
 from curvcore.errors import CurvatureError, InputError
 from curvcore.estimated import EstimatedGeometry
 from curvcore.geometry import FORMULAS
 from curvcore.hutchinson import Hutchinson
 from curvcore.packing import count
+from curvcore.providers import DERIVATIVES
 from curvcore.providers.outputs import ambient_dimension
 from curvcore.types import Derivatives, Formula
 from curvcore.validation import check_choice, check_decoder

@@ -7,3 +7,5 @@ from curvcore.providers.fused import fused_jet, fused_restriction
 PROVIDERS = {"fused": fused_jet, "autodiff": autodiff_jet}
 # (decoder, z (B, d), V (B, d, k), order) -> Jet of y ↦ Ψ(z + V y) at y = 0
 RESTRICTIONS = {"fused": fused_restriction, "autodiff": autodiff_restriction}
+# What ``derivatives=`` may be.
+DERIVATIVES = ("auto", *PROVIDERS)

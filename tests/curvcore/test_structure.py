@@ -48,6 +48,9 @@ PUBLIC_NAMES = {
     "read_atlas",
     "rules",
     "scalar_curvature",
+    "sectional_curvature",
+    "ricci_curvature",
+    "mean_curvature",
 }
 HEAVY = [
     "anndata",

@@ -3,6 +3,7 @@
 from verification.mutants.mutation import mutations
 
 LARGE = "tests/curvcore/test_large_dimension.py"
+CONTRACTED = "tests/curvcore/test_contracted.py"
 ESTIMATES = "tests/curvcore/test_hutchinson.py tests/curvcore/test_estimated_geometry.py"
 
 TANGENT = mutations(
@@ -64,8 +65,8 @@ SUMS = mutations(
         "some blocks count twice",
     ),
     (
-        "(form @ trace[:, None, :, None])[..., 0] - rows @ rows.mT",
-        "(form @ trace[:, None, :, None])[..., 0] + rows @ rows.mT",
+        "return _along(_trace(form), form) - rows @ rows.mT",
+        "return _along(_trace(form), form) + rows @ rows.mT",
         "Ricci with the wrong sign of |II|²",
     ),
     (
@@ -122,6 +123,41 @@ RECORDER = mutations(
         "return bool(((value - expected).abs() <= allowed).all())",
         "return True",
         "what was recorded is believed",
+    ),
+)
+
+CONTRACTIONS = mutations(
+    "large_dimension.py",
+    CONTRACTED,
+    (
+        "trace = second.unflatten(0, (-1, d)).sum(1)",
+        "trace = second.unflatten(0, (-1, d)).mean(1)",
+        "H is divided by d",
+    ),
+    (
+        "[tangent.normal(trace)[:, 0]]",
+        "[trace[:, 0]]",
+        "H has a tangential part",
+    ),
+)
+
+ROWS = mutations(
+    "frame_sums.py",
+    CONTRACTED,
+    (
+        "return tangent.covariant(torch.cat(columns, 2) - square)",
+        "return tangent.covariant(torch.cat(columns, 2) + square)",
+        "Ric in blocks with the wrong sign of |II|²",
+    ),
+    (
+        "return whole[:, : len(a), -len(b) :]",
+        "return whole[:, : len(a), : len(b)]",
+        "blocks of the wrong pairs",
+    ),
+    (
+        "trace = sum(_trace(form(a, a)) for a in blocks)",
+        "trace = _trace(form(blocks[0], blocks[0]))",
+        "H of one block",
     ),
 )
 
@@ -190,4 +226,4 @@ MATRIX_FREE = mutations(
     ),
 )
 
-MUTATIONS = [*TANGENT, *SUMS, *UNITS, *RECORDER, *HUTCHINSON, *MATRIX_FREE]
+MUTATIONS = [*TANGENT, *SUMS, *UNITS, *RECORDER, *CONTRACTIONS, *ROWS, *HUTCHINSON, *MATRIX_FREE]

@@ -1,0 +1,116 @@
+"""Ricci, mean and sectional curvature where d is large: no ∂_i∂_jΨ are held that are not needed.
+
+What :class:`curvcore.PullbackGeometry` has from the derivatives of all points at once, these
+functions make of some points, and some pairs of directions of an orthonormal frame, at a time
+(:mod:`curvcore.large_dimension`).
+"""
+
+from functools import partial
+
+import torch
+
+from curvcore.api import pullback
+from curvcore.arithmetic import of_order_one
+from curvcore.errors import InputError
+from curvcore.geometry import ON_DEGENERATE
+from curvcore.large_dimension import (
+    mean_curvature_by_pieces,
+    ricci_by_pieces,
+    sectional_by_pieces,
+)
+from curvcore.piecewise import by_pieces, check_block_size, is_plain
+from curvcore.types import Decoder, Derivatives, OnDegenerate
+from curvcore.validation import check_choice, check_chunk_size, check_points
+
+
+def ricci_curvature(
+    decoder: Decoder,
+    z: torch.Tensor,
+    *,
+    derivatives: Derivatives = "auto",
+    chunk_size: int | None = None,
+    block_size: int | None = None,
+    on_degenerate: OnDegenerate = "raise",
+) -> torch.Tensor:
+    """The Ricci tensor Ric_ij (B, d, d); arguments as of :func:`curvcore.scalar_curvature`.
+
+    In an orthonormal frame Ric_ab = ⟨H, II_ab⟩ − Σ_c ⟨II_ac, II_bc⟩. In blocks every pair ab is
+    made twice, and memory grows with B D d √block_size.
+
+    Raises:
+        InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError;
+        DegenerateMetricError where g is degenerate.
+    """
+    _check(z, chunk_size, on_degenerate)
+    check_block_size(block_size, z)
+    if len(z) == 0:
+        return pullback(decoder, z).ricci
+    way = partial(ricci_by_pieces, block_size=block_size)
+    return by_pieces(way, decoder, z, derivatives, chunk_size, on_degenerate)[0]
+
+
+def mean_curvature(
+    decoder: Decoder,
+    z: torch.Tensor,
+    *,
+    derivatives: Derivatives = "auto",
+    chunk_size: int | None = None,
+    on_degenerate: OnDegenerate = "raise",
+) -> torch.Tensor:
+    """The mean curvature vector H = g^{ij} II_ij (B, D), not divided by d.
+
+    The normal part of Σ_a ∂_a∂_aΨ along an orthonormal frame, d second derivatives and not
+    d(d+1)/2. Arguments and errors as of :func:`ricci_curvature`.
+    """
+    _check(z, chunk_size, on_degenerate)
+    if len(z) == 0:
+        return pullback(decoder, z).mean_curvature
+    return by_pieces(mean_curvature_by_pieces, decoder, z, derivatives, chunk_size, on_degenerate)[
+        0
+    ]
+
+
+def sectional_curvature(
+    decoder: Decoder,
+    z: torch.Tensor,
+    u: torch.Tensor,
+    v: torch.Tensor,
+    *,
+    derivatives: Derivatives = "auto",
+    chunk_size: int | None = None,
+    on_degenerate: OnDegenerate = "raise",
+) -> torch.Tensor:
+    """Sectional curvature K(u, v) of the planes of tangent vectors u, v: (B, d) or (d,) -> (B,).
+
+    From ∂_u∂_uΨ, ∂_u∂_vΨ and ∂_v∂_vΨ; NaN where u and v are parallel to working precision.
+    Arguments and errors as of :func:`ricci_curvature`.
+    """
+    _check(z, chunk_size, on_degenerate)
+    vectors = [_tangent_vectors(name, x, z) for name, x in (("u", u), ("v", v))]
+    if len(z) == 0:
+        return pullback(decoder, z).sectional(*vectors)
+    way = partial(sectional_by_pieces, vectors=vectors)
+    return by_pieces(way, decoder, z, derivatives, chunk_size, on_degenerate)[0]
+
+
+def _check(z, chunk_size, on_degenerate):
+    check_choice("on_degenerate", on_degenerate, ON_DEGENERATE)
+    check_chunk_size(chunk_size)
+    if not is_plain(z):
+        raise InputError(
+            "This works in float32 and float64, without torch.compile and torch.func's transforms; "
+            f"got {getattr(z, 'dtype', type(z).__name__)}. Use curvcore.pullback(decoder, z)."
+        )
+    check_points(z)
+
+
+def _tangent_vectors(name, x, z):
+    d = z.shape[1]
+    if d < 2:
+        raise InputError("Sectional curvature needs a plane: d ≥ 2; this latent space has d=1.")
+    shape = tuple(getattr(x, "shape", ()))
+    if shape not in ((d,), tuple(z.shape)):
+        raise InputError(
+            f"{name} must be ({d},) or {tuple(z.shape)}, as z; got {shape or type(x).__name__}."
+        )
+    return of_order_one(x.to(z)).expand(z.shape)

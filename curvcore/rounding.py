@@ -25,7 +25,7 @@ from curvcore.packing import multiplicities, pack, symmetric_square, unpack
 from curvcore.projection import ProjectedFormulas
 from curvcore.tangent import TangentSpaces
 
-_NUMBERS_AT_ONCE = 2**23
+_NUMBERS_AT_ONCE = 2**22
 
 
 def error_of_scalar(channels, frame, formula, eps):
@@ -100,26 +100,39 @@ def error_of_sums(first, second, eps):
 
 
 def _error_of_vectors(first, second, eps):
+    """All are sums over the N components of vectors; of one point, some components at a time."""
     d, frame = first.shape[-1], TangentSpaces(first.mT).frame()
-    second = unpack(second, d, 2)
-    bent = _both(frame.mT, second)  # ∂_a∂_bΨ (B, N, d, d)
-    basis = first @ frame
-    christoffel = basis.mT @ bent.flatten(2)  # Γ^c_ab (B, d, d²)
-    normal = (bent.flatten(2) - basis @ christoffel).unflatten(2, (d, d))
-    trace, rows = normal.diagonal(dim1=2, dim2=3).sum(-1), normal.movedim(1, 3).flatten(2)
-    ricci = (trace[:, None] @ normal.flatten(2)).unflatten(2, (d, d))[:, 0] - rows @ rows.mT
-    sensitivity = torch.diag_embed(trace[..., None].expand(-1, -1, d)) - normal  # T^ab
-    to_first = frame @ (christoffel @ sensitivity.flatten(2).mT)
+    size = max(1, _NUMBERS_AT_ONCE // (len(first) * d**2))
+    pieces = [*zip((first @ frame).split(size, 1), second.split(size, 1), strict=True)]
+    christoffel = 0  # Γ^c_ab (B, d, d²)
+    for basis, part in pieces:
+        bent = _bent(frame, part)
+        christoffel = christoffel + basis.mT @ bent
+    to_second = to_first = ricci = bending = 0
+    for basis, part in pieces:
+        bent = bent if len(pieces) == 1 else _bent(frame, part)
+        bending = bending + bent.square().sum((1, 2))
+        normal = (bent - basis @ christoffel).unflatten(2, (d, d))
+        trace, rows = normal.diagonal(dim1=2, dim2=3).sum(-1), normal.movedim(1, 3).flatten(2)
+        ricci = ricci + (trace[:, None] @ normal.flatten(2)).view(-1, d, d) - rows @ rows.mT
+        sensitivity = torch.diag_embed(trace[..., None].expand(-1, -1, d)) - normal  # T^ab
+        to_second = to_second + _both(frame, sensitivity).square().sum(1)
+        to_first = to_first + (frame @ (christoffel @ sensitivity.flatten(2).mT)).square().sum(2)
     lengths = first.norm(dim=1)
-    terms = [
-        2 * _both(frame, sensitivity).norm(dim=1) * second.norm(dim=1),
-        2 * to_first.norm(dim=2) * lengths,
-        4 * (frame @ ricci @ frame.mT) * lengths[:, :, None] * lengths[:, None],
-        eps * bent.square().sum((1, 2, 3))[:, None],
+    squares = [
+        4 * to_second * unpack(second.square().sum(1), d, 2),
+        4 * to_first * lengths.square(),
+        (4 * (frame @ ricci @ frame.mT) * lengths[:, :, None] * lengths[:, None]).square(),
+        (eps * bending).square()[:, None],
     ]
-    return eps * torch.cat([term.flatten(1) for term in terms], 1).norm(dim=1)
+    return eps * torch.cat([square.flatten(1) for square in squares], 1).sum(1).sqrt()
+
+
+def _bent(frame, second):
+    """∂_a∂_bΨ (B, n, d²) of ∂_i∂_jΨ, packed (B, n, P)."""
+    return _both(frame.mT, unpack(second, frame.shape[-1], 2)).flatten(2)
 
 
 def _both(matrix, tensors):
-    """M t Mᵀ of t (B, N, d, d)."""
+    """M t Mᵀ of t (B, n, d, d)."""
     return matrix[:, None] @ tensors @ matrix.mT[:, None]

@@ -148,13 +148,15 @@ def scalar_curvature(
     """The scalar curvature R (B,) of the pullback metric; arguments as in :func:`pullback`.
 
     With ``chunk_size`` everything but R is dropped after each piece: without gradients, memory
-    does not grow with B. Above d = 8 pieces are chosen that fit into memory
-    (:mod:`curvcore.large_dimension`).
+    does not grow with B. Above d = 8 pieces are chosen that fit into memory, and stacks of layers
+    go by moments of their hidden units (:mod:`curvcore.large_dimension`): last digits are others
+    than those of ``pullback(...).scalar``, which ``scalar_error`` speaks of. In float32 up to a
+    thousandth of R may be lost where its terms cancel; where more would be, another way is gone.
 
     Args:
         block_size: second derivatives of a point that are held at a time, 3 at least; by default
-            all d(d+1)/2, or as many as 128 MiB of float32 hold. Memory grows with B D (d +
-            block_size), time doubles. Formula ``"gauss"`` only.
+            all d(d+1)/2, or as many as 128 MiB of float32 hold. Without gradients memory grows with
+            B D (d + block_size); time doubles. Formula ``"gauss"`` only.
         estimator: a :class:`Hutchinson`; then the result is the value that
             :func:`estimate_scalar_curvature` gives.
     """
@@ -281,7 +283,10 @@ def _check_estimator(estimator, z):
             f"estimator must be a curvcore.Hutchinson; got {type(estimator).__name__}."
         )
     if not isinstance(z, torch.Tensor):
-        raise InputError("R of expressions is exact: call it without an estimator.")
+        raise InputError(
+            f"An estimator needs a torch tensor z (B, d); got {type(z).__name__}. R of expressions "
+            "is exact: call it without."
+        )
     if not is_plain(z):
         raise InputError(
             "Estimates work in float32 and float64, without torch.compile and torch.func's "

@@ -36,10 +36,23 @@ class cached_quantity(Generic[T]):  # noqa: N801  (a decorator)
         for with_gradient in (True, torch.is_grad_enabled()):
             if (self._name, with_gradient) in cache:
                 return cache[self._name, with_gradient]
-        if torch.is_autocast_enabled(instance.device_type):
-            with torch.autocast(instance.device_type, enabled=False):
-                result = self._compute(instance)
-        else:
-            result = self._compute(instance)
+        result = _without_autocast(instance.device_type, self._compute, instance)
         cache[self._name, torch.is_grad_enabled()] = result
         return result
+
+
+def quantity(method: Callable[..., T]) -> Callable[..., T]:
+    """A method that computes with autocast switched off, as cached quantities do."""
+
+    @wraps(method)
+    def computed(self, *args, **kwargs):
+        return _without_autocast(self.device_type, method, self, *args, **kwargs)
+
+    return computed
+
+
+def _without_autocast(device_type, function, *args, **kwargs):
+    if not torch.is_autocast_enabled(device_type):
+        return function(*args, **kwargs)
+    with torch.autocast(device_type, enabled=False):
+        return function(*args, **kwargs)

@@ -2,7 +2,7 @@
 
 import torch
 
-from curvcore.caching import cached_quantity
+from curvcore.caching import cached_quantity, quantity
 from curvcore.degenerate import filled, flat_metric
 from curvcore.errors import DegenerateMetricError, InputError
 from curvcore.hutchinson import ScalarEstimate, estimate_of, squared_covector
@@ -27,7 +27,7 @@ class EstimatedGeometry:
         """How many vectors of derivatives there are at points z."""
         return len(z) * (z.shape[1] + estimator.probes + count(estimator.probes, 2))
 
-    @property
+    @cached_quantity
     def metric(self) -> torch.Tensor:
         """g_ij: (B, d, d)."""
         if self._on_degenerate == "flat":
@@ -62,18 +62,20 @@ class EstimatedGeometry:
 
     @cached_quantity
     def log_volume_gradient(self) -> torch.Tensor:
-        """∂_k log √det g = Γ^i_ik: (B, d), by reverse mode."""
+        """∂_k log √det g = Γ^i_ik (B, d), by reverse mode; without gradients with respect to z."""
         with_gradient = torch.is_grad_enabled()
-        with torch.enable_grad():
-            z = self.points.detach().requires_grad_()
+        with torch.inference_mode(False), torch.enable_grad():
+            z = self.points.detach().clone().requires_grad_()
             volume = self._along.tangent_spaces(z).log_volume.sum()
             gradient = torch.autograd.grad(volume, z, create_graph=with_gradient)[0]
         return self._regular(gradient, 0)
 
+    @quantity
     def gradient_norm_squared(self, df: torch.Tensor) -> torch.Tensor:
         """|∇f|²_g = g^{ij} ∂_i f ∂_j f, from the coordinate derivatives ∂f (B, d): (B,)."""
-        return torch.einsum("bia,bi->ba", self._tangent.frame(), df).square().sum(1)
+        return self._regular((df[:, None] @ self._tangent.frame()).square().sum((1, 2)), 0)
 
+    @quantity
     def log_volume_gradient_norm_squared(self, slope: torch.Tensor) -> torch.Tensor:
         """|∂ log √det g − s|²_g for covectors s (B, d), unbiased, from three probes at least: (B,).
 
@@ -86,8 +88,10 @@ class EstimatedGeometry:
         if k < 3:
             raise InputError(f"|∂ log √det g|² needs three probes at least; got {k}.")
         first = self._directions.mT @ self._tangent.vectors
+        of_frame = (slope[:, None] @ self._tangent.frame())[:, 0]
         of_probes = (slope[:, None] @ self._directions)[:, 0]
-        return self._regular(squared_covector(first, self._second, of_probes), 0)
+        found = squared_covector(first, self._second, of_probes, of_frame.square().sum(1))
+        return self._regular(found, 0)
 
     @cached_quantity
     def estimate(self) -> ScalarEstimate:

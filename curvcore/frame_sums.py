@@ -41,6 +41,17 @@ class FrameSums:
         """R: (B,)."""
         return self._known(_scalar(self._normal, self._tangent.dimension))
 
+    @property
+    def log_volume(self):
+        """log √det g: (B,)."""
+        return self._known(self._tangent.log_volume)
+
+    @property
+    def inverse_metric(self):
+        """g^{ij}: (B, d, d)."""
+        frame = self._tangent.frame()
+        return self._known(frame @ frame.mT)
+
     @cached_quantity
     def ricci(self):
         """Ric_ij in latent coordinates: (B, d, d)."""
@@ -155,7 +166,7 @@ def ricci_of_blocks(second_along, tangent, block_size):
 
 def _blocks(d, block_size):
     """Ranges of directions, so short that there are not more pairs in two of them."""
-    length = max(1, math.isqrt(2 * block_size) // 2)
+    length = max(1, (math.isqrt(1 + 8 * block_size) - 1) // 4)  # n (2n + 1) pairs
     return [range(a, min(a + length, d)) for a in range(0, d, length)]
 
 

@@ -6,7 +6,8 @@ import torch
 
 from curvcore import kernels, metrics, riemann
 from curvcore.arithmetic import condition_number, determinant, einsum, log, of_order_one
-from curvcore.caching import cached_quantity
+from curvcore.caching import cached_quantity, quantity
+from curvcore.constants import identity
 from curvcore.degenerate import (
     filled,
     flat_derivatives,
@@ -128,16 +129,23 @@ class PullbackGeometry:
     @cached_quantity
     def inverse_metric(self) -> torch.Tensor:
         """g^{ij}: (B, d, d)."""
+        if self._by_sums is not None:
+            flat = identity(self.jet.dimension, self.metric.dtype, self.metric.device)
+            return self._where_regular(self._by_sums.inverse_metric, flat)
         return self._frame.contravariant(self._in_frame.inverse_metric, 2)
 
     @cached_quantity
     def volume_density(self) -> torch.Tensor:
         """√det g, the density of the Riemannian volume dμ = √det g dz: (B,)."""
+        if self._by_sums is not None:
+            return self.log_volume_density.exp()
         return self._in_frame.volume_density * self._frame.volume_density
 
     @cached_quantity
     def log_volume_density(self) -> torch.Tensor:
         """log √det g, also where √det g leaves the range of the dtype: (B,)."""
+        if self._by_sums is not None:
+            return self._where_regular(self._by_sums.log_volume, 0)
         return log(self._in_frame.volume_density) + self._frame.log_volume_density
 
     # --- connection and extrinsic curvature -----------------------------------------------------
@@ -224,6 +232,7 @@ class PullbackGeometry:
                 error = error_of_scalar(derivatives, frame, self.formula, eps)
             return filled(scalar.isnan(), error, torch.nan), unit
 
+    @quantity
     def sectional(self, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Sectional curvature K(u, v) of the plane of tangent vectors u, v: (B, d) or (d,) -> (B,).
 
@@ -247,16 +256,19 @@ class PullbackGeometry:
 
     # --- functions on latent space --------------------------------------------------------------
 
+    @quantity
     def gradient_norm_squared(self, df: torch.Tensor) -> torch.Tensor:
         """|∇f|²_g = g^{ij} ∂_i f ∂_j f, from the coordinate derivatives ∂f (B, d): (B,)."""
         df = self._checked("df", df, 1)
         return einsum("...ij,...i,...j->...", self.inverse_metric, df, df)
 
+    @quantity
     def covariant_hessian(self, df: torch.Tensor, d2f: torch.Tensor) -> torch.Tensor:
         """∇_i∇_j f = ∂_i∂_j f − Γ^k_ij ∂_k f, from ∂f (B, d) and ∂²f (B, d, d): (B, d, d)."""
         df, d2f = self._checked("df", df, 1), self._checked("d2f", d2f, 2)
         return d2f - einsum("...kij,...k->...ij", self.christoffel, df)
 
+    @quantity
     def laplacian(self, df: torch.Tensor, d2f: torch.Tensor) -> torch.Tensor:
         """Δf = g^{ij} ∇_i∇_j f, the Laplace–Beltrami operator, from ∂f and ∂²f: (B,)."""
         return einsum("...ij,...ij->...", self.inverse_metric, self.covariant_hessian(df, d2f))

@@ -69,7 +69,11 @@ def cost_of_units(d, widths):
 
 
 def scalar_of_units(slopes, points_at_once):
-    """R (B,) of Slopes, and the TangentSpaces; moments are of so many points at a time."""
+    """R (B,) of Slopes, |∇²Ψ|²/|R| (B,), and the TangentSpaces.
+
+    R is a difference of sums of the size of |∇²Ψ|², tangential parts included. Moments are of so
+    many points at a time.
+    """
     gradients, outputs = _gradients(slopes)
     tangent = TangentSpaces(outputs @ slopes.readout.mT)
     frame = tangent.frame().mT
@@ -81,24 +85,26 @@ def scalar_of_units(slopes, points_at_once):
     trace = tangent.normal((slopes.readout @ _trace(slopes, along)).mT)
     gram = slopes.readout.mT @ slopes.readout
     tangential = frame @ outputs @ gram
-    square = [
-        _squared_form(slopes.at(points), [x[points] for x in along], tangential[points], gram)
+    pieces = [
+        _squared_forms(slopes.at(points), [x[points] for x in along], tangential[points], gram)
         for points in _slices(len(frame), points_at_once)
     ]
+    square, bending = map(torch.cat, zip(*pieces, strict=True))
     square_of_size = size[:, 0, 0].square()
-    scalar = trace.square().sum((1, 2)) - torch.cat(square)
-    return scalar * square_of_size * square_of_size, tangent
+    scalar = trace.square().sum((1, 2)) - square
+    cancelled = bending / scalar.detach().abs()
+    return scalar * square_of_size * square_of_size, cancelled, tangent
 
 
 def _slices(count, size):
     return [slice(start, start + size) for start in range(0, count, size)]
 
 
-def _squared_form(slopes, along, tangential, gram):
-    """|II|² (B,), from x_l,a, ⟨e_a, W⟩ and WᵀW."""
+def _squared_forms(slopes, along, tangential, gram):
+    """|II|² and |∇²Ψ|² (B,), from x_l,a, ⟨e_a, W⟩ and WᵀW."""
     moment = _second_moment(slopes, along)
     normal = torch.baddbmm(gram.expand_as(moment), tangential.mT, tangential, alpha=-1)
-    return (normal * moment).sum((1, 2))
+    return (normal * moment).sum((1, 2)), (gram * moment.detach()).sum((1, 2))
 
 
 def _gradients(slopes):

@@ -42,7 +42,8 @@ class Hutchinson:
         generator: of the probes, on the device of the points; by default torch's own.
         matrix_free: work without ∇Ψ, by products with it (:mod:`curvcore.matrix_free`): for
             decoders of images, whose d × D numbers a point do not fit. Slower, and without
-            gradients. Probes are projections of random vectors of R^D, drawn piece by piece.
+            gradients. Probes are projections of random vectors of R^D, drawn piece by piece. A
+            metric that is degenerate is not noticed: directions that Ψ does not see are left out.
         tolerance: of its least squares, |Jᵀr| ≤ tolerance |Jᵀb|: their error is about κ(J) times
             that.
         max_iterations: of its conjugate gradients.
@@ -123,27 +124,29 @@ def estimate_of(normal, probes):
     value = total / (k * (k - 1))
     if k < 4:
         return ScalarEstimate(value, *[torch.full_like(value, torch.nan)] * 2)
-    error = _variance(h.detach(), rows.detach() / (k - 1), value.detach()).sqrt()
+    error = _standard_error(h.detach())
     distinct = total.square() - 4 * rows.square().sum(1) + 2 * h.square().sum((1, 2))
     return ScalarEstimate(value, error, distinct / (k * (k - 1) * (k - 2) * (k - 3)))
 
 
-def squared_covector(first, second, slopes):
-    """|∂ log √det g − s|²_g, unbiased, over all triples of three or more probes: (B,).
+def squared_covector(first, second, slopes, square):
+    """|∂ log √det g − s|²_g, unbiased, over all pairs and triples of three or more probes: (B,).
 
-    With q_ij = ⟨∂_iΨ, ∂_i∂_jΨ⟩ along the probes, E[q_ij | u_j] = ∂_j log √det g, and the product of
-    two of them, q_ij q_lj, has the mean |∂ log √det g|².
+    With q_ij = ⟨∂_iΨ, ∂_i∂_jΨ⟩ along the probes, E[q_ij | u_j] = ∂_j log √det g, so that q_ij q_lj
+    has the mean |∂ log √det g|², and q_ij s_j that of the product with s.
 
     Args:
         first: ∂_iΨ along the probes, (B, k, N).
         second: ∂_i∂_jΨ, packed (B, k(k+1)/2, N).
         slopes: s(u_i), (B, k).
+        square: |s|²_g, (B,).
     """
     k = slopes.shape[1]
     pairs = second[:, indices(_places(k), second.device)].unflatten(1, (k, k))
-    q = _without_diagonal((first[:, :, None] * pairs).sum(-1) - slopes[:, None])
-    triples = q.sum(1).square() - q.square().sum(1)
-    return triples.sum(1) / (k * (k - 1) * (k - 2))
+    q = _without_diagonal((first[:, :, None] * pairs).sum(-1))
+    sums = q.sum(1)
+    triples = (sums.square() - q.square().sum(1)).sum(1) / (k * (k - 1) * (k - 2))
+    return triples - 2 * (sums * slopes).sum(1) / (k * (k - 1)) + square
 
 
 def _places(k):
@@ -161,17 +164,21 @@ def _kernel(normal, k):
     return _without_diagonal(own @ own.mT - squares.unflatten(1, (k, k)))
 
 
-def _variance(h, means, value):
-    """An estimate of Var U, by components: h_ij = R + α_i + α_j + ε_ij.
+def _standard_error(h):
+    """That of U, by components of variance: h_ij = R + α_i + α_j + ε_ij.
 
     Var U = 4 Var α/k + 2 Var ε/(k (k − 1)), both by analysis of variance, that of α not below zero.
     """
-    k = h.shape[1]
+    k, unit = h.shape[1], h.abs().amax((1, 2), keepdim=True)
+    h = h / torch.where(unit > 0, unit, 1)  # squares stay in range
+    means = h.sum(2) / (k - 1)
+    value = means.mean(1)
     effects = (means - value[:, None]) * (k - 1) / (k - 2)
     rest = h - value[:, None, None] - effects[:, :, None] - effects[:, None]
     of_rest = _without_diagonal(rest).square().sum((1, 2)) / (k * (k - 3))
     of_effects = effects.square().sum(1) / (k - 1) - of_rest / (k - 2)
-    return 4 * of_effects.clamp(min=0) / k + 2 * of_rest / (k * (k - 1))
+    variance = 4 * of_effects.clamp(min=0) / k + 2 * of_rest / (k * (k - 1))
+    return variance.sqrt() * unit[:, 0, 0]
 
 
 def _without_diagonal(matrix):

@@ -35,6 +35,9 @@ from curvcore.tangent import TangentSpaces
 # How many numbers are held at a time: derivatives of points, and moments of hidden units.
 _DERIVATIVES_AT_ONCE, _MOMENTS_AT_ONCE = 2**25, 2**18
 _COMPARED = 8
+# Moments lose about a third of eps √κ |∇²Ψ|² of R at most, as measured on MLPs of d = 10 to 64.
+# Where that is more of R than this, it is taken along a frame.
+_LOST = 3e-3
 
 
 def scalar_by_pieces(decoder, z, derivatives, chunk_size, block_size):
@@ -49,7 +52,7 @@ def scalar_by_pieces(decoder, z, derivatives, chunk_size, block_size):
     """
     way = None
     if block_size is None and derivatives != "autodiff":
-        way = _by_units(decoder, z)
+        way = _by_units(decoder, z, derivatives)
     scalar, numbers = way or _by_frame(decoder, z, derivatives, block_size)
 
     def piece(points):
@@ -169,7 +172,7 @@ def _regular(results, tangent):
 # --- by hidden units ----------------------------------------------------------------------------
 
 
-def _by_units(decoder, z):
+def _by_units(decoder, z, derivatives):
     """None where the decoder is no stack of layers, or the other way is faster."""
     stack = recorded_stack(decoder, z[:_COMPARED])
     if stack is None:
@@ -185,7 +188,15 @@ def _by_units(decoder, z):
     at_once = max(1, _MOMENTS_AT_ONCE // max(widths) ** 2)
 
     def scalar(points):
-        return scalar_of_units(Slopes(weights, *stack.slopes(points), readout), at_once)
+        slopes = Slopes(weights, *stack.slopes(points), readout)
+        value, cancelled, tangent = scalar_of_units(slopes, at_once)
+        share = torch.finfo(value.dtype).eps * tangent.condition_number.sqrt() * cancelled
+        lost = ~tangent.is_degenerate & (share > _LOST)
+        if lost.any():
+            at = lost.nonzero()[:, 0]
+            exact = _by_frame(decoder, z, derivatives, None)[0]
+            value = value.index_copy(0, at, exact(points[at])[0])
+        return value, tangent
 
     return scalar, d * (sum(widths) + len(readout))
 
@@ -234,8 +245,8 @@ class Along:
     @contextmanager
     def linearised(self, z):
         """Products with ∇Ψ at z, and second derivatives, as Linearised."""
-        with torch.enable_grad():
-            leaf = z.detach().requires_grad_()
+        with torch.inference_mode(False), torch.enable_grad():
+            leaf = z.detach().clone().requires_grad_()
             value = call_plainly(self._decoder, leaf).flatten(1)
 
         def along(directions, order):

@@ -99,7 +99,10 @@ class TangentSpaces:
         return self.directions(one.expand(len(self._own), -1, -1))
 
     def normal(self, x):
-        """The normal parts of vectors x (B, P, N)."""
+        """The normal parts of vectors x (B, P, N): once leaves κ eps of the tangential ones."""
+        return self._less_tangential(self._less_tangential(x))
+
+    def _less_tangential(self, x):
         lengths, factor = self._lengths_and_factor
         products = self.vectors @ x.mT / lengths[..., None]
         solved = torch.linalg.solve_triangular(factor, products, upper=False)
@@ -108,12 +111,23 @@ class TangentSpaces:
 
 
 def _factor(vectors):
-    """s (B, d), L (B, d, d), and where the factorisation failed (B,)."""
+    """s (B, d), L (B, d, d), and where the factorisation failed (B,).
+
+    By Cholesky factorisation of C, and again of what that makes of X, which is orthonormal to κ eps
+    (Fukaya et al., CholeskyQR2, 2014).
+    """
     gram = vectors @ vectors.mT
     lengths = gram.detach().diagonal(dim1=-2, dim2=-1).sqrt()
     lengths = torch.where(lengths > 0, lengths, 1)
-    factor, info = torch.linalg.cholesky_ex(gram / (lengths[..., None] * lengths[:, None]))
-    return lengths, factor, (info > 0) | ~factor.isfinite().flatten(1).all(1)
+    factor, failed = _cholesky(gram / (lengths[..., None] * lengths[:, None]))
+    almost = torch.linalg.solve_triangular(factor, vectors / lengths[..., None], upper=False)
+    correction, failed_again = _cholesky(almost @ almost.mT)
+    return lengths, factor @ correction, failed | failed_again
+
+
+def _cholesky(matrix):
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    return factor, (info > 0) | ~factor.isfinite().flatten(1).all(1)
 
 
 def _condition(factor):

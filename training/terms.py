@@ -16,6 +16,7 @@ from training.functionals import (
     SampledGeometry,
 )
 from training.measures import EncodedPoints, Measure
+from training.reductions import processes
 from training.seeds import mixed
 
 RESERVED = {"mse", "loss", "degenerate_points"}
@@ -173,7 +174,9 @@ class Terms(nn.Module):
             sample = measure.sample(z, own_seed)
             arguments = autoencoder.decoder, sample, tuple(names)
             if estimator is not None:
-                generator = torch.Generator(z.device).manual_seed(mixed(own_seed, 0))
+                # Of this process alone: probes at other points are others.
+                own_probes = mixed(own_seed, processes()[0])
+                generator = torch.Generator(z.device).manual_seed(own_probes)
                 arguments = *arguments, replace(estimator, generator=generator)
             try:
                 numbers, left_out = self._evaluated(*arguments)

@@ -16,7 +16,7 @@ from jsonargparse._common import parsing_settings  # settings hold for ever, but
 
 from training.errors import TrainingError
 
-KNOWN = ("training", "torch.nn", "torch.optim", "lightning.pytorch.callbacks")
+KNOWN = ("training", "curvcore", "torch.nn", "torch.optim", "lightning.pytorch.callbacks")
 MOST_NODES = 100_000  # of a configuration: YAML's aliases can make more of a few lines
 _POLICY = ("import_path_verdicts", "import_paths_enforced")
 _NAME = re.compile(r"(?:[^\W\d]\w*\.)+[^\W\d]\w*")

@@ -85,8 +85,70 @@ def test_degenerate_points():
     assert flat.log_volume_density[1] == 0
     assert flat.log_volume_gradient[1].abs().max() == 0
     assert flat.log_volume_gradient_norm_squared(z)[1] == 0
+    assert flat.gradient_norm_squared(z)[1] == 0
+    with pytest.raises(curvcore.DegenerateMetricError):
+        at("raise").gradient_norm_squared(z)
 
 
 def test_matrix_free_has_no_geometry():
     with pytest.raises(curvcore.InputError, match="not matrix-free"):
         curvcore.estimated_geometry(decoder_of(3), points(3), curvcore.Hutchinson(matrix_free=True))
+
+
+def test_autocast_is_switched_off():
+    """In all that training asks for, methods too."""
+    decoder, z = decoder_of(9).float(), points(9).float()
+
+    def numbers():
+        generator = torch.Generator().manual_seed(0)
+        estimated = curvcore.estimated_geometry(
+            decoder, z, curvcore.Hutchinson(4, generator=generator)
+        )
+        exact = curvcore.pullback(decoder, z)
+        return [
+            estimated.metric,
+            estimated.scalar,
+            estimated.gradient_norm_squared(z),
+            estimated.log_volume_gradient_norm_squared(z),
+            exact.sectional(z, z.cos()),
+            exact.gradient_norm_squared(z),
+            exact.laplacian(z, z[:, None] * z[:, :, None]),
+        ]
+
+    expected = numbers()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = numbers()
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == torch.float32
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("matrix_free", [False, True])
+def test_inference_mode(matrix_free):
+    decoder, z = decoder_of(9), points(9)
+
+    def numbers(z):
+        generator = torch.Generator().manual_seed(0)
+        estimator = curvcore.Hutchinson(4, generator=generator, matrix_free=matrix_free)
+        if matrix_free:
+            return curvcore.estimate_scalar_curvature(decoder, z, estimator).value
+        return curvcore.estimated_geometry(decoder, z, estimator).log_volume_gradient
+
+    expected = numbers(z)
+    with torch.inference_mode():
+        assert torch.allclose(numbers(z.clone()), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_the_standard_error_in_any_unit():
+    decoder, z = decoder_of(9).float(), points(9).float()
+
+    def relative():
+        generator = torch.Generator().manual_seed(0)
+        estimator = curvcore.Hutchinson(8, generator=generator)
+        found = curvcore.estimate_scalar_curvature(decoder, z, estimator)
+        return found.standard_error / found.value
+
+    expected = relative()
+    for unit in (1e-10, 1e22):
+        decoder[-1].weight.data *= unit
+        assert torch.allclose(relative(), expected, rtol=1e-3)

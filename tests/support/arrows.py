@@ -205,6 +205,7 @@ ARROWS = {
     "curvcore.geometry": {
         "arithmetic",
         "caching",
+        "constants",
         "degenerate",
         "errors",
         "formulas",

@@ -152,7 +152,7 @@ def test_a_fixed_measure_is_estimated_without_bias(functional):
         values = torch.tensor(
             [
                 estimated.evaluate(SampledGeometry(decoder, sample, estimator=estimator)).item()
-                for _ in range(300)
+                for _ in range(100)
             ]
         )
         assert abs(values.mean() - exact) < 4 * values.std() / len(values) ** 0.5

@@ -46,6 +46,15 @@ def test_classes_of_others_are_not_imported(name, foreign, tmp_path, capsys):
     assert not sprung.exists()
 
 
+def test_estimators_of_curvcore_are_known(run, tmp_path, capsys):
+    estimator = {"class_path": "curvcore.Hutchinson", "init_args": {"probes": 4}}
+    functional = {"class_path": "training.functionals.PerelmanF"}
+    functional["init_args"] = {"estimator": estimator}
+    term = {"functional": functional, "weight": 1e-3}
+    change(run, lambda config: config["model"].update(terms={"F": term}))
+    assert command("evaluate", run, tmp_path) == 0, capsys.readouterr().err
+
+
 NET = {"class_path": "foreign_models.Net", "init_args": {"data_dimension": 5}}
 LINEAR = {"class_path": "torch.nn.Linear", "init_args": {"in_features": 2, "out_features": 5}}
 PAIR = "training.models.AutoEncoder"

@@ -361,8 +361,8 @@ ROUNDING = mutations(
         "sensitivities of another R",
     ),
     (
-        "to_first = frame @ (christoffel",
-        "to_first = (christoffel",
+        "(frame @ (christoffel @ sensitivity.flatten(2).mT)).square()",
+        "(christoffel @ sensitivity.flatten(2).mT).square()",
         "errors of first derivatives along the frame count as along coordinates",
     ),
     (

@@ -21,8 +21,8 @@ CACHING = mutations(
         "what was computed under no_grad is kept as if with gradients",
     ),
     (
-        "with torch.autocast(instance.device_type, enabled=False):",
-        "with torch.autocast(instance.device_type, enabled=True):",
+        "with torch.autocast(device_type, enabled=False):",
+        "with torch.autocast(device_type, enabled=True):",
         "quantities asked for later are computed in half precision",
         f"{T}/test_precision.py::test_quantities_asked_for_later_under_autocast",
     ),

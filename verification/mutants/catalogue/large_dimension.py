@@ -10,6 +10,11 @@ TANGENT = mutations(
     "tangent.py",
     f"{LARGE} {ESTIMATES} tests/curvcore/test_tangent.py",
     (
+        "return self._less_tangential(self._less_tangential(x))",
+        "return self._less_tangential(x)",
+        "normal parts keep κ eps of the tangential ones",
+    ),
+    (
         "return solved / lengths[..., None]",
         "return solved",
         "frames are orthonormal in scaled coordinates",
@@ -170,14 +175,14 @@ HUTCHINSON = mutations(
         "U counts pairs of a probe with itself",
     ),
     (
-        "q.sum(1).square() - q.square().sum(1)",
-        "q.sum(1).square()",
+        "(sums.square() - q.square().sum(1)).sum(1)",
+        "sums.square().sum(1)",
         "|∂ log √det g|² from a probe with itself",
     ),
     (
-        "pairs).sum(-1) - slopes[:, None])",
-        "pairs).sum(-1) - slopes[:, :, None])",
-        "slopes along the wrong probes",
+        "triples - 2 * (sums * slopes)",
+        "triples - (sums * slopes)",
+        "the product with the slope counts once",
     ),
     (
         "total.square() - 4 * rows.square().sum(1) + 2 * h.square()",

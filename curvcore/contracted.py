@@ -20,7 +20,13 @@ from curvcore.large_dimension import (
 )
 from curvcore.piecewise import by_pieces, check_block_size, is_plain
 from curvcore.types import Decoder, Derivatives, OnDegenerate
-from curvcore.validation import check_choice, check_chunk_size, check_points
+from curvcore.validation import (
+    check_choice,
+    check_chunk_size,
+    check_has_planes,
+    check_latent_array,
+    check_points,
+)
 
 
 def ricci_curvature(
@@ -65,9 +71,8 @@ def mean_curvature(
     _check(z, chunk_size, on_degenerate)
     if len(z) == 0:
         return pullback(decoder, z).mean_curvature
-    return by_pieces(mean_curvature_by_pieces, decoder, z, derivatives, chunk_size, on_degenerate)[
-        0
-    ]
+    way = mean_curvature_by_pieces
+    return by_pieces(way, decoder, z, derivatives, chunk_size, on_degenerate)[0]
 
 
 def sectional_curvature(
@@ -86,7 +91,8 @@ def sectional_curvature(
     Arguments and errors as of :func:`ricci_curvature`.
     """
     _check(z, chunk_size, on_degenerate)
-    vectors = [_tangent_vectors(name, x, z) for name, x in (("u", u), ("v", v))]
+    check_has_planes(z.shape[1])
+    vectors = _vector("u", u, z), _vector("v", v, z)
     if len(z) == 0:
         return pullback(decoder, z).sectional(*vectors)
     way = partial(sectional_by_pieces, vectors=vectors)
@@ -104,13 +110,6 @@ def _check(z, chunk_size, on_degenerate):
     check_points(z)
 
 
-def _tangent_vectors(name, x, z):
-    d = z.shape[1]
-    if d < 2:
-        raise InputError("Sectional curvature needs a plane: d ≥ 2; this latent space has d=1.")
-    shape = tuple(getattr(x, "shape", ()))
-    if shape not in ((d,), tuple(z.shape)):
-        raise InputError(
-            f"{name} must be ({d},) or {tuple(z.shape)}, as z; got {shape or type(x).__name__}."
-        )
+def _vector(name, x, z):
+    x = check_latent_array(name, x, 1, z.shape[1], len(z))
     return of_order_one(x.to(z)).expand(z.shape)

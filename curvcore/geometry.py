@@ -23,9 +23,14 @@ from curvcore.jets import Derivatives, Jet
 from curvcore.kernels.scalar import DIMENSIONS, ScalarCurvature
 from curvcore.modes import is_plain_eager
 from curvcore.projection import ProjectedFormulas
-from curvcore.rounding import error_of_scalar, error_of_sums
+from curvcore.rounding import error_and_unit
 from curvcore.types import Formula, OnDegenerate, Points
-from curvcore.validation import check_choice, check_finite
+from curvcore.validation import (
+    check_choice,
+    check_finite,
+    check_has_planes,
+    check_latent_array,
+)
 
 FORMULAS = ("gauss", "intrinsic")
 ON_DEGENERATE = ("raise", "nan", "flat")
@@ -217,19 +222,9 @@ class PullbackGeometry:
             raise InputError("A symbolic scalar curvature is exact: it has no rounding error.")
         with torch.no_grad():
             scalar = filled(self.is_degenerate, self.scalar, torch.nan)  # an error, perhaps
-            # The estimate has fourth powers of lengths.
-            unit = self._derivatives.jacobian.abs().amax((1, 2)).double()
-            eps = torch.finfo(self.metric.dtype).eps
-            if self._by_sums is not None:
-                levels = [x.double() / unit[:, None, None] for x in self._derivatives.levels()]
-                error = error_of_sums(*levels, eps)
-            else:
-                frame = Frame(
-                    self._frame.basis.double() * unit[:, None, None],
-                    self._frame.dual_basis.double() / unit[:, None, None],
-                )
-                derivatives = self._channels.double() / unit[:, None]
-                error = error_of_scalar(derivatives, frame, self.formula, eps)
+            of_sums = self._by_sums is not None
+            channels, frame = (None, None) if of_sums else (self._channels, self._frame)
+            error, unit = error_and_unit(self._derivatives, channels, frame, self.formula)
             return filled(scalar.isnan(), error, torch.nan), unit
 
     @quantity
@@ -239,8 +234,7 @@ class PullbackGeometry:
         K = R_ijkl u^i v^j u^k v^l / (|u|²|v|² − ⟨u, v⟩²), and NaN where u and v are parallel to
         working precision.
         """
-        if self.jet.dimension < 2:
-            raise InputError("Sectional curvature needs a plane: d ≥ 2; this latent space has d=1.")
+        check_has_planes(self.jet.dimension)
         u, v = self._checked("u", u, 1), self._checked("v", v, 1)
         if self._by_sums is not None:
             found = plane_curvature(*self._by_sums.plane(of_order_one(u), of_order_one(v)))
@@ -398,12 +392,5 @@ class PullbackGeometry:
             )
 
     def _checked(self, name, array, rank):
-        """``array`` if it is (B, d, ...) or (d, ...) with ``rank`` axes of length d."""
-        shape, d = tuple(getattr(array, "shape", ())), self.jet.dimension
-        batch = () if self.jet.is_symbolic else tuple(self.metric.shape[:1])
-        if shape not in ((d,) * rank, batch + (d,) * rank):
-            raise InputError(
-                f"{name} must be (B{', d' * rank}) with d = {d}; got "
-                f"{shape or type(array).__name__}{f' for B = {batch[0]} points' if batch else ''}."
-            )
-        return array
+        count = None if self.jet.is_symbolic else len(self.metric)
+        return check_latent_array(name, array, rank, self.jet.dimension, count)

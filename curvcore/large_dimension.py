@@ -187,6 +187,10 @@ def _by_units(decoder, z, derivatives):
     readout = _readout(stack, widths[-1], z)
     at_once = max(1, _MOMENTS_AT_ONCE // max(widths) ** 2)
 
+    def along_frame(points):
+        scalar, numbers = _by_frame(decoder, points, derivatives, None)
+        return _joined(lambda piece: scalar(piece)[:1], [points], numbers, None)[0]
+
     def scalar(points):
         slopes = Slopes(weights, *stack.slopes(points), readout)
         value, cancelled, tangent = scalar_of_units(slopes, at_once)
@@ -194,8 +198,7 @@ def _by_units(decoder, z, derivatives):
         lost = ~tangent.is_degenerate & (share > _LOST)
         if lost.any():
             at = lost.nonzero()[:, 0]
-            exact = _by_frame(decoder, z, derivatives, None)[0]
-            value = value.index_copy(0, at, exact(points[at])[0])
+            value = value.index_copy(0, at, along_frame(points[at]))
         return value, tangent
 
     return scalar, d * (sum(widths) + len(readout))

@@ -19,6 +19,7 @@ not to be had, they are taken as vectors, in an orthonormal frame.
 import torch
 
 from curvcore.formulas import Formulas
+from curvcore.frames import Frame
 from curvcore.jets import Derivatives
 from curvcore.modes import is_plain_eager
 from curvcore.packing import multiplicities, pack, symmetric_square, unpack
@@ -26,6 +27,29 @@ from curvcore.projection import ProjectedFormulas
 from curvcore.tangent import TangentSpaces
 
 _NUMBERS_AT_ONCE = 2**22
+
+
+def error_and_unit(derivatives, channels, frame, formula):
+    """|δR| in the unit of length that makes derivatives of order one, and this: (B,) each.
+
+    The estimate has fourth powers of lengths.
+
+    Args:
+        derivatives: Derivatives in latent coordinates.
+        channels: the same, packed (K, B, N); or None, for R by the sums of
+            :mod:`curvcore.frame_sums`.
+        frame: as below; not asked for without channels.
+        formula: as below.
+    """
+    eps = torch.finfo(derivatives.jacobian.dtype).eps
+    unit = derivatives.jacobian.abs().amax((1, 2)).double()
+    if channels is None:
+        levels = [level.double() / unit[:, None, None] for level in derivatives.levels()]
+        return error_of_sums(*levels, eps), unit
+    frame = Frame(
+        frame.basis.double() * unit[:, None, None], frame.dual_basis.double() / unit[:, None, None]
+    )
+    return error_of_scalar(channels.double() / unit[:, None], frame, formula, eps), unit
 
 
 def error_of_scalar(channels, frame, formula, eps):

@@ -95,3 +95,27 @@ def list_points(mask, most=8):
     indices = mask.nonzero()[:, 0].tolist()
     listed = ", ".join(map(str, indices[:most])) + (", ..." if len(indices) > most else "")
     return f"{len(indices)} of {len(mask)} points: {listed}"
+
+
+def check_latent_array(name, array, rank, d, count):
+    """``array`` if it has ``rank`` axes of length d, after one of ``count`` points or none.
+
+    Args:
+        count: None for a symbolic geometry, which has no batch axis.
+
+    Raises:
+        InputError: it has another shape.
+    """
+    shape, batch = tuple(getattr(array, "shape", ())), () if count is None else (count,)
+    if shape not in ((d,) * rank, batch + (d,) * rank):
+        raise InputError(
+            f"{name} must be (B{', d' * rank}) with d = {d}; got "
+            f"{shape or type(array).__name__}{f' for B = {count} points' if batch else ''}."
+        )
+    return array
+
+
+def check_has_planes(d):
+    """Raise an InputError unless a latent space of dimension d has planes."""
+    if d < 2:
+        raise InputError("Sectional curvature needs a plane: d ≥ 2; this latent space has d=1.")

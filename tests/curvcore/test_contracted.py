@@ -153,7 +153,7 @@ def test_no_points(way):
     ("z", "message"),
     [
         (points(9).bfloat16(), r"float32 and float64.*curvcore\.pullback"),
-        (points(9)[0], r"z must be|u must be|\(B, d\)"),
+        (points(9)[0], "z must be"),
         (points(9) * torch.nan, "NaN or Inf at 4 of 4 points"),
     ],
 )
@@ -165,7 +165,7 @@ def test_bad_points(way, z, message):
 def test_bad_vectors():
     decoder, z = decoder_of("stack", 9), points(9)
     with pytest.raises(
-        curvcore.InputError, match=r"u must be \(9,\) or \(4, 9\), as z; got \(8,\)"
+        curvcore.InputError, match=r"u must be \(B, d\) with d = 9; got \(8,\) for B = 4"
     ):
         curvcore.sectional_curvature(decoder, z, z[0, :8], z)
     with pytest.raises(curvcore.InputError, match="d ≥ 2"):

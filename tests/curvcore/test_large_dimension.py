@@ -296,34 +296,6 @@ def test_units_in_float32_are_right_or_refused(way, unit):
     assert found.isnan().any() == (not 1e-17 < unit < 1e17)
 
 
-@pytest.mark.parametrize(("d", "ambient"), [(9, 9), (12, 12), (12, 13), (16, 17)])
-def test_ill_conditioned_metrics_in_float32(d, ambient):
-    """Of hypersurfaces, and of nothing but R^d in other coordinates: R = 0."""
-    torch.manual_seed(0)
-    decoder = nn.Sequential(nn.Linear(d, 2 * d), nn.Tanh(), nn.Linear(2 * d, ambient))
-    z = torch.randn(32, d)
-    geometry = curvcore.pullback(decoder, z, on_degenerate="nan")
-    found, estimated = geometry.scalar, geometry.scalar_error
-    by_units = curvcore.scalar_curvature(decoder, z, on_degenerate="nan")
-    exact = by_table(decoder.double(), z.double())
-    regular = ~geometry.is_degenerate
-    assert regular.sum() > 16
-    for scalar in (found, by_units):
-        assert ((scalar - exact).abs() <= 10 * estimated)[regular].all()
-
-
-def test_what_moments_lose_is_taken_along_a_frame(monkeypatch):
-    decoder, z = stack(10, 20, ambient=40), points(10)
-    expected = by_table(decoder, z)
-    monkeypatch.setattr(large_dimension, "cost_of_units", lambda *sizes: 0)
-    monkeypatch.setattr(large_dimension, "_LOST", 0.0)
-    assert_equal(curvcore.scalar_curvature(decoder, z), expected)
-    monkeypatch.setattr(
-        large_dimension, "_by_frame", lambda *arguments: (lambda z: (z[:, 0] * 0 + 7, None), 1)
-    )
-    assert (curvcore.scalar_curvature(decoder, z) == 7).all()
-
-
 @pytest.mark.parametrize("fill", ["nan", "flat"])
 def test_volume_and_inverse_without_tables(fill):
     decoder, z = stack(10, 20, ambient=30), points(10)

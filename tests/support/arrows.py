@@ -56,7 +56,15 @@ ARROWS = {
         "jets",
         "packing",
     },
-    "curvcore.rounding": {"formulas", "jets", "modes", "packing", "projection", "tangent"},
+    "curvcore.rounding": {
+        "formulas",
+        "frames",
+        "jets",
+        "modes",
+        "packing",
+        "projection",
+        "tangent",
+    },
     "curvcore.providers.fused.product_rules": {"packing"},
     "curvcore.providers.fused.result": {
         "caching",

@@ -10,6 +10,7 @@ from verification.mutants.catalogue import (
     kinks,
     large_dimension,
     providers,
+    rounding,
 )
 
 PARTS = (
@@ -22,5 +23,6 @@ PARTS = (
     geometry,
     atlases,
     large_dimension,
+    rounding,
 )
 MUTATIONS = [mutation for part in PARTS for mutation in part.MUTATIONS]

@@ -1,0 +1,48 @@
+"""Wrong lines in the estimate of R's rounding error."""
+
+from verification.mutants.mutation import mutations
+
+MUTATIONS = mutations(
+    "rounding.py",
+    "tests/curvcore/test_rounding.py",
+    (
+        "- normal  # T^ab",
+        "+ normal  # T^ab",
+        "sensitivities of another R",
+    ),
+    (
+        "(frame @ (christoffel @ sensitivity.flatten(2).mT)).square()",
+        "(christoffel @ sensitivity.flatten(2).mT).square()",
+        "errors of first derivatives along the frame count as along coordinates",
+    ),
+    (
+        "return eps * torch.stack(squares).sum(0).sqrt()",
+        "return eps * torch.stack(squares).sum(0).sqrt() / 1000",
+        "the estimate of the error is a thousandth of it",
+    ),
+    (
+        "return eps * torch.stack(squares).sum(0).sqrt()",
+        "return eps * torch.stack(squares).sum(0)",
+        "the estimate is in other units",
+    ),
+    (
+        "(4 * _lengths_squared(of_second, products) * second.square() * twice)",
+        "(0 * _lengths_squared(of_second, products) * second.square() * twice)",
+        "errors of ∇²Ψ do not count",
+    ),
+    (
+        "(4 * _lengths_squared(of_second, products) * second.square() * twice)",
+        "(4 * _lengths_squared(of_second, products) * second.square())",
+        "mixed derivatives count once",
+    ),
+    (
+        "(formulas.christoffel_of_pairs * twice)",
+        "formulas.christoffel_of_pairs",
+        "T^ij Γ^k_ij is summed over i ≤ j",
+    ),
+    (
+        "squares += [bending.square(), in_frame",
+        "squares += [bending, in_frame",
+        "the intrinsic formula loses |∇²Ψ| instead of its square",
+    ),
+)

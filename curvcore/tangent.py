@@ -17,6 +17,10 @@ from curvcore.constants import identity
 from curvcore.degenerate import filled, smallest_reciprocal_condition
 
 _PROBES, _ITERATIONS = 4, 4
+# Projected once, vectors x keep some 5 √κ eps |x| of their tangential parts, as measured, and twice
+# none. √κ eps |x| is what rounding of X itself makes of them, so that twice is for vectors alone of
+# which as little is normal; sums of d of them may add up.
+_HARDLY_NORMAL = 1000
 
 
 class TangentSpaces:
@@ -28,8 +32,7 @@ class TangentSpaces:
 
     def __init__(self, first):
         self.dimension, self.device_type = first.shape[1], first.device.type
-        self._own = first
-        self._own_factor = _factor(first.detach())
+        self._own, self._own_factor = first, _factor(first)
 
     @property
     def metric(self):
@@ -39,7 +42,7 @@ class TangentSpaces:
     @cached_quantity
     def condition_number(self):
         """κ of C (B,), by power iteration, up to a third too small; not differentiable."""
-        lengths, factor, failed = self._own_factor
+        lengths, factor, failed = (x.detach() for x in self._own_factor)
         condition = _condition(factor)
         # So small that products of X have lost digits.
         small = lengths.amin(-1).square() <= 4 * torch.finfo(lengths.dtype).tiny * condition
@@ -67,9 +70,13 @@ class TangentSpaces:
 
     @cached_quantity
     def _lengths_and_factor(self):
-        if not torch.is_grad_enabled() and self._is_known_regular:
-            return self._own_factor[:2]
-        return _factor(self.vectors)[:2]
+        lengths, factor, _ = self._own_factor
+        if self._is_known_regular:
+            return lengths, factor
+        if factor.requires_grad:  # which failed factorisations make NaN
+            return _factor(self.vectors)[:2]
+        one = identity(self.dimension, factor.dtype, factor.device)
+        return filled(self.is_degenerate, lengths, 1), filled(self.is_degenerate, factor, one)
 
     @cached_quantity
     def log_volume(self):
@@ -99,30 +106,42 @@ class TangentSpaces:
         return self.directions(one.expand(len(self._own), -1, -1))
 
     def normal(self, x):
-        """The normal parts of vectors x (B, P, N): once leaves κ eps of the tangential ones."""
-        return self._less_tangential(self._less_tangential(x))
+        """The normal parts of vectors x (B, P, N), projected twice where once may not do."""
+        once = self._less_tangential(x)
+        if self.device_type != "cpu":  # not waited for
+            return self._less_tangential(once)
+        again = self._is_hardly_normal(x.detach(), once.detach()).nonzero()[:, 0]
+        if not len(again):
+            return once
+        return once.index_copy(0, again, self._less_tangential(once[again], again))
 
-    def _less_tangential(self, x):
-        lengths, factor = self._lengths_and_factor
-        products = self.vectors @ x.mT / lengths[..., None]
+    def _is_hardly_normal(self, x, normal):
+        lost = torch.finfo(x.dtype).eps * self.condition_number.sqrt() * _HARDLY_NORMAL
+        before, after = (torch.linalg.vector_norm(y, dim=(1, 2)) for y in (x, normal))
+        return after < lost * before
+
+    def _less_tangential(self, x, points=slice(None)):
+        vectors, lengths, factor = (y[points] for y in (self.vectors, *self._lengths_and_factor))
+        products = vectors @ x.mT / lengths[..., None]
         solved = torch.linalg.solve_triangular(factor, products, upper=False)
         solved = torch.linalg.solve_triangular(factor.mT, solved, upper=True) / lengths[..., None]
-        return torch.baddbmm(x, solved.mT, self.vectors, alpha=-1)
+        return torch.baddbmm(x, solved.mT, vectors, alpha=-1)
 
 
 def _factor(vectors):
     """s (B, d), L (B, d, d), and where the factorisation failed (B,).
 
     By Cholesky factorisation of C, and again of what that makes of X, which is orthonormal to κ eps
-    (Fukaya et al., CholeskyQR2, 2014).
+    (Fukaya et al., CholeskyQR2, 2014). The first, like s, is a scale held constant.
     """
-    gram = vectors @ vectors.mT
-    lengths = gram.detach().diagonal(dim1=-2, dim2=-1).sqrt()
-    lengths = torch.where(lengths > 0, lengths, 1)
-    factor, failed = _cholesky(gram / (lengths[..., None] * lengths[:, None]))
-    almost = torch.linalg.solve_triangular(factor, vectors / lengths[..., None], upper=False)
+    with torch.no_grad():
+        gram = vectors @ vectors.mT
+        lengths = gram.diagonal(dim1=-2, dim2=-1).sqrt()
+        lengths = torch.where(lengths > 0, lengths, 1)
+        scale, failed = _cholesky(gram / (lengths[..., None] * lengths[:, None]))
+    almost = torch.linalg.solve_triangular(scale, vectors / lengths[..., None], upper=False)
     correction, failed_again = _cholesky(almost @ almost.mT)
-    return lengths, factor @ correction, failed | failed_again
+    return lengths, scale @ correction, failed | failed_again
 
 
 def _cholesky(matrix):

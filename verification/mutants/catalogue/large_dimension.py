@@ -10,14 +10,24 @@ TANGENT = mutations(
     "tangent.py",
     f"{LARGE} {ESTIMATES} tests/curvcore/test_tangent.py tests/curvcore/test_lost_digits.py",
     (
-        "return lengths, factor @ correction, failed",
-        "return lengths, factor, failed",
+        "return lengths, scale @ correction, failed",
+        "return lengths, scale, failed",
         "frames are orthonormal to κ eps",
     ),
     (
-        "return self._less_tangential(self._less_tangential(x))",
-        "return self._less_tangential(x)",
-        "normal parts keep κ eps of the tangential ones",
+        "if not len(again):",
+        "if True:",
+        "normal parts keep √κ eps of the tangential ones",
+    ),
+    (
+        "if not len(again):",
+        "if len(again) < len(x):",
+        "vectors are projected again only where all are hardly normal",
+    ),
+    (
+        "return _factor(self.vectors)[:2]",
+        "return lengths, factor",
+        "degenerate points make NaN of gradients",
     ),
     (
         "return solved / lengths[..., None]",
@@ -25,8 +35,8 @@ TANGENT = mutations(
         "frames are orthonormal in scaled coordinates",
     ),
     (
-        "self.vectors @ x.mT / lengths[..., None]",
-        "self.vectors @ x.mT",
+        "vectors @ x.mT / lengths[..., None]",
+        "vectors @ x.mT",
         "projections miss a scale",
     ),
     (

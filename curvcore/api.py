@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 
 from curvcore import geometry as geometries
-from curvcore.errors import DegenerateMetricError, InputError, frames_inside_curvcore
+from curvcore.errors import InputError, frames_inside_curvcore
 from curvcore.estimated import EstimatedGeometry
 from curvcore.frame_sums import LARGEST_TABLE
 from curvcore.geometry import PullbackGeometry
@@ -33,6 +33,7 @@ from curvcore.validation import (
     check_decoder,
     check_finite,
     check_points,
+    check_regular,
     list_points,
 )
 
@@ -190,9 +191,8 @@ def scalar_curvature(
         mask = "nan" if on_degenerate == "raise" else on_degenerate
         pieces = [_regular_scalar(geometry(p, mask)) for p in _chunks(z, chunk_size)]
     scalar, is_degenerate, condition = map(torch.cat, zip(*pieces, strict=True))
-    if on_degenerate == "raise" and is_degenerate.any():
-        check_finite(z)
-        raise DegenerateMetricError.at(is_degenerate.nonzero()[:, 0], condition[is_degenerate])
+    if on_degenerate == "raise":
+        check_regular(is_degenerate, condition, z)
     return scalar
 
 

@@ -66,7 +66,8 @@ def mean_curvature(
     """The mean curvature vector H = g^{ij} II_ij (B, D), not divided by d.
 
     The normal part of Σ_a ∂_a∂_aΨ along an orthonormal frame, d second derivatives and not
-    d(d+1)/2. Arguments and errors as of :func:`ricci_curvature`.
+    d(d+1)/2; behind stacks of layers this trace goes through them as one vector, like a Laplacian.
+    Arguments and errors as of :func:`ricci_curvature`.
     """
     _check(z, chunk_size, on_degenerate)
     if len(z) == 0:

@@ -4,9 +4,10 @@ import torch
 
 from curvcore.caching import cached_quantity, quantity
 from curvcore.degenerate import filled, flat_metric
-from curvcore.errors import DegenerateMetricError, InputError
+from curvcore.errors import InputError
 from curvcore.hutchinson import ScalarEstimate, estimate_of, squared_covector
 from curvcore.packing import count
+from curvcore.validation import check_regular
 
 
 class EstimatedGeometry:
@@ -41,7 +42,10 @@ class EstimatedGeometry:
 
     @property
     def is_degenerate(self) -> torch.Tensor:
-        """Where the metric is degenerate to working precision, or ∇Ψ not finite: (B,)."""
+        """Where the metric is degenerate to working precision, or ∇Ψ not finite: (B,).
+
+        Estimates are treated so where second derivatives are not finite, too.
+        """
         return self._tangent.is_degenerate
 
     @cached_quantity
@@ -91,14 +95,13 @@ class EstimatedGeometry:
         of_frame = (slope[:, None] @ self._tangent.frame())[:, 0]
         of_probes = (slope[:, None] @ self._directions)[:, 0]
         found = squared_covector(first, self._second, of_probes, of_frame.square().sum(1))
-        return self._regular(found, 0)
+        return self._finite([found])[0]
 
     @cached_quantity
     def estimate(self) -> ScalarEstimate:
         """R, its standard error, and R²: unbiased, from one draw of probes."""
         found = estimate_of(self._tangent.normal(self._second), self.estimator.probes)
-        numbers = found.value, found.standard_error, found.square
-        return ScalarEstimate(*(self._regular(n, 0) for n in numbers))
+        return ScalarEstimate(*self._finite([found.value, found.standard_error, found.square]))
 
     @property
     def scalar(self) -> torch.Tensor:
@@ -119,15 +122,24 @@ class EstimatedGeometry:
     @cached_quantity
     def _second(self):
         """∂_u∂_vΨ of all pairs of probes, (B, k(k+1)/2, N)."""
+        if len(self.points) == 0:
+            vectors = self._tangent.vectors
+            return vectors.new_zeros(0, count(self.estimator.probes, 2), vectors.shape[-1])
         return self._along.second(self.points, self._directions)
 
     def _regular(self, array, flat=None):
         """An array where the metric is regular; elsewhere an error, NaN, or ``flat``."""
+        return self._where(self.is_degenerate, array, flat)
+
+    def _finite(self, arrays):
+        """Arrays of second derivatives, flat also where the first of them is not finite."""
+        is_degenerate = self.is_degenerate | ~arrays[0].detach().isfinite()
+        return [self._where(is_degenerate, array, 0) for array in arrays]
+
+    def _where(self, is_degenerate, array, flat):
         if self._on_degenerate == "raise":
-            if self.is_degenerate.any():
-                at = self.is_degenerate.nonzero()[:, 0]
-                raise DegenerateMetricError.at(at, self.condition_number[self.is_degenerate])
+            check_regular(is_degenerate, self.condition_number, self.points)
             return array
         if self._on_degenerate == "nan":
-            return filled(self.is_degenerate, array, torch.nan)
-        return array if flat is None else filled(self.is_degenerate, array, flat)
+            return filled(is_degenerate, array, torch.nan)
+        return array if flat is None else filled(is_degenerate, array, flat)

@@ -27,9 +27,9 @@ from curvcore.rounding import error_and_unit
 from curvcore.types import Formula, OnDegenerate, Points
 from curvcore.validation import (
     check_choice,
-    check_finite,
     check_has_planes,
     check_latent_array,
+    check_regular,
 )
 
 FORMULAS = ("gauss", "intrinsic")
@@ -325,10 +325,7 @@ class PullbackGeometry:
         if torch.compiler.is_compiling():
             torch._assert_async(~self.is_degenerate.any(), _DEGENERATE_IN_COMPILED)
         elif not self._is_known_regular:
-            if self._points is not None:
-                check_finite(self._points)
-            points = self.is_degenerate.nonzero()[:, 0]
-            raise DegenerateMetricError.at(points, self.condition_number[points])
+            check_regular(self.is_degenerate, self.condition_number, self._points)
 
     @cached_quantity
     def _is_known_regular(self):

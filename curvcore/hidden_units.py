@@ -74,10 +74,7 @@ def scalar_of_units(slopes, points_at_once):
     R is a difference of sums of the size of |∇²Ψ|², tangential parts included. Moments are of so
     many points at a time.
     """
-    gradients, outputs = _gradients(slopes)
-    tangent = TangentSpaces(outputs @ slopes.readout.mT)
-    frame = tangent.frame().mT
-    along = [frame @ gradient for gradient in gradients]
+    outputs, tangent, frame, along = _along_frame(slopes)
     # Of order one, since their fourth powers come in: R is of degree four in them.
     size = along[-1].detach().abs().amax((1, 2), keepdim=True)
     size = torch.where(size > 0, size, 1)
@@ -94,6 +91,23 @@ def scalar_of_units(slopes, points_at_once):
     scalar = trace.square().sum((1, 2)) - square
     cancelled = bending / scalar.detach().abs()
     return scalar * square_of_size * square_of_size, cancelled, tangent
+
+
+def mean_curvature_of_units(slopes):
+    """H (B, D) of Slopes whose readout is W itself, and the TangentSpaces.
+
+    The trace Σ_a ∂_a∂_a goes through the layers as one vector, by the chain rule of the Laplacian.
+    """
+    _, tangent, _, along = _along_frame(slopes)
+    return tangent.normal((slopes.readout @ _trace(slopes, along)).mT)[:, 0], tangent
+
+
+def _along_frame(slopes):
+    """∂y_L/∂z, TangentSpaces, vectors of an orthonormal frame as rows, and x_l,a (B, d, h_l)."""
+    gradients, outputs = _gradients(slopes)
+    tangent = TangentSpaces(outputs @ slopes.readout.mT)
+    frame = tangent.frame().mT
+    return outputs, tangent, frame, [frame @ gradient for gradient in gradients]
 
 
 def _slices(count, size):

@@ -10,7 +10,7 @@ Of k of them the mean U of h over all pairs is taken, a U-statistic (Hoeffding, 
 
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Literal
 
 import torch
@@ -60,8 +60,7 @@ class Hutchinson:
     max_iterations: int = 1000
 
     def __post_init__(self):
-        is_whole = isinstance(self.probes, Integral) and not isinstance(self.probes, bool)
-        if not is_whole or self.probes < 2:
+        if not _is_whole(self.probes) or self.probes < 2:
             raise InputError(
                 f"probes must be an integer from 2 on, R needs a plane; got {self.probes!r}."
             )
@@ -69,9 +68,9 @@ class Hutchinson:
             raise InputError(
                 f"distribution must be one of {DISTRIBUTIONS}; got {self.distribution!r}."
             )
-        if not 0 < self.tolerance < 1:
+        if not isinstance(self.tolerance, Real) or not 0 < self.tolerance < 1:
             raise InputError(f"tolerance must lie between 0 and 1; got {self.tolerance!r}.")
-        if not isinstance(self.max_iterations, Integral) or self.max_iterations < 1:
+        if not _is_whole(self.max_iterations) or self.max_iterations < 1:
             raise InputError(
                 f"max_iterations must be a positive integer; got {self.max_iterations!r}."
             )
@@ -114,6 +113,10 @@ class ScalarEstimate:
     square: torch.Tensor
     residual: torch.Tensor | None = None
     iterations: torch.Tensor | None = None
+
+
+def _is_whole(value):
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def estimate_of(normal, probes):

@@ -20,7 +20,12 @@ from curvcore.frame_sums import (
     scalar_of_blocks,
     scalar_of_frame,
 )
-from curvcore.hidden_units import Slopes, cost_of_units, scalar_of_units
+from curvcore.hidden_units import (
+    Slopes,
+    cost_of_units,
+    mean_curvature_of_units,
+    scalar_of_units,
+)
 from curvcore.hutchinson import estimate_of
 from curvcore.matrix_free import Linearised, Solutions, Solver, normal_second_derivatives
 from curvcore.packing import count
@@ -79,17 +84,27 @@ def ricci_by_pieces(decoder, z, derivatives, chunk_size, block_size):
 
 def mean_curvature_by_pieces(decoder, z, derivatives, chunk_size):
     """The same of H, (B, D): the trace alone is projected, and no mixed derivatives are made."""
-    d = z.shape[1]
-    along = Along(decoder, derivatives, 0)  # in R^D itself, where H is
+    way = _trace_by_units(decoder, z) if derivatives != "autodiff" else None
+    mean, numbers = way or _trace_by_frame(decoder, z, derivatives)
 
     def piece(points):
+        value, tangent = mean(points)
+        return _regular([value], tangent)
+
+    return _joined(piece, [z], numbers, chunk_size)
+
+
+def _trace_by_frame(decoder, z, derivatives):
+    d, along = z.shape[1], Along(decoder, derivatives, 0)  # in R^D itself, where H is
+
+    def mean(points):
         tangent = along.tangent_spaces(points)
         each = tangent.frame().mT.flatten(0, 1)[..., None]  # a direction at a time
         second = along.second(points.repeat_interleave(d, 0), each)
         trace = second.unflatten(0, (-1, d)).sum(1)
-        return _regular([tangent.normal(trace)[:, 0]], tangent)
+        return tangent.normal(trace)[:, 0], tangent
 
-    return _joined(piece, [z], 4 * d * along.components(z), chunk_size)
+    return mean, 4 * d * along.components(z)
 
 
 def sectional_by_pieces(decoder, z, derivatives, chunk_size, vectors):
@@ -181,10 +196,7 @@ def _by_units(decoder, z, derivatives):
     d, outputs = z.shape[1], widths[-1] if stack.last is None else stack.last.output_dimension
     if cost_of_units(d, widths) > _cost_of_frame(d, widths, outputs):
         return None
-    # Compares the rules of the layers with torch's derivatives, and looks for kinks.
-    fused_restriction(decoder, z[:1], torch.zeros_like(z[:1, :, None]))
-    weights = tuple(layer.affine_map.weight for layer in stack.layers)
-    readout = _readout(stack, widths[-1], z)
+    slopes_at, held = _slopes(stack, _readout(stack, widths[-1], z), decoder, z)
     at_once = max(1, _MOMENTS_AT_ONCE // max(widths) ** 2)
 
     def along_frame(points):
@@ -192,8 +204,7 @@ def _by_units(decoder, z, derivatives):
         return _joined(lambda piece: scalar(piece)[:1], [points], numbers, None)[0]
 
     def scalar(points):
-        slopes = Slopes(weights, *stack.slopes(points), readout)
-        value, cancelled, tangent = scalar_of_units(slopes, at_once)
+        value, cancelled, tangent = scalar_of_units(slopes_at(points), at_once)
         share = torch.finfo(value.dtype).eps * tangent.condition_number.sqrt() * cancelled
         lost = ~tangent.is_degenerate & (share > _LOST)
         if lost.any():
@@ -201,14 +212,38 @@ def _by_units(decoder, z, derivatives):
             value = value.index_copy(0, at, along_frame(points[at]))
         return value, tangent
 
-    return scalar, d * (sum(widths) + len(readout))
+    return scalar, held
+
+
+def _trace_by_units(decoder, z):
+    """None where the decoder is no stack of layers."""
+    stack = recorded_stack(decoder, z[:_COMPARED])
+    if stack is None:
+        return None
+    width = len(stack.layers[-1].affine_map.weight)
+    readout = _identity(width, z) if stack.last is None else stack.last.weight
+    slopes_at, held = _slopes(stack, readout, decoder, z)
+    return lambda points: mean_curvature_of_units(slopes_at(points)), held
+
+
+def _slopes(stack, readout, decoder, z):
+    """Points -> Slopes, and how many numbers of derivatives a point takes."""
+    # Compares the rules of the layers with torch's derivatives, and looks for kinks.
+    fused_restriction(decoder, z[:1], torch.zeros_like(z[:1, :, None]))
+    weights = tuple(layer.affine_map.weight for layer in stack.layers)
+    held = z.shape[1] * (sum(map(len, weights)) + len(readout))
+    return lambda points: Slopes(weights, *stack.slopes(points), readout), held
 
 
 def _readout(stack, width, z):
     """A matrix with the inner products of the columns of the last map."""
     if stack.last is None:
-        return torch.eye(width, dtype=z.dtype, device=z.device)
+        return _identity(width, z)
     return stack.last.isometric_matrix()
+
+
+def _identity(width, z):
+    return torch.eye(width, dtype=z.dtype, device=z.device)
 
 
 def _cost_of_frame(d, widths, outputs):

@@ -6,11 +6,11 @@ import torch
 
 from curvcore.arithmetic import HALF_PRECISION
 from curvcore.degenerate import filled
-from curvcore.errors import DegenerateMetricError, InputError
+from curvcore.errors import InputError
 from curvcore.modes import is_plain_eager, load_forward_mode
 from curvcore.providers import DERIVATIVES
 from curvcore.providers.kinks import one_warning_of_kinks
-from curvcore.validation import check_choice, check_decoder, check_finite, check_points
+from curvcore.validation import check_choice, check_decoder, check_points, check_regular
 
 
 def is_plain(z):
@@ -35,10 +35,7 @@ def by_pieces(way, decoder, z, derivatives, chunk_size, on_degenerate):
     if on_degenerate != "raise":
         fill = torch.nan if on_degenerate == "nan" else 0
         return [filled(is_degenerate, result, fill) for result in results]
-    if is_degenerate.any():  # the one place where the host waits for the device
-        check_finite(z)
-        points = is_degenerate.nonzero()[:, 0]
-        raise DegenerateMetricError.at(points, condition[is_degenerate])
+    check_regular(is_degenerate, condition, z)
     return results
 
 

@@ -4,7 +4,12 @@ from numbers import Integral
 
 import torch
 
-from curvcore.errors import DecoderError, InputError, RowsNotIndependentError
+from curvcore.errors import (
+    DecoderError,
+    DegenerateMetricError,
+    InputError,
+    RowsNotIndependentError,
+)
 
 # Batch norms, and spectral norms, which iterate at every call.
 _CHANGE_IN_TRAINING = (
@@ -55,6 +60,24 @@ def check_finite(z):
     finite = torch.isfinite(z.detach()).all(1)
     if not finite.all():
         raise InputError(f"z is NaN or Inf at {list_points(~finite)}.")
+
+
+def check_regular(is_degenerate, condition, z=None):
+    """Raise where the metric is degenerate: here the host waits for the device.
+
+    Args:
+        is_degenerate, condition: where, and the condition number of g, (B,).
+        z: the latent points, where they are known.
+
+    Raises:
+        InputError: they are not finite.
+        DegenerateMetricError: they are.
+    """
+    if is_degenerate.any():
+        if z is not None:
+            check_finite(z)
+        points = is_degenerate.nonzero()[:, 0]
+        raise DegenerateMetricError.at(points, condition[points])
 
 
 def check_decoder(decoder, z):

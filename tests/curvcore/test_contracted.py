@@ -83,9 +83,10 @@ def test_what_does_not_fit_comes_in_blocks(monkeypatch):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_gradients(way):
+@pytest.mark.parametrize("kind", ["stack", "skip"])
+def test_gradients(way, kind):
     function, of_geometry = WAYS[way]
-    decoder, z = decoder_of("skip", 9), points(9).requires_grad_()
+    decoder, z = decoder_of(kind, 9), points(9).requires_grad_()
     options = {"block_size": 12} if way == "ricci" else {}
     parameters = [z, *decoder.parameters()]
     loss = function(decoder, z, **options).square().sum()
@@ -96,6 +97,13 @@ def test_gradients(way):
             assert one is None or one.abs().max() <= TOLERANCE * expected
         else:
             assert (one - two).norm() <= TOLERANCE * (two.norm() + other[0].norm())
+
+
+def test_mean_curvature_is_in_the_ambient_space_where_no_gradient_is_asked_for():
+    decoder, z = decoder_of("stack", 12), points(12)
+    with torch.no_grad():
+        found = curvcore.mean_curvature(decoder, z)
+        assert_equal(found, curvcore.pullback(decoder, z).mean_curvature)
 
 
 def sphere(z):

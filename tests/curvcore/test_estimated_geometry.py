@@ -90,6 +90,41 @@ def test_degenerate_points():
         at("raise").gradient_norm_squared(z)
 
 
+def test_second_derivatives_that_are_not_finite():
+    """At regular points of the metric."""
+    z = points(4)
+    z[1, 0] = 0
+
+    def decoder(z):
+        return torch.cat([z, z.abs().pow(1.5), z[:, :1] * z[:, 1:2]], 1)
+
+    def both(fill):
+        at = curvcore.estimated_geometry(decoder, z, curvcore.Hutchinson(4), on_degenerate=fill)
+        assert not at.is_degenerate.any()
+        return at.scalar, at.log_volume_gradient_norm_squared(z)
+
+    for number in both("nan"):
+        assert number.isnan().tolist() == [False, True, False, False]
+    for number in both("flat"):
+        assert number.isfinite().all()
+        assert number[1] == 0
+    with pytest.raises(curvcore.DegenerateMetricError, match="at 1 points: 1 "):
+        both("raise")
+
+
+def test_points_that_are_not_finite():
+    z = points(4)
+    z[2, 1] = torch.nan
+    with pytest.raises(curvcore.InputError, match="NaN or Inf at 1 of 4 points: 2"):
+        _ = curvcore.estimated_geometry(decoder_of(4), z, curvcore.Hutchinson()).inverse_metric
+
+
+def test_no_points():
+    found = curvcore.estimated_geometry(decoder_of(4), points(4)[:0], curvcore.Hutchinson(4))
+    assert found.scalar.shape == found.estimate.square.shape == (0,)
+    assert found.log_volume_gradient_norm_squared(points(4)[:0]).shape == (0,)
+
+
 def test_matrix_free_has_no_geometry():
     with pytest.raises(curvcore.InputError, match="not matrix-free"):
         curvcore.estimated_geometry(decoder_of(3), points(3), curvcore.Hutchinson(matrix_free=True))

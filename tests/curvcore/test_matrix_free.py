@@ -103,7 +103,9 @@ def test_too_few_iterations_are_told():
         ({"tolerance": 0}, "between 0 and 1; got 0"),
         ({"tolerance": 2.0}, "between 0 and 1; got 2.0"),
         ({"max_iterations": 0}, "positive integer; got 0"),
+        ({"tolerance": "a"}, "between 0 and 1; got 'a'"),
         ({"max_iterations": 1.5}, "positive integer; got 1.5"),
+        ({"max_iterations": True}, "positive integer; got True"),
     ],
 )
 def test_bad_options(options, message):

@@ -98,7 +98,7 @@ SUMS = mutations(
 
 UNITS = mutations(
     "hidden_units.py",
-    LARGE,
+    f"{LARGE} {CONTRACTED}",
     (
         "along, x, 2 * second)",
         "along, x, second)",
@@ -123,6 +123,11 @@ UNITS = mutations(
         "tangential.mT, tangential, alpha=-1",
         "tangential.mT, tangential, alpha=0",
         "|II|² keeps the tangential part",
+    ),
+    (
+        "return tangent.normal((slopes.readout @ _trace(slopes, along)).mT)[:, 0], tangent",
+        "return (slopes.readout @ _trace(slopes, along))[..., 0], tangent",
+        "H through units has a tangential part",
     ),
     (
         "along = [x / size for x in along]",
@@ -155,9 +160,14 @@ CONTRACTIONS = mutations(
         "H is divided by d",
     ),
     (
-        "[tangent.normal(trace)[:, 0]]",
-        "[trace[:, 0]]",
+        "return tangent.normal(trace)[:, 0], tangent",
+        "return trace[:, 0], tangent",
         "H has a tangential part",
+    ),
+    (
+        "_identity(width, z) if stack.last is None else stack.last.weight",
+        "_readout(stack, width, z)",
+        "H is not in R^D itself",
     ),
 )
 

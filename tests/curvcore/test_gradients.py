@@ -54,6 +54,7 @@ def test_gradient_of_scalar_curvature(case, formula, provider):
     )
 
 
+@pytest.mark.slow
 @every_provider
 @every_case
 def test_gradient_of_the_third_derivative(case, provider):
@@ -63,6 +64,7 @@ def test_gradient_of_the_third_derivative(case, provider):
     assert gradcheck_from_zero(along_a_line(case, size))
 
 
+@pytest.mark.slow
 @every_provider
 @every_formula
 @cases_named("layer_norm", "group_norm", "deep_residual")

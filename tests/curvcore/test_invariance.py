@@ -92,6 +92,7 @@ def test_unit_of_a_latent_coordinate(formula, provider, seed, d, power):
     assert_close(there.scalar, here.scalar, scale=scale_of(here))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shear", [1e1, 1e2, 1e3])
 @routes
 @given(seed=seeds, d=dimensions)

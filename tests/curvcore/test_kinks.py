@@ -152,6 +152,7 @@ def test_one_point_is_enough(name):
         assert warned(graph(KINKS[name]), Z[:1], derivatives=derivatives)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("derivatives", ["auto", "autodiff"])
 @pytest.mark.parametrize(
     "name", ["where", "maximum", "sort", "little of it", *sorted(SINGULAR_IN_FLOAT32)]
@@ -160,6 +161,7 @@ def test_kinks_are_noticed_in_float32(name, derivatives):
     assert warned(graph(KINKS[name]), Z.float(), derivatives=derivatives)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("derivatives", ["auto", "autodiff"])
 @pytest.mark.parametrize("name", SMOOTH)
 def test_float32_gives_no_false_alarm(name, derivatives):

@@ -102,7 +102,7 @@ UNITLESS = {
 
 @pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
 @pytest.mark.parametrize("formula", ["gauss", "intrinsic"])
-@pytest.mark.parametrize("exponent", [-45, 30, 45])
+@pytest.mark.parametrize("exponent", [-45, 45])
 @pytest.mark.parametrize("name", UNITLESS)
 def test_curvature_does_not_mind_the_units_of_features(name, exponent, formula, derivatives):
     """f'' of √x, 1/x, ... is out of range long before f is."""

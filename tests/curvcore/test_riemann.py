@@ -129,6 +129,7 @@ def test_intrinsic_is_gauss(case, provider):
         assert_close(actual, expected, scale=terms, factor=DERIVATIVES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", PROVIDERS)
 @given(
     seed=st.integers(0, 10**6),

@@ -174,7 +174,14 @@ ARROWS = {
     "curvcore.hidden_units": {"tangent"},
     "curvcore.hutchinson": {"constants", "errors"},
     "curvcore.matrix_free": set(),
-    "curvcore.estimated": {"caching", "degenerate", "errors", "hutchinson", "packing"},
+    "curvcore.estimated": {
+        "caching",
+        "degenerate",
+        "errors",
+        "hutchinson",
+        "packing",
+        "validation",
+    },
     "curvcore.large_dimension": {
         "degenerate",
         "frame_sums",

@@ -246,6 +246,7 @@ def end(command):
     os._exit(9)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("training.ablation.fits._run", end)
     with Fits(tmp_path, 1) as fits, pytest.raises(TrainingError, match="fit x was killed, for"):

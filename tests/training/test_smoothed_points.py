@@ -154,6 +154,7 @@ def test_nothing_is_warned_of_where_no_density_is_estimated(functional, measure)
     latents.check_terms(terms, MLPAutoEncoder(8, 5, (8,)))
 
 
+@pytest.mark.slow
 def test_the_errors_of_densities(monkeypatch):
     monkeypatch.setattr(density_error, "DIMENSIONS", (2,))
     app = density_error.typer.Typer()

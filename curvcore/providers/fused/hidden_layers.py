@@ -25,6 +25,7 @@ from curvcore.providers.fused.layers import (
     ActivatedLayer,
     Activation,
     activated,
+    as_own,
     is_without_kernel,
     pulled_back,
     stack_and_rows,
@@ -200,7 +201,7 @@ def _operands(stack, rows, parameters):
 
 def _differentiable(ctx, gradient):
     """The same gradients, layer by layer."""
-    stack, rows, *parameters = ctx.saved_tensors
+    stack, rows, *parameters = as_own(ctx.saved_tensors)
     out = _one_by_one(stack, rows, ctx.activation, ctx.d, *parameters)
     inputs = stack, rows, None, None, *parameters
     wanted = [t for t, needed in zip(inputs, ctx.needs_input_grad, strict=True) if needed]

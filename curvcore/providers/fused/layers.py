@@ -192,8 +192,17 @@ def pulled_back(needed, inputs, to_x):
     return to_stack, to_rows, to_weight, to_bias
 
 
+def as_own(tensors):
+    """Views of tensors: gradients in one of them do not count how it depends on another.
+
+    A stack may depend on the weight itself, by directions or by a layer that comes twice.
+    """
+    return [None if t is None else t.view_as(t) for t in tensors]
+
+
 def _differentiable(ctx, inputs, gradient):
     """The same gradients, by torch's own from the plain form."""
+    inputs = as_own(inputs)
     stack, rows, weight, bias = inputs
     d, activation = ctx.d, ctx.activation
     x = times(stack, weight)

@@ -260,6 +260,12 @@ LAYERS = mutations(
     "providers/fused/layers.py",
     "check gradients",
     (
+        "return [None if t is None else t.view_as(t) for t in tensors]",
+        "return list(tensors)",
+        "gradients in a weight count how the stack depends on it, again",
+        "tests/curvcore/test_second_gradients.py",
+    ),
+    (
         "torch.mul(of_second, f1, out=to_x[d + 1 :])",
         "torch.mul(of_second, f2, out=to_x[d + 1 :])",
         "x̄_ij = f'' ȳ_ij",

@@ -41,6 +41,7 @@ from curvcore.api import (
     scalar_curvature,
 )
 from curvcore.atlases import LatentGrid, atlas, read_atlas
+from curvcore.binding import bind
 from curvcore.contracted import mean_curvature, ricci_curvature, sectional_curvature
 from curvcore.errors import (
     AtlasError,
@@ -82,6 +83,7 @@ __all__ = [
     "__version__",
     "atlas",
     "atlases",
+    "bind",
     "curvature_map",
     "draw_curvature",
     "estimate_scalar_curvature",

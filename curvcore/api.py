@@ -2,11 +2,12 @@
 
 import warnings
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from curvcore import geometry as geometries
+from curvcore.binding import Output, bound_at
 from curvcore.errors import InputError, frames_inside_curvcore
 from curvcore.estimated import EstimatedGeometry
 from curvcore.frame_sums import LARGEST_TABLE
@@ -20,9 +21,10 @@ from curvcore.large_dimension import (
     scalar_by_pieces,
 )
 from curvcore.modes import load_forward_mode
-from curvcore.piecewise import by_pieces, check_block_size, is_plain
+from curvcore.piecewise import by_pieces, check_block_size, check_no_rows, is_plain
 from curvcore.providers import DERIVATIVES, PROVIDERS
 from curvcore.providers.automatic import automatic_jet
+from curvcore.providers.bound import of_rows, rows_of
 from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.providers.outputs import ambient_dimension
 from curvcore.providers.symbolic import symbolic_jet
@@ -45,17 +47,22 @@ def jet(
     *,
     derivatives: Derivatives = "auto",
     chunk_size: int | None = None,
+    output: Output | None = None,
+    **inputs: Any,
 ) -> Jet:
     """Value and derivatives of a decoder up to ``order``.
 
     Args:
         decoder: ``nn.Module`` or callable (B, d) -> (B, ...) that maps every row by itself.
-        z: latent points (B, d), real floating point; or sympy symbols, see :func:`pullback`.
+        z: latent points (B, d), or (B, ...), flattened to d coordinates; real floating point; or
+            sympy symbols, see :func:`pullback`.
         order: 1, 2 or 3.
         derivatives: ``"fused"``, one pass of all derivatives through the decoder's own code, by
             rules for its operations; ``"autodiff"``, nested forward mode of torch.func, slower,
             for nearly any operation; ``"auto"``, fused where it has all the rules.
         chunk_size: work on this many points at a time, to bound the memory of the derivatives.
+        output, inputs: which part of the decoder's output is Ψ, and what else it is called with, as
+            in :func:`curvcore.bind`.
 
     Returns:
         Jet, differentiable in z and in the parameters; the output is flattened to D components.
@@ -63,6 +70,7 @@ def jet(
     Raises:
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError.
     """
+    decoder, z = bound_at(decoder, z, output, inputs)
     if not _is_symbolic(decoder, z):
         check_points(z)
         check_finite(z)
@@ -91,7 +99,7 @@ def _derive(decoder, z, order, derivatives, chunk_size):
 def _jet_of_pieces(provider, decoder, z, order, chunk_size):
     if len(z) == 0:
         return _empty_jet(z, order, ambient_dimension(decoder, z))
-    pieces = [provider(decoder, piece, order) for piece in _chunks(z, chunk_size)]
+    pieces = [provider(*piece, order) for piece in _chunks(decoder, z, chunk_size)]
     if len(pieces) == 1:
         return pieces[0]
     kinds = {type(piece) for piece in pieces}
@@ -107,13 +115,16 @@ def pullback(
     order: Literal[1, 2, 3] | None = None,
     chunk_size: int | None = None,
     on_degenerate: OnDegenerate = "raise",
+    output: Output | None = None,
+    **inputs: Any,
 ) -> PullbackGeometry:
     """The geometry of the pullback metric g = ∇Ψᵀ∇Ψ of a decoder at latent points.
 
     Args:
         decoder: ``nn.Module`` or callable (B, d) -> (B, ...) that maps every row by itself; or D
             sympy expressions (a Matrix or a sequence).
-        z: latent points (B, d); with expressions, the d sympy symbols.
+        z: latent points (B, d), or (B, ...), flattened to d coordinates; with expressions, the d
+            sympy symbols.
         derivatives: as in :func:`jet`.
         formula: ``"gauss"`` (from ∇Ψ, ∇²Ψ) or ``"intrinsic"`` (through Γ and ∂Γ, needs ∇³Ψ).
         order: of the derivatives; by default what curvature needs by this formula. 1 suffices for
@@ -121,6 +132,8 @@ def pullback(
         chunk_size: as in :func:`jet`; the derivatives of all points are kept.
         on_degenerate: ``"raise"``, ``"nan"`` or ``"flat"``, for points where g is degenerate, as in
             :class:`PullbackGeometry`.
+        output, inputs: which part of the decoder's output is Ψ, ``output="sample"``, and what else
+            it is called with, ``y=labels``, as in :func:`curvcore.bind`.
 
     Returns:
         PullbackGeometry: metric, Christoffel symbols, Riemann, Ricci, scalar curvature, ...
@@ -131,6 +144,7 @@ def pullback(
     """
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     order = _order_for(formula) if order is None else order
+    decoder, z = bound_at(decoder, z, output, inputs)
     derived = _derive(decoder, z, order, derivatives, chunk_size)
     return PullbackGeometry.at(z, derived, formula=formula, on_degenerate=on_degenerate)
 
@@ -145,6 +159,8 @@ def scalar_curvature(
     block_size: int | None = None,
     estimator: Hutchinson | None = None,
     on_degenerate: OnDegenerate = "raise",
+    output: Output | None = None,
+    **inputs: Any,
 ) -> torch.Tensor:
     """The scalar curvature R (B,) of the pullback metric; arguments as in :func:`pullback`.
 
@@ -164,6 +180,7 @@ def scalar_curvature(
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     check_chunk_size(chunk_size)
     order = _order_for(formula)
+    decoder, z = bound_at(decoder, z, output, inputs)
     check_block_size(block_size, z, formula)
     if estimator is not None:
         if formula != "gauss" or block_size is not None:
@@ -176,20 +193,21 @@ def scalar_curvature(
             chunk_size=chunk_size,
             on_degenerate=on_degenerate,
         ).value
-    if _is_large(z, formula, block_size):
+    if _is_large(z, formula, block_size) and not (block_size is None and rows_of(decoder)):
         way = partial(scalar_by_pieces, block_size=block_size)
         return by_pieces(way, decoder, z, derivatives, chunk_size, on_degenerate)[0]
 
-    def geometry(points, on_degenerate):
+    def geometry(decoder, points, on_degenerate):
         derived = _derive(decoder, points, order, derivatives, None)
         return PullbackGeometry.at(points, derived, formula=formula, on_degenerate=on_degenerate)
 
     if chunk_size is None or _is_symbolic(decoder, z):
-        return geometry(z, on_degenerate).scalar
+        return geometry(decoder, z, on_degenerate).scalar
     check_points(z)
     with one_warning_of_kinks():
         mask = "nan" if on_degenerate == "raise" else on_degenerate
-        pieces = [_regular_scalar(geometry(p, mask)) for p in _chunks(z, chunk_size)]
+        chunks = _chunks(decoder, z, chunk_size)
+        pieces = [_regular_scalar(geometry(*chunk, mask)) for chunk in chunks]
     scalar, is_degenerate, condition = map(torch.cat, zip(*pieces, strict=True))
     if on_degenerate == "raise":
         check_regular(is_degenerate, condition, z)
@@ -218,6 +236,7 @@ def estimate_scalar_curvature(
     """
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     check_chunk_size(chunk_size)
+    decoder, z = bound_at(decoder, z)
     _check_estimator(estimator, z)
     check_points(z)
     if len(z) == 0:
@@ -248,6 +267,8 @@ def estimated_geometry(
     """
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     check_choice("derivatives", derivatives, DERIVATIVES)
+    decoder, z = bound_at(decoder, z)
+    check_no_rows(decoder)
     _check_estimator(estimator, z)
     if estimator.matrix_free:
         raise InputError("A geometry needs ∇Ψ: give an estimator that is not matrix-free.")
@@ -305,11 +326,12 @@ def metric(
     *,
     derivatives: Derivatives = "auto",
     chunk_size: int | None = None,
+    output: Output | None = None,
+    **inputs: Any,
 ) -> torch.Tensor:
     """The pullback metric g (B, d, d) alone: one derivative; arguments as in :func:`pullback`."""
-    return PullbackGeometry(
-        jet(decoder, z, 1, derivatives=derivatives, chunk_size=chunk_size)
-    ).metric
+    options = {"derivatives": derivatives, "chunk_size": chunk_size, "output": output}
+    return PullbackGeometry(jet(decoder, z, 1, **options, **inputs)).metric
 
 
 def _order_for(formula):
@@ -321,8 +343,13 @@ def _is_symbolic(decoder, z):
     return not callable(decoder) and not isinstance(z, torch.Tensor)
 
 
-def _chunks(z, chunk_size):
-    return (z,) if chunk_size is None or len(z) == 0 else z.split(int(chunk_size))
+def _chunks(decoder, z, chunk_size):
+    """The decoder of some points, and these points."""
+    if chunk_size is None or len(z) == 0:
+        return [(decoder, z)]
+    starts = range(0, len(z), int(chunk_size))
+    slices = [slice(start, start + int(chunk_size)) for start in starts]
+    return [(of_rows(decoder, rows), z[rows]) for rows in slices]
 
 
 def _empty_jet(z, order, components):

@@ -11,6 +11,7 @@ import torch
 
 from curvcore.api import pullback
 from curvcore.arithmetic import of_order_one
+from curvcore.binding import bound_at
 from curvcore.errors import InputError
 from curvcore.geometry import ON_DEGENERATE
 from curvcore.large_dimension import (
@@ -47,6 +48,7 @@ def ricci_curvature(
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError;
         DegenerateMetricError where g is degenerate.
     """
+    decoder, z = bound_at(decoder, z)
     _check(z, chunk_size, on_degenerate)
     check_block_size(block_size, z)
     if len(z) == 0:
@@ -69,6 +71,7 @@ def mean_curvature(
     d(d+1)/2; behind stacks of layers this trace goes through them as one vector, like a Laplacian.
     Arguments and errors as of :func:`ricci_curvature`.
     """
+    decoder, z = bound_at(decoder, z)
     _check(z, chunk_size, on_degenerate)
     if len(z) == 0:
         return pullback(decoder, z).mean_curvature
@@ -91,6 +94,7 @@ def sectional_curvature(
     From ∂_u∂_uΨ, ∂_u∂_vΨ and ∂_v∂_vΨ; NaN where u and v are parallel to working precision.
     Arguments and errors as of :func:`ricci_curvature`.
     """
+    decoder, z = bound_at(decoder, z)
     _check(z, chunk_size, on_degenerate)
     check_has_planes(z.shape[1])
     vectors = _vector("u", u, z), _vector("v", v, z)

@@ -9,6 +9,7 @@ from curvcore.degenerate import filled
 from curvcore.errors import InputError
 from curvcore.modes import is_plain_eager, load_forward_mode
 from curvcore.providers import DERIVATIVES
+from curvcore.providers.bound import rows_of
 from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.validation import check_choice, check_decoder, check_points, check_regular
 
@@ -27,6 +28,7 @@ def by_pieces(way, decoder, z, derivatives, chunk_size, on_degenerate):
         DegenerateMetricError for ``on_degenerate="raise"``.
     """
     check_choice("derivatives", derivatives, DERIVATIVES)
+    check_no_rows(decoder)
     check_points(z)
     check_decoder(decoder, z)
     load_forward_mode()
@@ -37,6 +39,17 @@ def by_pieces(way, decoder, z, derivatives, chunk_size, on_degenerate):
         return [filled(is_degenerate, result, fill) for result in results]
     check_regular(is_degenerate, condition, z)
     return results
+
+
+def check_no_rows(decoder):
+    """Raise an InputError for a decoder of which every point has inputs of its own."""
+    names = ", ".join(rows_of(decoder))
+    if names:
+        raise InputError(
+            f"{names} differs from point to point, which curvcore.pullback, jet, metric and "
+            "scalar_curvature without blocks and estimators allow for. Use these, or bind one row "
+            "at a time."
+        )
 
 
 def check_block_size(block_size, z, formula="gauss"):

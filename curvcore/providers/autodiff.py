@@ -20,11 +20,14 @@ from curvcore.errors import (
 )
 from curvcore.jets import Jet
 from curvcore.modes import one_thread_of_forward_mode
+from curvcore.providers.bound import of_one_row, rows_of
 from curvcore.providers.kinks import kinks_of, note_kinks
 from curvcore.providers.outputs import ambient_dimension
 from curvcore.providers.primitives import PrimitiveOperations
 from curvcore.providers.restriction import sample_restriction
-from curvcore.providers.witness import check_jet
+from curvcore.providers.witness import check_jet, check_rows_belong
+
+_COMPARED = 8  # points, of decoders with inputs for each
 
 
 def autodiff_jet(decoder, z, order):
@@ -46,6 +49,8 @@ def autodiff_jet(decoder, z, order):
     if torch.is_inference_mode_enabled():  # where torch up to 2.11 has no nested forward mode
         with torch.inference_mode(False), torch.no_grad():
             return autodiff_jet(decoder, z.clone(), order)
+    if rows_of(decoder):
+        return _jet_of_rows(decoder, z, order)
 
     def point_map(point):
         # A batch axis of one: 0-d float32 tensors would get float64 tangents. A copy: the decoder
@@ -91,13 +96,30 @@ def autodiff_restriction(decoder, z, directions, order=2, compare=True):
 
         return _all_derivatives(restricted, order)(torch.zeros_like(directions[0]))
 
+    return _jet_of_each(derivatives, z.contiguous(), directions.contiguous())
+
+
+def _jet_of_rows(decoder, z, order):
+    """That of a decoder of which every point has inputs of its own; compared with those of one."""
+    check_rows_belong(decoder, z)
+    autodiff_jet(of_one_row(decoder), z[:_COMPARED], order)
+    names, rows = zip(*rows_of(decoder).items(), strict=True)
+
+    def derivatives(point, *own):
+        bound = decoder.with_inputs({n: x[None] for n, x in zip(names, own, strict=True)})
+        return _all_derivatives(lambda p: bound(p[None].clone())[0].reshape(-1), order)(point)
+
+    return _jet_of_each(derivatives, z.contiguous(), *rows)
+
+
+def _jet_of_each(derivatives, *tensors):
     with (
         one_thread_of_forward_mode(),
         PrimitiveOperations(),
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", "There is a performance drop")
-        return Jet(*vmap(derivatives)(z.contiguous(), directions.contiguous()))
+        return Jet(*vmap(derivatives)(*tensors))
 
 
 def _all_derivatives(function, order):

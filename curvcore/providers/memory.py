@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from curvcore.providers.bound import Bound
 from curvcore.providers.fingerprint import fingerprint
 
 _RECORDS = WeakKeyDictionary()
@@ -19,10 +20,8 @@ _OFTEN, _SELDOM, _CHANGES = 16, 1024, 8
 
 def recall(decoder, z, order, revision):
     """The Record of calls of this kind, with this one begun; ``revision`` is that of the rules."""
-    marks, training = fingerprint(decoder)
-    owner, method = decoder, None
-    if isinstance(decoder, MethodType):  # a new object at every look
-        owner, method = decoder.__self__, decoder.__func__
+    marks, training = fingerprint(_made_of(decoder))
+    owner, method = _owner(decoder)
     kind = (order, z.shape[1], z.dtype, z.device, revision, method, tuple(training))
     try:
         records = _RECORDS.setdefault(owner, {})
@@ -31,6 +30,23 @@ def recall(decoder, z, order, revision):
     record = records.setdefault(kind, Record())
     record.begin(marks)
     return record
+
+
+def _owner(decoder):
+    """What remembers the decoder, and which of what it remembers this is."""
+    if isinstance(decoder, Bound):
+        owner, method = _owner(decoder.callable)
+        output, *rest = decoder.kind
+        if callable(output):  # a lambda, that may be a new one at every call
+            return output, (owner, method, *rest)
+        return owner, (method, output, *rest)
+    if isinstance(decoder, MethodType):  # a new object at every look
+        return decoder.__self__, decoder.__func__
+    return decoder, None
+
+
+def _made_of(decoder):
+    return decoder.callable if isinstance(decoder, Bound) else decoder
 
 
 class Record:
@@ -62,7 +78,7 @@ class Record:
 
     def settle(self, decoder, kinks):
         """The call was found right, and these kinks."""
-        self._known = fingerprint(decoder)[0]
+        self._known = fingerprint(_made_of(decoder))[0]
         self._own = _differing(self._marks, self._known) - {None}
         self._compared += 1
         self.kinks = frozenset(kinks) if self._changed else self.kinks | kinks

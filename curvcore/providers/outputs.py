@@ -3,14 +3,16 @@
 import torch
 
 from curvcore.errors import DecoderError
+from curvcore.providers.bound import of_one_row
 from curvcore.providers.primitives import PrimitiveOperations, call_plainly
+from curvcore.providers.structured import advice
 
 
 def ambient_dimension(decoder, z):
     """D, from calling the decoder on the first point; raises what :func:`check_output` does."""
     rows = z.detach()[:1].clone()
     with torch.no_grad(), PrimitiveOperations():
-        output = call_plainly(decoder, rows)
+        output = call_plainly(of_one_row(decoder), rows)
     check_output(output, rows, torch.Tensor)
     return output.shape[1:].numel()
 
@@ -20,7 +22,7 @@ def check_output(output, rows, kind):
     if not isinstance(output, kind):
         raise DecoderError(
             f"decoder must return one tensor (B, ...); got {type(output).__name__}. "
-            "Wrap it: lambda z: decoder(z)[0], or decoder(z).sample."
+            f"{advice(output)}"
         )
     shape = tuple(output.shape)
     if output.ndim < 2 or output.shape[0] != len(rows):

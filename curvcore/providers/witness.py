@@ -11,10 +11,12 @@ from torch.func import grad, jacfwd
 
 from curvcore.errors import (
     DecoderError,
+    InputError,
     RowsNotIndependentError,
     UnsupportedOperationError,
 )
 from curvcore.modes import one_thread_of_forward_mode
+from curvcore.providers.bound import of_rows, rows_of
 from curvcore.providers.differences import check_jacobian, fixed_random
 from curvcore.providers.primitives import PrimitiveOperations, call_plainly
 
@@ -58,6 +60,27 @@ def check_rows_independent(decoder, z, value):
     except Exception:  # a decoder may refuse points that are far away
         beside = call_plainly(decoder, rows.clone())
     _compare_rows(beside, alone)
+
+
+def check_rows_belong(decoder, z):
+    """Raise unless the inputs that have a row for each point do belong to the points.
+
+    A tensor for all points that happens to have as many rows is told by the output at single ones.
+    """
+    names = ", ".join(rows_of(decoder))
+    with torch.no_grad():
+        together = call_plainly(decoder, z.detach().clone())
+        for point in sorted({0, len(z) // 2, len(z) - 1}):
+            row = slice(point, point + 1)
+            try:
+                alone = call_plainly(of_rows(decoder, row), z[row].detach().clone())
+                _compare_rows(together[row], alone)
+            except Exception as error:
+                raise InputError(
+                    f"{names} of {len(z)} rows: taken for one row a point, "
+                    f"but point {point} alone is decoded otherwise ({error}). Bind what is for all "
+                    "points by functools.partial(decoder, name=...)."
+                ) from error
 
 
 def _compare_rows(together, alone):

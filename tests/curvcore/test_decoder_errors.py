@@ -30,8 +30,14 @@ OUTPUTS = {
     "no_batch_axis": (lambda z: z.sum(0), r"\([14], 2\) gave \(2,\)\. Keep the batch axis first"),
     "one_number_each": (lambda z: z.sum(1), r"z \([14], 2\) gave \([14],\)\. Keep the batch axis"),
     "batch_axis_last": (lambda z: torch.cat([z, z], 1).T, r"gave \(4, 1\)\. Keep the batch axis"),
-    "tuple": (lambda z: (z, z), r"one tensor \(B, \.\.\.\); got tuple\. Wrap it: lambda z"),
-    "dictionary": (lambda z: {"x": z}, r"one tensor \(B, \.\.\.\); got dict\. Wrap it"),
+    "tuple": (
+        lambda z: (z, z),
+        r"one tensor \(B, \.\.\.\); got tuple\. Choose a part of it: output=0",
+    ),
+    "dictionary": (
+        lambda z: {"x": z},
+        r"one tensor \(B, \.\.\.\); got dict\. Choose a part of it: output='x'",
+    ),
     "nothing": (lambda z: None, r"one tensor \(B, \.\.\.\); got NoneType"),
     "complex": (lambda z: z.cfloat(), r"real floating point; got torch.complex64"),
     "integer": (lambda z: z.long(), r"real floating point; got torch.int64"),

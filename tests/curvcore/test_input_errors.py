@@ -44,7 +44,6 @@ every_entry = pytest.mark.parametrize("entry", PUBLIC.values(), ids=PUBLIC)
 POINTS = {
     "one_point": (Z[0], r"z must be \(B, d\); got \(2,\)\. For one point write z\[None\]\."),
     "number": (Z[0, 0], r"z must be \(B, d\); got \(\)\."),
-    "rank_3": (Z[None], r"z must be \(B, d\); got \(1, 3, 2\)\."),
     "no_coordinate": (Z[:, :0], r"at least one latent coordinate; got \(3, 0\)"),
     "integer": (torch.ones(3, 2).long(), r"floating point; got torch.int64\. Write z.double\(\)"),
     "boolean": (torch.ones(3, 2).bool(), r"floating point; got torch.bool"),

@@ -35,6 +35,7 @@ PUBLIC_NAMES = {
     "__version__",
     "atlas",
     "atlases",
+    "bind",
     "curvature_map",
     "draw_curvature",
     "estimate_scalar_curvature",

@@ -10,6 +10,7 @@ import torch
 
 from curvcore.errors import CurvatureError, DecoderError, MissingRuleError
 from curvcore.modes import is_transformed
+from curvcore.providers.bound import of_one_row, rows_of
 from curvcore.providers.fused import composites, elementwise, linear, products  # noqa: F401
 from curvcore.providers.fused.jet_tensor import RULES, JetTensor
 from curvcore.providers.fused.result import FusedJet
@@ -17,7 +18,7 @@ from curvcore.providers.kinks import kinks_of, note_kinks
 from curvcore.providers.memory import recall
 from curvcore.providers.outputs import ambient_dimension, check_output
 from curvcore.providers.restriction import sample_restriction
-from curvcore.providers.witness import check_jet
+from curvcore.providers.witness import check_jet, check_rows_belong
 
 __all__ = ["FusedJet", "JetTensor", "MissingRuleError", "fused_jet", "fused_restriction"]
 
@@ -55,9 +56,11 @@ def fused_jet(decoder, z, order):
     if torch.compiler.is_compiling():
         return FusedJet.of(_propagate(decoder, z, JetTensor.coordinates(z, order)))
     record = recall(decoder, z, order, RULES.revision)
+    if record.is_due and rows_of(decoder):
+        check_rows_belong(decoder, z)
     output = _propagate(decoder, z, JetTensor.coordinates(z, order))
     if record.is_due:
-        _compare(decoder, z, order, record, decoder)
+        _compare(of_one_row(decoder), z, order, record, decoder)
     note_kinks(record.kinks)
     return FusedJet.of(output)
 

@@ -114,6 +114,12 @@ def _as(x, other):
     return x.expand(other.shape) if x.ndim != other.ndim else x.reshape(other.shape)
 
 
+@composite(torch.broadcast_tensors)
+def _broadcast_tensors(*tensors):
+    shape = torch.broadcast_shapes(*(x.shape for x in tensors))
+    return tuple(x.expand(shape) for x in tensors)
+
+
 # --- sums of several jets -----------------------------------------------------------------------
 
 
@@ -214,9 +220,9 @@ def _of_value(function):
 
 
 for _function in named(
-    "size", "dim", "numel", "nelement", "stride", "is_floating_point", "is_complex", "get_device",
-    "is_contiguous", "zeros_like", "ones_like", "full_like", "empty_like", "rand_like",
-    "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor", "argmax", "argmin",
+    "size", "dim", "ndimension", "numel", "nelement", "stride", "is_floating_point", "is_complex",
+    "get_device", "is_contiguous", "zeros_like", "ones_like", "full_like", "empty_like",
+    "rand_like", "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor", "argmax", "argmin",
     "lt", "le", "gt", "ge", "eq", "ne", "less", "greater", "isnan", "isfinite", "isinf",
     "__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__",
 ):  # fmt: skip

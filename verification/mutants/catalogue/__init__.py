@@ -2,6 +2,7 @@
 
 from verification.mutants.catalogue import (
     atlases,
+    binding,
     comparison,
     formulas,
     fused,
@@ -22,6 +23,7 @@ PARTS = (
     kinks,
     geometry,
     atlases,
+    binding,
     large_dimension,
     rounding,
 )

@@ -1,0 +1,106 @@
+"""Decoders of which an output was chosen and further inputs are bound."""
+
+from torch import nn
+
+from curvcore.providers.structured import chosen
+
+
+class Bound(nn.Module):
+    """What is made of a decoder anew for every call, and remembered as that decoder is."""
+
+    @property
+    def callable(self):
+        """The decoder."""
+        raise NotImplementedError
+
+    @property
+    def kind(self):
+        """What else decides what is computed."""
+        raise NotImplementedError
+
+
+class BoundDecoder(Bound):
+    """A decoder (B, d) -> (B, ...) made of a callable: made by :func:`curvcore.bind`.
+
+    Attributes:
+        decoder: the callable.
+        output: which part of what it returns is Ψ.
+        latent_shape: (B, d) is given to it as (B, *latent_shape), or as it is.
+        inputs: what else it is called with, by name.
+        per_row: the names of those of which every point has its own row.
+    """
+
+    def __init__(self, decoder, output=None, latent_shape=None, inputs=None, per_row=()):
+        super().__init__()
+        self.decoder, self.output, self.latent_shape = decoder, output, latent_shape
+        self.inputs, self.per_row = dict(inputs or {}), tuple(per_row)
+        owner = getattr(decoder, "__self__", None)
+        self.owner = owner if isinstance(owner, nn.Module) else None  # whose parameters these are
+
+    def extra_repr(self):
+        """What was bound."""
+        bound = {"output": self.output, "latent_shape": self.latent_shape, "inputs": [*self.inputs]}
+        return ", ".join(f"{name}={value}" for name, value in bound.items() if value)
+
+    @property
+    def callable(self):
+        return self.decoder
+
+    @property
+    def kind(self):
+        return self.output, self.latent_shape, tuple(self.inputs), self.per_row
+
+    def forward(self, z):
+        """Ψ at points (B, d)."""
+        if self.latent_shape is not None:
+            z = z.reshape(len(z), *self.latent_shape)
+        return chosen(self.decoder(z, **self.inputs), self.output)
+
+    def of_rows(self, rows):
+        """The same for the points that ``rows``, a slice or an index, selects."""
+        if not self.per_row:
+            return self
+        own = {name: self.inputs[name][rows] for name in self.per_row}
+        return self.with_inputs(own)
+
+    def with_inputs(self, own):
+        """The same with other inputs of these names."""
+        return BoundDecoder(
+            self.decoder, self.output, self.latent_shape, self.inputs | own, self.per_row
+        )
+
+
+class _OfOneRow(Bound):
+    """A BoundDecoder that gives all points the inputs of its first row."""
+
+    def __init__(self, bound):
+        super().__init__()
+        self.bound = bound.of_rows(slice(0, 1))
+
+    @property
+    def callable(self):
+        return self.bound.callable
+
+    @property
+    def kind(self):
+        return self.bound.kind
+
+    def forward(self, z):
+        return self.bound.of_rows([0] * len(z))(z)
+
+
+def rows_of(decoder):
+    """The inputs of which every point has its own row, by name."""
+    if not isinstance(decoder, BoundDecoder):
+        return {}
+    return {name: decoder.inputs[name] for name in decoder.per_row}
+
+
+def of_rows(decoder, rows):
+    """``decoder`` for some of the points, a slice or an index."""
+    return decoder.of_rows(rows) if isinstance(decoder, BoundDecoder) else decoder
+
+
+def of_one_row(decoder):
+    """``decoder`` as a map of any points: with the inputs of the first one for all."""
+    return _OfOneRow(decoder) if rows_of(decoder) else decoder

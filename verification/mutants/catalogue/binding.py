@@ -1,0 +1,67 @@
+"""Wrong lines in what binds decoders to outputs and inputs."""
+
+from verification.mutants.mutation import mutations
+
+BINDING = "tests/curvcore/test_binding.py"
+
+BOUND = mutations(
+    "providers/bound.py",
+    BINDING,
+    (
+        "own = {name: self.inputs[name][rows] for name in self.per_row}",
+        "own = {name: self.inputs[name][: len(self.inputs[name][rows])] for name in self.per_row}",
+        "chunks have the inputs of the first points",
+    ),
+    (
+        "return self.output, self.latent_shape, tuple(self.inputs), self.per_row",
+        "return self.output, self.latent_shape, id(self), self.per_row",
+        "a decoder that is bound anew is compared anew",
+    ),
+    (
+        "self.owner = owner if isinstance(owner, nn.Module) else None",
+        "self.owner = None",
+        "modules behind methods are not seen",
+    ),
+)
+
+CHECKED = mutations(
+    "providers/witness.py",
+    BINDING,
+    (
+        "_compare_rows(together[row], alone)",
+        "pass",
+        "a tensor for all points is taken for one of each",
+    ),
+)
+
+KEYWORDS = mutations(
+    "binding.py",
+    BINDING,
+    (
+        "latent_shape = latent_shape or decoder.latent_shape",
+        "latent_shape = latent_shape",
+        "what is bound twice forgets the shape of latents",
+    ),
+    (
+        "decoder, inputs = decoder.decoder, decoder.inputs | inputs",
+        "decoder, inputs = decoder.decoder, inputs",
+        "what is bound twice forgets inputs",
+    ),
+    (
+        "if shape and shape != (decoder.latent_shape or shape):",
+        "if False:",
+        "latents of another shape are taken",
+    ),
+)
+
+STRUCTURED = mutations(
+    "providers/structured.py",
+    BINDING,
+    (
+        "if isinstance(choice, str) and not isinstance(output, Mapping):",
+        "if isinstance(choice, str):",
+        "keys of a dict are taken for its attributes",
+    ),
+)
+
+MUTATIONS = [*BOUND, *CHECKED, *KEYWORDS, *STRUCTURED]

@@ -116,5 +116,7 @@ def _check(z, chunk_size, on_degenerate):
 
 
 def _vector(name, x, z):
+    if not isinstance(x, torch.Tensor):
+        raise InputError(f"{name} must be a torch tensor; got {type(x).__name__}.")
     x = check_latent_array(name, x, 1, z.shape[1], len(z))
     return of_order_one(x.to(z)).expand(z.shape)

@@ -37,16 +37,16 @@ class EstimatedGeometry:
 
     @property
     def condition_number(self) -> torch.Tensor:
-        """Condition number of g in unit coordinates (B,), up to a third too small."""
+        """Condition number of g in unit coordinates (B,), up to three times too small."""
         return self._tangent.condition_number
 
-    @property
+    @cached_quantity
     def is_degenerate(self) -> torch.Tensor:
-        """Where the metric is degenerate to working precision, or ∇Ψ not finite: (B,).
+        """Where the metric is degenerate to working precision, or a derivative not finite: (B,).
 
-        Estimates are treated so where second derivatives are not finite, too.
+        Of second derivatives those along the probes are known.
         """
-        return self._tangent.is_degenerate
+        return self._tangent.is_degenerate | ~self._second.detach().isfinite().all(2).all(1)
 
     @cached_quantity
     def inverse_metric(self) -> torch.Tensor:
@@ -95,13 +95,14 @@ class EstimatedGeometry:
         of_frame = (slope[:, None] @ self._tangent.frame())[:, 0]
         of_probes = (slope[:, None] @ self._directions)[:, 0]
         found = squared_covector(first, self._second, of_probes, of_frame.square().sum(1))
-        return self._finite([found])[0]
+        return self._regular(found, 0)
 
     @cached_quantity
     def estimate(self) -> ScalarEstimate:
         """R, its standard error, and R²: unbiased, from one draw of probes."""
         found = estimate_of(self._tangent.normal(self._second), self.estimator.probes)
-        return ScalarEstimate(*self._finite([found.value, found.standard_error, found.square]))
+        numbers = found.value, found.standard_error, found.square
+        return ScalarEstimate(*(self._regular(n, 0) for n in numbers))
 
     @property
     def scalar(self) -> torch.Tensor:
@@ -129,17 +130,9 @@ class EstimatedGeometry:
 
     def _regular(self, array, flat=None):
         """An array where the metric is regular; elsewhere an error, NaN, or ``flat``."""
-        return self._where(self.is_degenerate, array, flat)
-
-    def _finite(self, arrays):
-        """Arrays of second derivatives, flat also where the first of them is not finite."""
-        is_degenerate = self.is_degenerate | ~arrays[0].detach().isfinite()
-        return [self._where(is_degenerate, array, 0) for array in arrays]
-
-    def _where(self, is_degenerate, array, flat):
         if self._on_degenerate == "raise":
-            check_regular(is_degenerate, self.condition_number, self.points)
+            check_regular(self.is_degenerate, self.condition_number, self.points)
             return array
         if self._on_degenerate == "nan":
-            return filled(is_degenerate, array, torch.nan)
-        return array if flat is None else filled(is_degenerate, array, flat)
+            return filled(self.is_degenerate, array, torch.nan)
+        return array if flat is None else filled(self.is_degenerate, array, flat)

@@ -18,7 +18,6 @@ from curvcore.caching import cached_quantity
 from curvcore.constants import numbers
 from curvcore.degenerate import filled
 from curvcore.packing import pack, pack_of_vectors, unpack
-from curvcore.riemann import bivector
 from curvcore.tangent import TangentSpaces
 
 # Up to this d, tables of products of pairs are small.
@@ -59,11 +58,11 @@ class FrameSums:
         return self._known(self._tangent.covariant(_ricci(form)))
 
     def plane(self, u, v):
-        """R(u, v, u, v) and |u|²|v|² − ⟨u, v⟩² of latent vectors (B, d), and |u|²|v|²: (B,)."""
-        u, v = (self._tangent.components(vector) for vector in (u, v))
+        """K of the planes of latent vectors u, v (B, d), NaN where they are parallel: (B,)."""
+        basis, parallel = self._tangent.plane(u, v)
+        u, v = basis.unbind(1)
         weights = torch.stack([pack_of_vectors(a, b) for a, b in ((u, u), (u, v), (v, v))], 1)
-        numerator, *areas = _plane(weights @ self._normal, u, v)
-        return self._known(numerator), *areas
+        return filled(parallel, self._known(_plane(weights @ self._normal)), torch.nan)
 
     def _known(self, array):
         return filled(self._tangent.is_degenerate, array, torch.nan)
@@ -84,16 +83,14 @@ def ricci_of_frame(second, tangent):
     return tangent.covariant(_ricci(_full(tangent.normal(second), tangent.dimension)))
 
 
-def plane_of_vectors(second, tangent, u, v):
-    """R(u, v, u, v), |u|²|v|² − ⟨u, v⟩² and |u|²|v|² from ∂_u∂_uΨ, ∂_u∂_vΨ, ∂_v∂_vΨ (B, 3, N)."""
-    return _plane(tangent.normal(second), tangent.components(u), tangent.components(v))
+def plane_of_vectors(second, tangent):
+    """K (B,) from ∂_u∂_uΨ, ∂_u∂_vΨ, ∂_v∂_vΨ (B, 3, N) along orthonormal u, v."""
+    return _plane(tangent.normal(second))
 
 
-def _plane(normal, u, v):
+def _plane(normal):
     first, mixed, last = normal.unbind(1)
-    numerator = (first * last).sum(-1) - mixed.square().sum(-1)
-    area_squared = bivector(u, v).square().sum((1, 2)) / 2
-    return numerator, area_squared, u.square().sum(-1) * v.square().sum(-1)
+    return (first * last).sum(-1) - mixed.square().sum(-1)
 
 
 def _full(normal, d):

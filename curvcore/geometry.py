@@ -5,7 +5,14 @@ from typing import Any
 import torch
 
 from curvcore import kernels, metrics, riemann
-from curvcore.arithmetic import condition_number, determinant, einsum, log, of_order_one
+from curvcore.arithmetic import (
+    HALF_PRECISION,
+    condition_number,
+    determinant,
+    einsum,
+    log,
+    of_order_one,
+)
 from curvcore.caching import cached_quantity, quantity
 from curvcore.constants import identity
 from curvcore.degenerate import (
@@ -237,8 +244,7 @@ class PullbackGeometry:
         check_has_planes(self.jet.dimension)
         u, v = self._checked("u", u, 1), self._checked("v", v, 1)
         if self._by_sums is not None:
-            found = plane_curvature(*self._by_sums.plane(of_order_one(u), of_order_one(v)))
-            return self._where_regular(found, 0)
+            return self._where_regular(self._by_sums.plane(u, v), 0)
         u, v = (of_order_one(self._frame.vector(vector)) for vector in (u, v))
         formulas, plane = self._in_frame, riemann.bivector(u, v)
         numerator = riemann.sectional_numerator(formulas.riemann, plane)
@@ -352,7 +358,8 @@ class PullbackGeometry:
     @cached_quantity
     def _by_sums(self):
         """FrameSums, where d is large; at degenerate points those of a plane."""
-        if not self._is_by_hand or self.jet.dimension <= LARGEST_TABLE:
+        is_half = self._derivatives.jacobian.dtype in HALF_PRECISION  # there is no frame
+        if not self._is_by_hand or is_half or self.jet.dimension <= LARGEST_TABLE:
             return None
         if self._on_degenerate == "raise":
             self._refuse_degeneracy()

@@ -101,7 +101,8 @@ class ScalarEstimate:
     Attributes:
         value: U (B,), unbiased, differentiable.
         standard_error: of U (B,), not differentiable; NaN from fewer than four probes. With
-            Student's quantile of k − 1 degrees of freedom it bounds a 95 % interval.
+            Student's quantile of k − 1 degrees of freedom it bounds a 95 % interval, nearly: one
+            that holds R less often where estimates are skewed, as those of normal probes are.
         square: an unbiased estimate of R² (B,), differentiable, which may be negative; NaN from
             fewer than four probes.
         residual: |Jᵀr|/|Jᵀb| of the worst least squares of a point (B,); None unless matrix-free.

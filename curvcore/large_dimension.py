@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import torch
 
-from curvcore.degenerate import filled, plane_curvature
+from curvcore.degenerate import filled
 from curvcore.estimated import EstimatedGeometry
 from curvcore.frame_sums import (
     plane_of_vectors,
@@ -113,10 +113,10 @@ def sectional_by_pieces(decoder, z, derivatives, chunk_size, vectors):
 
     def piece(points, u, v):
         tangent = along.tangent_spaces(points)
-        second = along.second(points, torch.stack([u, v], -1))
-        numerator, *areas = plane_of_vectors(second, tangent, u, v)
-        numerator, *rest = _regular([numerator], tangent)
-        return plane_curvature(numerator, *areas), *rest
+        basis, parallel = tangent.plane(u, v)
+        second = along.second(points, tangent.directions(basis))
+        curvature, *rest = _regular([plane_of_vectors(second, tangent)], tangent)
+        return filled(parallel, curvature, torch.nan), *rest
 
     numbers = along.components(z) * (z.shape[1] + 3)
     return _joined(piece, [z, *vectors], numbers, chunk_size)

@@ -51,7 +51,20 @@ class Solutions:
 
     def __call__(self, b):
         """x (B, d) that minimises |J x − b| for b (B, D), and b − J x."""
-        times, transposed = self._linearised.times, self._linearised.transposed
+        of_b = _size(b)
+        of_slope = _size(self._linearised.transposed(b / of_b))
+        x, rest = self._solved(b / of_b, of_slope)
+        return of_b / of_slope * x, of_b * rest
+
+    def _solved(self, b, unit):
+        """The same for J over ``unit`` (B, 1), with which squares stay in range."""
+
+        def times(v):
+            return self._linearised.times(v / unit)
+
+        def transposed(w):
+            return self._linearised.transposed(w) / unit
+
         rest, gradient = b, transposed(b)
         x, direction = torch.zeros_like(gradient), gradient
         square = first = _squared(gradient)
@@ -62,7 +75,8 @@ class Solutions:
             x, rest = x + length * direction, rest - length * image
             gradient, before = transposed(rest), square
             square = _squared(gradient)
-            if (square <= self._solver.tolerance**2 * first).all():
+            # False as well where they are not finite.
+            if not (square > self._solver.tolerance**2 * first).any():
                 break
             direction = gradient + _quotient(square, before) * direction
         residual = _quotient(square, first).sqrt()[:, 0]
@@ -85,6 +99,12 @@ def normal_second_derivatives(linearised, solutions, noise):
 
 def _squared(vectors):
     return vectors.square().sum(1, keepdim=True)
+
+
+def _size(vectors):
+    """The greatest entry of each vector, (B, 1), or 1."""
+    greatest = vectors.abs().amax(1, keepdim=True)
+    return torch.where((greatest > 0) & greatest.isfinite(), greatest, 1)
 
 
 def _quotient(a, b):

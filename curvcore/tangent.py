@@ -12,6 +12,7 @@ Vectors stand in rows: (B, how many, N).
 
 import torch
 
+from curvcore.arithmetic import of_order_one
 from curvcore.caching import cached_quantity
 from curvcore.constants import identity
 from curvcore.degenerate import filled, smallest_reciprocal_condition
@@ -41,7 +42,7 @@ class TangentSpaces:
 
     @cached_quantity
     def condition_number(self):
-        """κ of C (B,), by power iteration, up to a third too small; not differentiable."""
+        """κ of C (B,), by power iteration, up to three times too small; not differentiable."""
         lengths, factor, failed = (x.detach() for x in self._own_factor)
         condition = _condition(factor)
         # So small that products of X have lost digits.
@@ -95,6 +96,18 @@ class TangentSpaces:
         lengths, factor = self._lengths_and_factor
         return (factor.mT @ (lengths * vectors)[..., None])[..., 0]
 
+    def plane(self, u, v):
+        """An orthonormal basis of the plane of latent vectors u, v (B, d), as components (B, 2, d).
+
+        And where u, v are parallel to working precision, (B,).
+        """
+        first, other = (_unit(self.components(of_order_one(vector))) for vector in (u, v))
+        for _ in range(2):  # once leaves eps/sin of the first
+            other = other - (first * other).sum(-1, keepdim=True) * first
+        sine = torch.linalg.vector_norm(other, dim=-1)
+        parallel = ~(sine > 10 * torch.finfo(sine.dtype).eps)
+        return torch.stack([first, other / torch.where(parallel, 1, sine)[:, None]], 1), parallel
+
     def covariant(self, tensor):
         """T_ij in latent coordinates from T_ab in the frame: (B, d, d)."""
         lengths, factor = self._lengths_and_factor
@@ -126,6 +139,13 @@ class TangentSpaces:
         solved = torch.linalg.solve_triangular(factor, products, upper=False)
         solved = torch.linalg.solve_triangular(factor.mT, solved, upper=True) / lengths[..., None]
         return torch.baddbmm(x, solved.mT, vectors, alpha=-1)
+
+
+def _unit(vectors):
+    """Vectors (B, d) of length one, whatever their unit; zero stays zero."""
+    vectors = of_order_one(vectors)
+    lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return vectors / torch.where(lengths > 0, lengths, 1)
 
 
 def _factor(vectors):

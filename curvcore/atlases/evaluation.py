@@ -3,7 +3,7 @@
 import contextlib
 import math
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, TypedDict
 
 import numpy as np
@@ -39,7 +39,7 @@ class Options(TypedDict, total=False):
     ``probes``          estimate R from so many random directions at every point, 4 at least, where
                         d is large (:class:`curvcore.Hutchinson`); by default R itself
     ``seed``            of the probes, 0 by default
-    ``dtype``           to compute in; by default that of the points
+    ``dtype``           to compute in; by default that of the decoder's parameters, or of the points
     ``device``          to compute on; by default that of the decoder's parameters
     ==================  ===========================================================================
     """
@@ -113,10 +113,10 @@ class Evaluator:
         check_choice("derivatives", derivatives, DERIVATIVES)
         check_choice("formula", formula, FORMULAS)
         _check_probes(probes, seed, formula)
-        if isinstance(unit, bool) or not 0 < unit < math.inf:
+        is_number = isinstance(unit, Real) and not isinstance(unit, bool)
+        if not is_number or not 0 < unit < math.inf:
             raise InputError(f"unit must be a positive length; got {unit!r}.")
-        dtype = torch.float32 if dtype is None and source.dtype == np.float32 else dtype
-        dtype = torch.float64 if dtype is None else dtype
+        dtype = _dtype_of(decoder, source) if dtype is None else dtype
         check_choice("dtype", dtype, (torch.float32, torch.float64))
         device = torch.device(_device_of(decoder) if device is None else device)
         first = _tensor(source.read(0, 1)).to(device, dtype)
@@ -246,9 +246,18 @@ def module_of(decoder):
 
 
 def _device_of(decoder):
+    return next((parameter.device for parameter in _parameters_of(decoder)), "cpu")
+
+
+def _dtype_of(decoder, source):
+    """That of the first floating parameter, or of the points."""
+    own = (p.dtype for p in _parameters_of(decoder) if p.is_floating_point())
+    return next(own, torch.float32 if source.dtype == np.float32 else torch.float64)
+
+
+def _parameters_of(decoder):
     module = module_of(decoder)
-    parameters = () if module is None else module.parameters()
-    return next((parameter.device for parameter in parameters), "cpu")
+    return () if module is None else module.parameters()
 
 
 def _components(decoder, z):

@@ -5,7 +5,7 @@ from typing import Any
 
 from curvcore.atlases import manifest as manifests
 from curvcore.atlases import shards
-from curvcore.errors import AtlasError
+from curvcore.errors import AtlasError, InputError
 
 
 def read_atlas(folder: Any, columns: list[str] | None = None) -> Any:
@@ -23,6 +23,8 @@ def read_atlas(folder: Any, columns: list[str] | None = None) -> Any:
     """
     pyarrow, _ = shards.arrow()
     manifest = manifests.read(folder)
+    if isinstance(columns, str):
+        raise InputError(f"columns must be a list of names; got {columns!r}: write [{columns!r}].")
     if unknown := set(columns or ()) - set(manifest["columns"]):
         raise AtlasError(
             f"{folder} has no column {min(unknown)}; it has {', '.join(manifest['columns'])}."

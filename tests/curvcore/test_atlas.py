@@ -139,6 +139,14 @@ def test_the_unit_of_length_scales_all(unit, tmp_path):
     assert_close(torch.tensor(difference), torch.full((230,), 2 * math.log(unit)), factor=100)
 
 
+def test_results_are_of_the_dtype_of_the_decoder(tmp_path):
+    curvcore.atlas(network(), latents(dtype=np.float64), tmp_path / "atlas")
+    table = curvcore.read_atlas(tmp_path / "atlas", ["scalar"])
+    assert str(table.schema.field("scalar").type) == "float"
+    with pytest.raises(curvcore.InputError, match=r"write \['scalar'\]"):
+        curvcore.read_atlas(tmp_path / "atlas", "scalar")
+
+
 def test_results_are_of_the_dtype_asked_for(tmp_path):
     folder = tmp_path / "atlas"
     curvcore.atlas(network(), latents(dtype=np.float64), folder, dtype=torch.float32)

@@ -28,7 +28,6 @@ pytest.importorskip("pyarrow", reason="pip install 'curvcore[atlas]'")
         (torch.zeros(3, 2, dtype=torch.bfloat16), "must be float32 or float64; got torch.bfloat16"),
         (latents().tolist(), "must be a tensor or array"),
         ("none.npy", "There is no file none.npy"),
-        (latents(dtype=np.float64), "parameters are torch.float32 and z is torch.float64"),
     ],
 )
 def test_points_that_cannot_be_used_leave_nothing(points, message, tmp_path):
@@ -59,6 +58,7 @@ def test_a_file_that_is_no_array(tmp_path):
         ({"rows_per_shard": 1.5}, "rows_per_shard must be"),
         ({"unit": 0}, "unit must be"),
         ({"unit": math.nan}, "unit must be"),
+        ({"unit": "2"}, "unit must be"),
         ({"formula": "x"}, "formula must be"),
         ({"derivatives": "x"}, "derivatives must be"),
         ({"dtype": torch.float16}, "dtype must be"),

@@ -147,6 +147,57 @@ def test_parallel_vectors_span_no_plane():
     assert curvcore.sectional_curvature(decoder, z, z, -2 * z).isnan().all()
 
 
+@pytest.mark.parametrize("d", [6, 12])
+@pytest.mark.parametrize("sine", [1e-1, 1e-2, 1e-3, 1e-4])
+def test_vectors_that_are_nearly_parallel(d, sine):
+    """K loses eps √κ/sin, as the plane does: not its square."""
+    decoder, z = decoder_of("stack", d), points(d, 64)
+    u, v = points(d, 64).cos(), points(d, 64).sin()
+    v = (u + sine * v).float()
+    expected = curvcore.sectional_curvature(decoder, z, u.float().double(), v.double())
+    geometry = curvcore.pullback(decoder, z)
+    sines = torch.sin(_angle(u, v.double(), geometry.metric))
+    # |K| and how K changes with the plane are at most of the size of |Ric|.
+    size = torch.linalg.matrix_norm(geometry.inverse_metric @ geometry.ricci) + expected.abs()
+    bound = 100 * torch.finfo(torch.float32).eps * geometry.condition_number.sqrt() / sines * size
+    decoder, z = decoder.float(), z.float()
+    for found in (
+        curvcore.sectional_curvature(decoder, z, u.float(), v),
+        curvcore.pullback(decoder, z).sectional(u.float(), v),
+    ):
+        assert ((found - expected).abs() <= bound).all()
+
+
+def _angle(u, v, metric):
+    factor = torch.linalg.cholesky(metric).mT
+    u, v = (factor @ x[..., None] for x in (u, v))
+    u, v = u / u.norm(dim=1, keepdim=True), v / v.norm(dim=1, keepdim=True)
+    return 2 * torch.atan2((u - v).norm(dim=1), (u + v).norm(dim=1))[:, 0]
+
+
+@pytest.mark.parametrize("scale", [1e-15, 1e-10, 1e15])
+@pytest.mark.parametrize("d", [6, 12])
+def test_units_of_planes(d, scale):
+    """Of Ψ, and of latent coordinates, in float32."""
+    decoder, z = decoder_of("stack", d).float(), points(d).float()
+    u, v = (x.float() for x in (points(d).cos(), points(d).sin()))
+    expected = curvcore.sectional_curvature(decoder, z, u, v)
+
+    def assert_close(found):
+        assert ((found / expected - 1).abs() <= 1e-3).all()
+
+    def larger(z):
+        return scale * decoder(z)
+
+    def stretched(z):
+        return decoder(z / scale)
+
+    assert_close(curvcore.sectional_curvature(larger, z, u, v) * scale * scale)
+    assert_close(curvcore.pullback(larger, z).sectional(u, v) * scale * scale)
+    assert_close(curvcore.sectional_curvature(stretched, z * scale, u, v))
+    assert_close(curvcore.pullback(stretched, z * scale).sectional(u, v))
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_no_points(way):
     decoder, z = decoder_of("stack", 9), points(9)[:0]
@@ -168,6 +219,13 @@ def test_no_points(way):
 def test_bad_points(way, z, message):
     with pytest.raises(curvcore.InputError, match=message):
         WAYS[way][0](decoder_of("stack", 9), z)
+
+
+def test_vectors_that_are_no_tensors():
+    with pytest.raises(curvcore.InputError, match="u must be a torch tensor; got ndarray"):
+        curvcore.sectional_curvature(
+            decoder_of("stack", 9), points(9), points(9).numpy(), points(9)
+        )
 
 
 def test_bad_vectors():

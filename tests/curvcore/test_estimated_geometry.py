@@ -100,7 +100,7 @@ def test_second_derivatives_that_are_not_finite():
 
     def both(fill):
         at = curvcore.estimated_geometry(decoder, z, curvcore.Hutchinson(4), on_degenerate=fill)
-        assert not at.is_degenerate.any()
+        assert at.is_degenerate.tolist() == [False, True, False, False]
         return at.scalar, at.log_volume_gradient_norm_squared(z)
 
     for number in both("nan"):
@@ -109,7 +109,7 @@ def test_second_derivatives_that_are_not_finite():
         assert number.isfinite().all()
         assert number[1] == 0
     with pytest.raises(curvcore.DegenerateMetricError, match="at 1 points: 1 "):
-        both("raise")
+        curvcore.estimated_geometry(decoder, z, curvcore.Hutchinson(4)).estimate  # noqa: B018
 
 
 def test_points_that_are_not_finite():

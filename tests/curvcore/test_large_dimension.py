@@ -340,3 +340,11 @@ def test_a_wrong_rule_is_seen():
             curvcore.scalar_curvature(decoder, points(40), on_degenerate="nan")
     finally:
         rules.RULES[torch.nn.functional.softsign] = before
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_goes_by_the_formulas(dtype):
+    """No frame can be had there; nothing is an error, little of R is right."""
+    decoder = stack(9, 12, ambient=20).to(dtype)
+    found = curvcore.pullback(decoder, points(9).to(dtype), on_degenerate="nan")
+    assert found.scalar.dtype == found.ricci.dtype == found.log_volume_density.dtype == dtype

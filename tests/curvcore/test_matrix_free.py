@@ -88,6 +88,31 @@ def test_images():
     assert_mean(found.value, curvcore.scalar_curvature(decoder, z).detach())
 
 
+@pytest.mark.parametrize("scale", [1e-11, 1e-8, 1e11])
+def test_units_of_the_decoder(scale):
+    """In float32, where squares leave its range."""
+    inner, z = decoder_of(6).float(), point(6).float()
+    options = {"tolerance": 1e-5, "max_iterations": 60}
+    expected = curvcore.estimate_scalar_curvature(inner, z, estimator(**options))
+    found = curvcore.estimate_scalar_curvature(lambda z: scale * inner(z), z, estimator(**options))
+    assert (found.value * scale * scale / expected.value - 1).abs() <= 1e-2
+    assert found.residual <= 1e-5
+
+
+def test_points_that_are_not_finite_take_no_iterations():
+    calls = []
+
+    def decoder(z):
+        calls.append(1)
+        return inner(z)
+
+    inner, z = decoder_of(6), point(6)
+    z[0, 0] = torch.nan
+    with pytest.raises(curvcore.InputError, match="NaN or Inf at 1 of 1 points: 0"):
+        curvcore.estimate_scalar_curvature(decoder, z, estimator(max_iterations=500))
+    assert len(calls) < 200
+
+
 def test_too_few_iterations_are_told():
     with pytest.warns(UserWarning, match="ended after 2 iterations at 1 of 1 points: 0"):
         found = curvcore.estimate_scalar_curvature(

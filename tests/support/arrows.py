@@ -180,7 +180,7 @@ ARROWS = {
     "curvcore.providers.bound": {"providers.structured"},
     "curvcore.binding": {"errors", "providers.bound"},
     "curvcore.providers.symbolic": {"errors", "jets"},
-    "curvcore.tangent": {"caching", "constants", "degenerate"},
+    "curvcore.tangent": {"arithmetic", "caching", "constants", "degenerate"},
     "curvcore.frame_sums": {"caching", "constants", "degenerate", "packing", "riemann", "tangent"},
     "curvcore.hidden_units": {"tangent"},
     "curvcore.hutchinson": {"constants", "errors"},

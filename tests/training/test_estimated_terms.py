@@ -156,3 +156,19 @@ def test_a_fixed_measure_is_estimated_without_bias(functional):
             ]
         )
         assert abs(values.mean() - exact) < 4 * values.std() / len(values) ** 0.5
+
+
+def test_points_of_infinite_second_derivatives_are_left_out():
+    """Whose gradient would be NaN: as where R is not estimated."""
+    linear, sample = nn.Linear(10, 20).double(), sample_of(9)
+    z = sample.z.abs()
+    z[2, 0] = 0
+    sample = LatentSample.weighted(z, sample.weights)
+
+    def decoder(z):
+        return linear(torch.cat([z.tanh(), z[:, :1] ** 1.5], 1))
+
+    on = SampledGeometry(decoder, sample, 2, curvcore.Hutchinson(4))
+    assert on.degenerate_points == 1
+    TotalSquaredCurvature().evaluate(on).backward()
+    assert linear.weight.grad.isfinite().all()

@@ -72,12 +72,6 @@ API = mutations(
         f"{T}/test_geometry.py::test_short_cuts_agree_with_the_geometry",
     ),
     (
-        "z.split(int(chunk_size))",
-        "z.detach().split(int(chunk_size))",
-        "chunks have no gradient in z",
-        "check gradients",
-    ),
-    (
         "with torch.autocast(z.device.type, enabled=False):",
         "with torch.autocast(z.device.type, enabled=True):",
         "derivatives are taken in half precision",

@@ -15,6 +15,18 @@ TANGENT = mutations(
         "frames are orthonormal to κ eps",
     ),
     (
+        "for _ in range(2):  # once",
+        "for _ in range(0):  # once",
+        "planes are spanned by vectors that are not orthogonal",
+        CONTRACTED,
+    ),
+    (
+        "    vectors = of_order_one(vectors)\n",
+        "",
+        "planes depend on the unit of Ψ",
+        CONTRACTED,
+    ),
+    (
         "if not len(again):",
         "if True:",
         "normal parts keep √κ eps of the tangential ones",

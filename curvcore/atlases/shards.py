@@ -69,14 +69,22 @@ def write(folder, manifest, number, columns):
     path = path_of(folder, number)
     record = {"atlas": identity_of(manifest), "shard": number, "sha256": _digest(columns)}
     table = pyarrow.table(columns).replace_schema_metadata({_KEY: json.dumps(record).encode()})
-    mark = f"{path.stem}."  # other ranks are at other shards
-    remove_parts(folder, mark)
-    with whole(path, mark) as part:
+    remove_left(folder, number)
+    with whole(path, _mark(path)) as part:
         parquet.write_table(
             table, part, row_group_size=len(table), compression="none", use_dictionary=False,
             write_statistics=False,  # of a footer that is damaged they would mislead readers
             write_page_checksum=True,
         )  # fmt: skip
+
+
+def remove_left(folder, number):
+    """Remove what a process left that was killed while it wrote a shard, or right after."""
+    remove_parts(folder, _mark(path_of(folder, number)))
+
+
+def _mark(path):
+    return f"{path.stem}."  # other ranks are at other shards
 
 
 def read(folder, manifest, number):

@@ -95,6 +95,7 @@ def _fill(folder, manifest, evaluator, source, progress):
     done = 0
     for number in there:
         shards.read(folder, manifest, number)
+        shards.remove_left(folder, number)
         done += _length(manifest, number)
         _tell(progress, done, total)
     for number in sorted(set(numbers).difference(there)):

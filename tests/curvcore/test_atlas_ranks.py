@@ -105,6 +105,15 @@ def test_killed_it_goes_on_to_the_same_files(tmp_path):
     assert contents(folder) == expected
 
 
+def test_what_a_process_leaves_that_is_killed_behind_a_shard_goes(tmp_path):
+    """Between giving the file its name and removing the folder that it was written in."""
+    folder = tmp_path / "atlas"
+    expected = contents(written(folder, rows_per_shard=10))
+    (folder / ".shard-00000003.abc.part").mkdir()
+    written(folder, rows_per_shard=10)
+    assert contents(folder) == expected
+
+
 @pytest.mark.slow
 def test_killed_ten_times_nothing_is_lost_or_written_twice(tmp_path):
     expected = contents(written(tmp_path / "whole", rows_per_shard=10))

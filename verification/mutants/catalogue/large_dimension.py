@@ -21,8 +21,8 @@ TANGENT = mutations(
         CONTRACTED,
     ),
     (
-        "    vectors = of_order_one(vectors)\n",
-        "",
+        "vectors = of_order_one(vectors)",
+        "vectors = vectors + 0",
         "planes depend on the unit of Ψ",
         CONTRACTED,
     ),

@@ -59,6 +59,13 @@ from curvcore.geodesics import Geodesic, geodesic, path_length
 from curvcore.geometry import PullbackGeometry
 from curvcore.hutchinson import Hutchinson, ScalarEstimate
 from curvcore.jets import Jet
+from curvcore.maps import (
+    Exponential,
+    Logarithm,
+    exponential_map,
+    logarithm_map,
+    parallel_transport,
+)
 from curvcore.plotting import CurvatureMap, curvature_map, draw_curvature, plot_curvature
 from curvcore.providers.fused import registry as rules
 
@@ -69,12 +76,14 @@ __all__ = [
     "DecoderError",
     "DegenerateMetricError",
     "EstimatedGeometry",
+    "Exponential",
     "FallbackWarning",
     "Geodesic",
     "Hutchinson",
     "InputError",
     "Jet",
     "LatentGrid",
+    "Logarithm",
     "PiecewiseLinearWarning",
     "PullbackGeometry",
     "RowsNotIndependentError",
@@ -88,10 +97,13 @@ __all__ = [
     "draw_curvature",
     "estimate_scalar_curvature",
     "estimated_geometry",
+    "exponential_map",
     "geodesic",
     "jet",
+    "logarithm_map",
     "mean_curvature",
     "metric",
+    "parallel_transport",
     "path_length",
     "plot_curvature",
     "pullback",

@@ -122,6 +122,17 @@ def path_length(decoder: Decoder, path: torch.Tensor) -> torch.Tensor:
     return length
 
 
+@torch.no_grad()
+def is_local_minimum(decoder, path):
+    """Whether the Hessian of E is positive definite at geodesics (B, n+1, d): (B,).
+
+    By Morse's index theorem: as long as no point of the geodesic is conjugate to its start.
+    """
+    model = _model(decoder, path)
+    failed = _solved(2 * model.metric + model.bending, -model.coupling, model.gradient)[2]
+    return ~failed & model.is_finite()
+
+
 # --- Newton's method ------------------------------------------------------------------------------
 
 

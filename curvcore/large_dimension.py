@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import torch
 
+from curvcore.constants import identity
 from curvcore.degenerate import filled
 from curvcore.estimated import EstimatedGeometry
 from curvcore.frame_sums import (
@@ -275,10 +276,14 @@ class Along:
         jet = self._jet(self._decoder, z[:1].detach(), 1)
         return jet.isometric_channels(self._rows).shape[-1]
 
-    def tangent_spaces(self, z):
+    def tangent_spaces(self, z, compare=True):
         """TangentSpaces at z (B, d)."""
-        first = self._jet(self._decoder, z, 1).isometric_channels(self._rows)
-        return TangentSpaces(first.transpose(0, 1))
+        if compare:
+            jet = self._jet(self._decoder, z, 1)
+        else:  # for the later ones of many calls
+            every = identity(z.shape[1], z.dtype, z.device).expand(len(z), -1, -1)
+            jet = self._restriction(self._decoder, z, every, 1, compare)
+        return TangentSpaces(jet.isometric_channels(self._rows).transpose(0, 1))
 
     @contextmanager
     def linearised(self, z):
@@ -303,9 +308,9 @@ class Along:
         with torch.no_grad():
             yield Linearised(times, transposed, second)
 
-    def second(self, z, directions):
+    def second(self, z, directions, compare=True):
         """∂_a∂_bΨ (B, k(k+1)/2, N) along directions (B, d, k)."""
-        jet = self._restriction(self._decoder, z, directions)
+        jet = self._restriction(self._decoder, z, directions, 2, compare)
         return jet.isometric_channels(self._rows)[directions.shape[-1] :].transpose(0, 1)
 
 

@@ -134,11 +134,15 @@ class TangentSpaces:
         return after < lost * before
 
     def _less_tangential(self, x, points=slice(None)):
+        return torch.baddbmm(x, self.tangential(x, points), self.vectors[points], alpha=-1)
+
+    def tangential(self, x, points=slice(None)):
+        """The latent vectors g^{ij} ⟨X_j, x⟩ of the tangential parts of x (B, P, N): (B, P, d)."""
         vectors, lengths, factor = (y[points] for y in (self.vectors, *self._lengths_and_factor))
         products = vectors @ x.mT / lengths[..., None]
         solved = torch.linalg.solve_triangular(factor, products, upper=False)
         solved = torch.linalg.solve_triangular(factor.mT, solved, upper=True) / lengths[..., None]
-        return torch.baddbmm(x, solved.mT, vectors, alpha=-1)
+        return solved.mT
 
 
 def _unit(vectors):

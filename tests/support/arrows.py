@@ -194,6 +194,7 @@ ARROWS = {
         "validation",
     },
     "curvcore.large_dimension": {
+        "constants",
         "degenerate",
         "frame_sums",
         "hidden_units",
@@ -349,6 +350,17 @@ ARROWS = {
         "errors",
         "providers.kinks",
     },
+    "curvcore.maps": {
+        "binding",
+        "errors",
+        "geodesics",
+        "large_dimension",
+        "modes",
+        "piecewise",
+        "providers.kinks",
+        "types",
+        "validation",
+    },
     "curvcore.geodesics": {
         "api",
         "errors",
@@ -372,6 +384,7 @@ ARROWS = {
         "geometry",
         "hutchinson",
         "jets",
+        "maps",
         "plotting",
         "providers.fused.registry",
     },

@@ -10,6 +10,7 @@ from verification.mutants.catalogue import (
     geometry,
     kinks,
     large_dimension,
+    maps,
     providers,
     rounding,
 )
@@ -25,6 +26,7 @@ PARTS = (
     atlases,
     binding,
     large_dimension,
+    maps,
     rounding,
 )
 MUTATIONS = [mutation for part in PARTS for mutation in part.MUTATIONS]

@@ -1,0 +1,356 @@
+"""Exponential and logarithm map, and parallel transport, of the pullback metric.
+
+A geodesic has z̈ = −Γ(ż, ż), and a parallel field w along a curve ẇ = −Γ(ż, w), where
+
+    Γ^k(u, w) = g^{kl} ⟨∂_lΨ, ∂_u∂_wΨ⟩
+
+takes ∇Ψ and one second derivative, whatever d is. They are solved by a Runge–Kutta method of order
+eight with adaptive steps (torchdiffeq), in coordinates at the start in which the metric is the
+identity and the geodesic one unit long: precision does not depend on units. References: do Carmo,
+*Riemannian Geometry*, chapters 2, 3 and 5; Hairer, Nørsett, Wanner, *Solving Ordinary Differential
+Equations I*.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from curvcore.binding import bound_at
+from curvcore.errors import InputError
+from curvcore.geodesics import geodesic, is_local_minimum
+from curvcore.large_dimension import Along
+from curvcore.modes import load_forward_mode
+from curvcore.piecewise import check_no_rows, is_plain
+from curvcore.providers.kinks import one_warning_of_kinks
+from curvcore.types import Decoder
+from curvcore.validation import (
+    check_decoder,
+    check_finite,
+    check_latent_array,
+    check_points,
+    check_regular,
+)
+
+SEGMENTS = 32  # of the paths that are returned
+_TOLERANCE = {torch.float64: 1e-13, torch.float32: 1e-6}  # of a step; the speed is one
+# By how much the speed of a geodesic may be found to change, and its end missed.
+_DRIFT = {torch.float64: 1e-8, torch.float32: 1e-4}
+_STEPS = 500  # at most; of one interval between nodes one is enough as a rule
+_DIFFERENCE = {torch.float64: 1e-5, torch.float32: 1e-2}  # of initial velocities
+_SHOTS = 8  # at most, of the logarithm
+_SPLINE = 5  # degree, of paths given by their nodes
+
+
+@dataclass(frozen=True, eq=False)
+class Exponential:
+    """Geodesics γ over unit time, from :func:`exponential_map`.
+
+    Attributes:
+        point: γ(1), (B, d).
+        velocity: γ̇(1), (B, d).
+        path: γ(0), γ(1/32), ..., γ(1), (B, 33, d).
+        converged: whether γ was found: finite, through regular points, at constant speed; (B,).
+        before_conjugate: whether no point of it is conjugate to γ(0), so that it is the shortest of
+            all curves near it, (B,).
+        inside: whether the path is in the box; true without one, (B,).
+    """
+
+    point: torch.Tensor
+    velocity: torch.Tensor
+    path: torch.Tensor
+    converged: torch.Tensor
+    before_conjugate: torch.Tensor
+    inside: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Logarithm:
+    """Initial velocities of geodesics between points, from :func:`logarithm_map`.
+
+    Attributes:
+        vector: v with exp_z(v) = w, (B, d).
+        length: |v|_g, that of the geodesic, (B,).
+        path: the geodesic, (B, 33, d).
+        converged: whether exp_z(v) was seen to be w to the tolerance, (B,).
+        before_conjugate: as of :class:`Exponential`; there may be a shorter geodesic all the same.
+    """
+
+    vector: torch.Tensor
+    length: torch.Tensor
+    path: torch.Tensor
+    converged: torch.Tensor
+    before_conjugate: torch.Tensor
+
+
+def exponential_map(
+    decoder: Decoder, z: torch.Tensor, v: torch.Tensor, *, box: torch.Tensor | None = None
+) -> Exponential:
+    """exp_z(v): where geodesics of g = ∇Ψᵀ∇Ψ that start at z with velocity v are at time 1.
+
+    In float64 to about 1e-10 of the length, in float32 1e-5. Differentiable in z, v and in the
+    decoder's parameters, through the solver. A geodesic that is not found is NaN behind the last
+    point, and ``converged`` tells.
+
+    Args:
+        decoder: ``nn.Module`` or callable, as in :func:`curvcore.pullback`.
+        z, v: points and vectors (B, d), float64 or float32.
+        box: (d, 2), lower and upper ends of the latents that the decoder knows, for ``inside``.
+
+    Raises:
+        InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError;
+        DegenerateMetricError where g is degenerate at z; ModuleNotFoundError without torchdiffeq.
+    """
+    decoder, z = _checked(decoder, z)
+    v = check_latent_array("v", v, 1, z.shape[1], len(z)).to(z).expand_as(z)
+    check_finite(v)
+    box = _checked_box(box, z)
+    with one_warning_of_kinks(), torch.autocast(z.device.type, enabled=False):
+        equations = _Equations(decoder, z, v)
+        path, velocities = equations.geodesics(equations.chart.to_components(v))
+        flags = _flags(decoder, equations, path, velocities, box)
+    return Exponential(path[-1], velocities[-1], path.transpose(0, 1), *flags)
+
+
+@torch.no_grad()
+def logarithm_map(
+    decoder: Decoder, z: torch.Tensor, w: torch.Tensor, *, path: torch.Tensor | None = None
+) -> Logarithm:
+    """log_z(w): the velocity at z of a geodesic that is at w at time 1.
+
+    From the discrete geodesic of :func:`curvcore.geodesic` on, by shooting: v is corrected by what
+    exp_z(v) misses, with a derivative from differences. Which geodesic is found depends on the
+    initial path, and it need not be the shortest. No gradients flow.
+
+    Args:
+        decoder: as in :func:`exponential_map`.
+        z, w: points (B, d).
+        path: where the search begins, (B, 33, d); None is the straight line.
+
+    Raises: what :func:`exponential_map` does, and :func:`curvcore.geodesic`.
+    """
+    decoder, z = _checked(decoder, z)
+    w = check_latent_array("w", w, 1, z.shape[1], len(z)).to(z).expand_as(z)
+    check_finite(w)
+    with one_warning_of_kinks(), torch.autocast(z.device.type, enabled=False):
+        start = _initial_velocity(geodesic(decoder, z, w, path=path, segments=SEGMENTS).path)
+        equations = _Equations(decoder, z, start)
+        y, missed = equations.shot_at(w, equations.chart.to_components(start))
+        path, velocities = equations.geodesics(y)
+        converged, before, _ = _flags(decoder, equations, path, velocities)
+    converged &= missed <= _DRIFT[z.dtype]
+    length = equations.length * y.norm(dim=1)
+    vector = equations.chart.to_latent(y)
+    return Logarithm(vector, length, path.transpose(0, 1), converged, before)
+
+
+def parallel_transport(decoder: Decoder, path: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Vectors v (B, d) at the first node, carried along paths (B, n+1, d): at all nodes, likewise.
+
+    Along the curve of degree five that goes through the nodes, to about 1e-10 in float64; what
+    that curve is between them is up to O(n⁻⁶). Lengths and angles stay. No gradient in the path.
+
+    Raises: what :func:`exponential_map` does.
+    """
+    if not isinstance(path, torch.Tensor) or path.ndim != 3 or path.shape[1] < 2:
+        got = tuple(getattr(path, "shape", ())) or type(path).__name__
+        raise InputError(f"path must be a tensor (B, n+1, d), n ≥ 1; got {got}.")
+    decoder, start = _checked(decoder, path[:, 0])
+    check_finite(path.flatten(1))
+    v = check_latent_array("v", v, 1, start.shape[1], len(start)).to(start).expand_as(start)
+    check_finite(v)
+    with one_warning_of_kinks(), torch.autocast(path.device.type, enabled=False):
+        return _Equations(decoder, start, v).transported(path, v).transpose(0, 1)
+
+
+# --- equations ------------------------------------------------------------------------------------
+
+
+class _Chart:
+    """z = z_0 + E y, E an orthonormal frame at z_0, times a length: (..., B, d)."""
+
+    def __init__(self, origin, tangent, length):
+        self.origin, self._tangent, self._length = origin, tangent, length[:, None]
+        self._frame = tangent.frame()
+
+    def to_latent(self, y):
+        """E y."""
+        return self._length * (self._frame @ y[..., None])[..., 0]
+
+    def to_components(self, v):
+        """E⁻¹ v of latent vectors."""
+        return self._tangent.components(v) / self._length
+
+
+class _Equations:
+    """Geodesics and parallel fields from points z (B, d), in units of the lengths of v (B, d)."""
+
+    def __init__(self, decoder, z, v):
+        self._along = Along(decoder, "auto", len(z) * (z.shape[1] + 3))
+        tangent = self._along.tangent_spaces(z)
+        self._along.second(z[:1], torch.zeros_like(z[:1, :, None]))  # compared here, once
+        check_regular(tangent.is_degenerate, tangent.condition_number, z)
+        length = tangent.components(v.detach()).norm(dim=1).detach()
+        self.length = torch.where(length > 0, length, 1)
+        self.chart = _Chart(z, tangent, self.length)
+        self.tolerance = _TOLERANCE[z.dtype]
+
+    def geodesics(self, start):
+        """γ and γ̇ (33, ..., B, d) of initial velocities (..., B, d) in the chart, or NaN."""
+        chart = self.chart
+
+        def derivative(_, state):
+            y, speed = state
+            position = chart.origin + chart.to_latent(y)
+            return torch.stack([speed, self._bent(position, chart.to_latent(speed))])
+
+        state = torch.stack([torch.zeros_like(start), start])
+        found = chart.to_latent(_solved(derivative, state, SEGMENTS, self.tolerance))
+        positions, velocities = found.unbind(1)
+        return chart.origin + positions, velocities
+
+    def transported(self, path, v):
+        """v at all nodes of paths, (n+1, B, d)."""
+        curve = _Spline(path)
+
+        def derivative(time, w):
+            return self._bent(curve(time), curve(time, 1), self.chart.to_latent(w))
+
+        start = self.chart.to_components(v)
+        found = _solved(derivative, start, path.shape[1] - 1, self.tolerance)
+        return self.chart.to_latent(found)
+
+    def speeds(self, path, velocities):
+        """|γ̇|_g, and whether g is regular, at nodes (n+1, B, d): (n+1, B) each."""
+        tangent = self._along.tangent_spaces(path.flatten(0, 1), compare=False)
+        speed = tangent.components(velocities.flatten(0, 1)).norm(dim=1)
+        shape = path.shape[:2]
+        return speed.unflatten(0, shape), ~tangent.is_degenerate.unflatten(0, shape)
+
+    def _bent(self, z, u, w=None):
+        """−Γ(u, w), or −Γ(u, u), in the chart; all (..., B, d)."""
+        directions = torch.stack([u] if w is None else [u, w], -1).flatten(0, -3)
+        points = z.flatten(0, -2)
+        place = directions.shape[-1] - 1  # of uw among uu, uw, ww
+        second = self._along.second(points, directions, compare=False)[:, place : place + 1]
+        tangential = self._along.tangent_spaces(points, compare=False).tangential(second)[:, 0]
+        return -self.chart.to_components(tangential.reshape(z.shape))
+
+    def shot_at(self, target, y):
+        """Initial velocities whose geodesics end at ``target``, and by how much they miss it.
+
+        As components (B, d) in the chart, and in lengths of the geodesic, (B,).
+        """
+        goal, step = self.chart.to_components(target - self.chart.origin), _DIFFERENCE[y.dtype]
+        moved = y + step * torch.eye(y.shape[1], dtype=y.dtype, device=y.device)[:, None]
+        ends = self._ends(torch.cat([y[None], moved]))
+        slope = ((ends[1:] - ends[0]) / step).movedim(0, -1)
+        best, error = y, ends[0] - goal
+        missed = _norm(error)
+        for _ in range(_SHOTS):
+            if not (missed > _DRIFT[y.dtype] / 100).any():
+                break
+            y = y - _solution(slope, error)
+            error = self._ends(y) - goal
+            closer = _norm(error) < missed
+            best = torch.where(closer[:, None], y, best)
+            missed = torch.where(closer, _norm(error), missed)
+        return best, missed
+
+    def _ends(self, y):
+        return self.chart.to_components(self.geodesics(y)[0][-1] - self.chart.origin)
+
+
+def _norm(error):
+    return error.norm(dim=-1).nan_to_num(math.inf)
+
+
+class _Spline:
+    """Curves (B, d) of time through the nodes of paths (B, n+1, d)."""
+
+    def __init__(self, path):
+        from scipy.interpolate import make_interp_spline
+
+        nodes = path.detach().movedim(1, 0).double().cpu().numpy()
+        degree = min(_SPLINE, len(nodes) - 1)
+        self._spline = make_interp_spline(range(len(nodes)), nodes, k=degree - (degree % 2 == 0))
+        self._segments, self._like = len(nodes) - 1, path
+
+    def __call__(self, time, order=0):
+        value = self._spline(float(time) * self._segments, order) * self._segments**order
+        return torch.from_numpy(value).to(self._like)
+
+
+def _solved(derivative, state, segments, tolerance):
+    """The state at times 0, 1/n, ..., 1; NaN after 0 where no step is short enough."""
+    odeint = _odeint()
+    times = torch.linspace(0, 1, segments + 1, dtype=state.dtype, device=state.device)
+    options = {"norm": lambda x: x.abs().max(), "max_num_steps": _STEPS, "step_t": times[1:-1]}
+    try:
+        return odeint(
+            derivative, state, times, method="dopri8", rtol=tolerance, atol=tolerance,
+            options=options,
+        )  # fmt: skip
+    except AssertionError:  # of steps that are too short, or too many
+        lost = torch.full_like(state, torch.nan).expand(segments, *state.shape)
+        return torch.cat([state[None], lost])
+
+
+def _odeint():
+    try:
+        from torchdiffeq import odeint
+    except ImportError as error:
+        how = "Exponential maps need torchdiffeq: pip install 'curvcore[geodesics]'"
+        raise ModuleNotFoundError(how, name="torchdiffeq") from error
+    return odeint
+
+
+def _solution(matrix, right):
+    """x of A x = b, (B, d); where A is singular b itself."""
+    x, info = torch.linalg.solve_ex(matrix, right[..., None])
+    return torch.where((info == 0)[:, None], x[..., 0], right)
+
+
+def _initial_velocity(path):
+    """γ̇(0) of nodes at equal times, by the quotient of order four."""
+    weights = path.new_tensor([-25 / 12, 4, -3, 4 / 3, -1 / 4])
+    return SEGMENTS * torch.einsum("k,bki->bi", weights, path[:, :5])
+
+
+@torch.no_grad()
+def _flags(decoder, equations, path, velocities, box=None):
+    """Converged, before conjugate points, and inside, of nodes (33, B, d): (B,) each."""
+    finite = (path.isfinite() & velocities.isfinite()).all(0).all(1)
+    known, moving = (torch.where(finite[:, None], x, x[0]) for x in (path, velocities))
+    speed, regular = equations.speeds(known, moving)
+    drift = (speed - speed[0]).abs().amax(0) / torch.where(speed[0] > 0, speed[0], 1)
+    converged = finite & regular.all(0) & (drift <= _DRIFT[path.dtype])
+    before = finite & is_local_minimum(decoder, known.transpose(0, 1))
+    inside = finite
+    if box is not None:
+        inside = inside & ((path >= box[:, 0]) & (path <= box[:, 1])).all(0).all(1)
+    return converged, before, inside
+
+
+# --- checks ---------------------------------------------------------------------------------------
+
+
+def _checked(decoder, z):
+    decoder, z = bound_at(decoder, z)
+    check_points(z)
+    check_finite(z)
+    if not is_plain(z):
+        raise InputError(f"Geodesics need float64 or float32, in eager mode; got {z.dtype}.")
+    check_no_rows(decoder)
+    check_decoder(decoder, z)
+    load_forward_mode()
+    return decoder, z
+
+
+def _checked_box(box, z):
+    if box is None:
+        return None
+    box = torch.as_tensor(box).to(z)
+    if box.shape != (z.shape[1], 2) or not (box[:, 0] < box[:, 1]).all():
+        raise InputError(f"box must be (d, 2) = ({z.shape[1]}, 2), lower ends below upper ones.")
+    return box

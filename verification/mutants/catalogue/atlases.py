@@ -42,8 +42,12 @@ SHARDS = mutations(
     "tests/curvcore/test_atlas_input.py tests/curvcore/test_atlas_ranks.py",
     ("if not is_whole:", "if False:", "digests are not compared"),
     ("if not belongs:", "if False:", "shards of other atlases are taken"),
-    ("with whole(path, mark) as part:", "for part in [path]:", "half a shard has its name"),
-    ("    remove_parts(folder, mark)", "    pass", "what was left by a kill stays"),
+    ("with whole(path, _mark(path)) as part:", "for part in [path]:", "half a shard has its name"),
+    (
+        "    remove_parts(folder, _mark(path_of(folder, number)))",
+        "    pass",
+        "what was left by a kill stays",
+    ),
 )
 
 MANIFEST = mutations(

@@ -136,7 +136,7 @@ def test_units(scale, unit):
     assert (back.vector / unit - v[:2]).abs().max() <= 1e-8
 
 
-@pytest.mark.parametrize("d", [2, 3, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("d", [2, *(pytest.param(d, marks=pytest.mark.slow) for d in (3, 4))])
 def test_behind_a_conjugate_point(d):
     """That of all geodesics of a sphere lies at π, of multiplicity d − 1."""
     z = points(d, 4) / 4
@@ -145,6 +145,7 @@ def test_behind_a_conjugate_point(d):
     assert found.before_conjugate.tolist() == [True, True, False, False]
 
 
+@pytest.mark.slow
 def test_a_vector_of_length_zero():
     z = points(2)
     found = curvcore.exponential_map(sphere, z, torch.zeros_like(z))
@@ -196,7 +197,7 @@ def test_gradients():
             assert (a - b).abs().max() <= 1e-7
 
 
-@pytest.mark.parametrize("d", [2, 4])
+@pytest.mark.parametrize("d", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_transport_along_great_circles(d):
     """The velocity stays the velocity, and what is orthogonal to its plane stays in space."""
     z = points(d) / 4

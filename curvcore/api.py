@@ -193,7 +193,7 @@ def scalar_curvature(
             chunk_size=chunk_size,
             on_degenerate=on_degenerate,
         ).value
-    if _is_large(z, formula, block_size) and not (block_size is None and rows_of(decoder)):
+    if _is_large(decoder, z, formula, block_size):
         way = partial(scalar_by_pieces, block_size=block_size)
         return by_pieces(way, decoder, z, derivatives, chunk_size, on_degenerate)[0]
 
@@ -203,6 +203,11 @@ def scalar_curvature(
 
     if chunk_size is None or _is_symbolic(decoder, z):
         return geometry(decoder, z, on_degenerate).scalar
+    return _scalar_of_chunks(geometry, decoder, z, chunk_size, on_degenerate)
+
+
+def _scalar_of_chunks(geometry, decoder, z, chunk_size, on_degenerate):
+    """R of ``geometry(decoder, points, on_degenerate)``, some points at a time."""
     check_points(z)
     with one_warning_of_kinks():
         mask = "nan" if on_degenerate == "raise" else on_degenerate
@@ -292,8 +297,10 @@ def _warn_of_residuals(residual, estimator):
         )
 
 
-def _is_large(z, formula, block_size):
+def _is_large(decoder, z, formula, block_size):
     if not is_plain(z) or z.ndim != 2 or len(z) == 0 or formula != "gauss":
+        return False
+    if block_size is None and rows_of(decoder):  # which pieces do not know of
         return False
     return z.shape[1] > LARGEST_TABLE or block_size is not None
 

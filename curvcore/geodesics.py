@@ -108,7 +108,7 @@ def path_length(decoder: Decoder, path: torch.Tensor) -> torch.Tensor:
         InputError: the path is not a finite floating tensor (B, n+1, d).
         DecoderError: Ψ is not (B, ...), or not finite on the path.
     """
-    _check_path(path)
+    check_path(path)
     check_decoder(decoder, path)
     with torch.autocast(path.device.type, enabled=False):
         components = ambient_dimension(decoder, path[:, 0])
@@ -305,7 +305,8 @@ def _check_ends(start, end):
         )
 
 
-def _check_path(path):
+def check_path(path):
+    """Raise InputError unless ``path`` is a finite floating tensor (B, n+1, d) with n ≥ 1."""
     if not isinstance(path, torch.Tensor) or path.ndim != 3 or path.shape[1] < 2:
         got = _words(path) if isinstance(path, torch.Tensor) else type(path).__name__
         hint = " For one path write path[None]." if getattr(path, "ndim", 0) == 2 else ""
@@ -319,7 +320,7 @@ def _check_path(path):
 
 def _checked_path(path, straight):
     """``path``, between the very ends of ``straight``."""
-    _check_path(path)
+    check_path(path)
     if _kind(path) != _kind(straight):
         raise InputError(
             f"path must be (B, segments + 1, d) like start and end, {_words(straight)}; got "

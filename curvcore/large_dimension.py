@@ -222,7 +222,7 @@ def _trace_by_units(decoder, z):
     if stack is None:
         return None
     width = len(stack.layers[-1].affine_map.weight)
-    readout = _identity(width, z) if stack.last is None else stack.last.weight
+    readout = identity(width, z.dtype, z.device) if stack.last is None else stack.last.weight
     slopes_at, held = _slopes(stack, readout, decoder, z)
     return lambda points: mean_curvature_of_units(slopes_at(points)), held
 
@@ -239,12 +239,8 @@ def _slopes(stack, readout, decoder, z):
 def _readout(stack, width, z):
     """A matrix with the inner products of the columns of the last map."""
     if stack.last is None:
-        return _identity(width, z)
+        return identity(width, z.dtype, z.device)
     return stack.last.isometric_matrix()
-
-
-def _identity(width, z):
-    return torch.eye(width, dtype=z.dtype, device=z.device)
 
 
 def _cost_of_frame(d, widths, outputs):

@@ -52,12 +52,13 @@ class Solutions:
     def __call__(self, b):
         """x (B, d) that minimises |J x − b| for b (B, D), and b − J x."""
         of_b = _size(b)
-        of_slope = _size(self._linearised.transposed(b / of_b))
-        x, rest = self._solved(b / of_b, of_slope)
+        gradient = self._linearised.transposed(b / of_b)
+        of_slope = _size(gradient)
+        x, rest = self._solved(b / of_b, gradient / of_slope, of_slope)
         return of_b / of_slope * x, of_b * rest
 
-    def _solved(self, b, unit):
-        """The same for J over ``unit`` (B, 1), with which squares stay in range."""
+    def _solved(self, b, gradient, unit):
+        """The same for J over ``unit`` (B, 1), with which squares stay in range, and Jᵀb."""
 
         def times(v):
             return self._linearised.times(v / unit)
@@ -65,8 +66,7 @@ class Solutions:
         def transposed(w):
             return self._linearised.transposed(w) / unit
 
-        rest, gradient = b, transposed(b)
-        x, direction = torch.zeros_like(gradient), gradient
+        x, rest, direction = torch.zeros_like(gradient), b, gradient
         square = first = _squared(gradient)
         for step in range(1, self._solver.max_iterations + 1):
             self.iterations = max(self.iterations, step)

@@ -5,21 +5,7 @@ from torch import nn
 from curvcore.providers.structured import chosen
 
 
-class Bound(nn.Module):
-    """What is made of a decoder anew for every call, and remembered as that decoder is."""
-
-    @property
-    def callable(self):
-        """The decoder."""
-        raise NotImplementedError
-
-    @property
-    def kind(self):
-        """What else decides what is computed."""
-        raise NotImplementedError
-
-
-class BoundDecoder(Bound):
+class BoundDecoder(nn.Module):
     """A decoder (B, d) -> (B, ...) made of a callable: made by :func:`curvcore.bind`.
 
     Attributes:
@@ -42,14 +28,6 @@ class BoundDecoder(Bound):
         bound = {"output": self.output, "latent_shape": self.latent_shape, "inputs": [*self.inputs]}
         return ", ".join(f"{name}={value}" for name, value in bound.items() if value)
 
-    @property
-    def callable(self):
-        return self.decoder
-
-    @property
-    def kind(self):
-        return self.output, self.latent_shape, tuple(self.inputs), self.per_row
-
     def forward(self, z):
         """Ψ at points (B, d)."""
         if self.latent_shape is not None:
@@ -70,20 +48,12 @@ class BoundDecoder(Bound):
         )
 
 
-class _OfOneRow(Bound):
+class _OfOneRow(nn.Module):
     """A BoundDecoder that gives all points the inputs of its first row."""
 
     def __init__(self, bound):
         super().__init__()
         self.bound = bound.of_rows(slice(0, 1))
-
-    @property
-    def callable(self):
-        return self.bound.callable
-
-    @property
-    def kind(self):
-        return self.bound.kind
 
     def forward(self, z):
         return self.bound.of_rows([0] * len(z))(z)

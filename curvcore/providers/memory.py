@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from curvcore.providers.bound import Bound
+from curvcore.providers.bound import BoundDecoder
 from curvcore.providers.fingerprint import fingerprint
 
 _RECORDS = WeakKeyDictionary()
@@ -34,19 +34,19 @@ def recall(decoder, z, order, revision):
 
 def _owner(decoder):
     """What remembers the decoder, and which of what it remembers this is."""
-    if isinstance(decoder, Bound):
-        owner, method = _owner(decoder.callable)
-        output, *rest = decoder.kind
-        if callable(output):  # a lambda, that may be a new one at every call
-            return output, (owner, method, *rest)
-        return owner, (method, output, *rest)
+    if isinstance(decoder, BoundDecoder):  # made anew for every call
+        owner, method = _owner(decoder.decoder)
+        kind = method, decoder.latent_shape, tuple(decoder.inputs), decoder.per_row
+        if callable(decoder.output):  # which may be as new
+            return decoder.output, (owner, *kind)
+        return owner, (decoder.output, *kind)
     if isinstance(decoder, MethodType):  # a new object at every look
         return decoder.__self__, decoder.__func__
     return decoder, None
 
 
 def _made_of(decoder):
-    return decoder.callable if isinstance(decoder, Bound) else decoder
+    return decoder.decoder if isinstance(decoder, BoundDecoder) else decoder
 
 
 class Record:

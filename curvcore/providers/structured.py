@@ -68,7 +68,7 @@ def _has(part):
 def _attribute(distribution, name):
     try:
         return getattr(distribution, name)
-    except (AttributeError, NotImplementedError):
+    except (AttributeError, NotImplementedError):  # torch's words for what it does not have
         return None
 
 

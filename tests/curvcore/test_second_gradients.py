@@ -10,8 +10,11 @@ from torch import nn
 
 import curvcore
 from curvcore.providers.fused import hidden_layers
+from curvcore.providers.fused.jet_tensor import RULES
+from curvcore.providers.fused.layers import Activation
 
 EPS = torch.finfo(torch.float64).eps
+SILU = Activation(nn.functional.silu, RULES.data[nn.functional.silu].closed_derivatives, "silu")
 
 
 def points(d, count=3):
@@ -137,7 +140,7 @@ def test_hidden_stacks_of_kernels(monkeypatch):
     stack = (torch.randn(3, 4, 6, dtype=torch.float64) @ weight).tanh()  # depends on it
 
     class Context:
-        activation, d = _silu(), 1
+        activation, d = SILU, 1
         saved_tensors = stack, None, weight, weight, None, None
         needs_input_grad = True, False, False, False, True, True, False, False
 
@@ -150,11 +153,3 @@ def test_hidden_stacks_of_kernels(monkeypatch):
     )
     expected = torch.autograd.grad(plain, leaves, gradient)
     assert_equal([found[0], found[4], found[5]], expected)
-
-
-def _silu():
-    from curvcore.providers.fused.layers import Activation
-    from curvcore.providers.fused.registry import RULES
-
-    rule = RULES.data[torch.nn.functional.silu]
-    return Activation(torch.nn.functional.silu, rule.closed_derivatives, "silu")

@@ -352,6 +352,7 @@ ARROWS = {
     },
     "curvcore.maps": {
         "binding",
+        "constants",
         "errors",
         "geodesics",
         "large_dimension",

@@ -13,14 +13,19 @@ BOUND = mutations(
         "chunks have the inputs of the first points",
     ),
     (
-        "return self.output, self.latent_shape, tuple(self.inputs), self.per_row",
-        "return self.output, self.latent_shape, id(self), self.per_row",
-        "a decoder that is bound anew is compared anew",
-    ),
-    (
         "self.owner = owner if isinstance(owner, nn.Module) else None",
         "self.owner = None",
         "modules behind methods are not seen",
+    ),
+)
+
+REMEMBERED = mutations(
+    "providers/memory.py",
+    BINDING,
+    (
+        "kind = method, decoder.latent_shape, tuple(decoder.inputs), decoder.per_row",
+        "kind = method, id(decoder), tuple(decoder.inputs), decoder.per_row",
+        "a decoder that is bound anew is compared anew",
     ),
 )
 
@@ -64,4 +69,4 @@ STRUCTURED = mutations(
     ),
 )
 
-MUTATIONS = [*BOUND, *CHECKED, *KEYWORDS, *STRUCTURED]
+MUTATIONS = [*BOUND, *REMEMBERED, *CHECKED, *KEYWORDS, *STRUCTURED]

@@ -177,7 +177,7 @@ CONTRACTIONS = mutations(
         "H has a tangential part",
     ),
     (
-        "_identity(width, z) if stack.last is None else stack.last.weight",
+        "identity(width, z.dtype, z.device) if stack.last is None else stack.last.weight",
         "_readout(stack, width, z)",
         "H is not in R^D itself",
     ),

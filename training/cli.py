@@ -357,13 +357,18 @@ def _study(arguments):
     parser.add_argument("--jobs", type=int, default=1, help="runs of --design at a time")
     parser.add_argument("--out", default="results", help="folder of the numbers and the table")
     parser.add_argument("--runs", default="runs", help="folder of the runs")
+    parser.add_argument(
+        "--ledger", help="JSON file of the numbers of runs of --design, to go on elsewhere"
+    )
     own, overrides = _split(arguments, "--")
     options = _parsed(parser, own)
     if options.design:
         if overrides or options.seeds:
             raise TrainingError("A design has its own seeds and options: write them into it.")
-        ablate(options.design, options.out, options.runs, options.jobs)
+        ablate(options.design, options.out, options.runs, options.jobs, options.ledger)
         return
+    if options.ledger:
+        raise TrainingError("--ledger is of --design.")
     seeds = options.seeds or [0, 1, 2, 3, 4]
     study(options.configs, seeds, options.out, options.runs, overrides, _fit, _change)
 

@@ -114,20 +114,13 @@ class Errors:
     def all(self, function, cases):
         return [function(case) for case in cases]
 
-    def fitted(self, design, row, weights, seed):
+    def validation_error(self, design, row, weights, seed):
         self.asked.append((row, weights))
-        return self.error(*weights)
+        error = self.error(*weights)
+        return math.inf if error is None else error
 
 
-@pytest.fixture
-def no_files(monkeypatch):
-    monkeypatch.setattr(
-        "training.ablation.weights.validation_error",
-        lambda found: math.inf if found is None else found,
-    )
-
-
-def test_the_weight_is_the_largest_that_the_reconstruction_bears(written, no_files):
+def test_the_weight_is_the_largest_that_the_reconstruction_bears(written):
     design = read_design(written())
     fits = Errors(lambda isometry=0, r2=0: 1 + 0.5 * isometry + 2 * r2)
     assert chosen_weights(design, fits) == {
@@ -136,7 +129,7 @@ def test_the_weight_is_the_largest_that_the_reconstruction_bears(written, no_fil
     assert ("both", (0.1, 0.01)) in fits.asked
 
 
-def test_no_weight_may_be_allowed_and_diverging_is_none(written, no_files):
+def test_no_weight_may_be_allowed_and_diverging_is_none(written):
     design = read_design(written())
     chosen = chosen_weights(design, Errors(lambda w=0, r2=0: None if w else 1.0))
     assert chosen == {"none": (), "isometry": None, "both": None}
@@ -231,6 +224,41 @@ def test_a_run_that_diverged_is_not_run_again_and_others_stop_the_study(
         return
     assert [fits.fitted(design, "isometry", (0.1,), 0) for _ in range(2)] == [None, None]
     assert len(calls) == 1
+
+
+def test_numbers_of_runs_that_were_made_elsewhere(written, tmp_path, monkeypatch):
+    made = []
+
+    def fitted(self, design, row, weights, seed, evaluate=False):
+        made.append((row, seed))
+        return None if seed == 1 else tmp_path
+
+    monkeypatch.setattr(Fits, "fitted", fitted)
+    monkeypatch.setattr("training.ablation.fits.metrics_of", lambda run: run and {"mse": 0.25})
+    monkeypatch.setattr(
+        "training.ablation.fits.validation_error", lambda run: 0.5 if run else math.inf
+    )
+    design, ledger = read_design(written()), tmp_path / "ledger.json"
+    for _ in range(2):  # the second time by what the first one has written
+        fits = Fits(tmp_path / "runs", 1, ledger)
+        for seed, expected in ((0, (0.5, {"mse": 0.25})), (1, (math.inf, None))):
+            run = design, "isometry", (0.1,), seed
+            assert (fits.validation_error(*run), fits.metrics(*run)) == expected
+        assert made == [("isometry", 0)] * 2 + [("isometry", 1)] * 2
+        assert fits.here(design, "isometry", (0.1,), 0) is None
+    fits.metrics(design, "isometry", (1.0,), 0)  # of another weight
+    changed = read_design(written(options={"trainer": {"max_epochs": 3}}))
+    fits.metrics(changed, "isometry", (0.1,), 0)
+    assert len(made) == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "is damaged"), ("[1]", "no ledger"), ('{"a": 1}', "no ledger")]
+)
+def test_what_is_no_ledger(text, message, tmp_path):
+    (tmp_path / "ledger.json").write_text(text)
+    with pytest.raises(TrainingError, match=message):
+        Fits(tmp_path / "runs", 1, tmp_path / "ledger.json")
 
 
 def test_metrics_that_cannot_be_made_stop_the_study(written, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from training.ablation.agreement import agreement
 from training.ablation.design import ISOMAP, read_design
-from training.ablation.fits import Fits, metrics_of
+from training.ablation.fits import Fits
 from training.ablation.isomap import isomap_metrics
 from training.ablation.tables import agreement_table, earned_table, rows_table
 from training.ablation.weights import chosen_weights
@@ -18,7 +18,7 @@ RULE = (
 )
 
 
-def ablate(path, out, runs, jobs):
+def ablate(path, out, runs, jobs, ledger=None):
     """Fit what a design asks for, and write its numbers and tables.
 
     Runs that are finished are not run again and interrupted ones are resumed. Tables are written
@@ -29,6 +29,7 @@ def ablate(path, out, runs, jobs):
         out: folder of ``<name>.json`` and ``<name>.md``.
         runs: folder of the run folders ``<name>/<row>/<weights>/seed_<n>``.
         jobs: runs at a time, each in a process of its own with its share of the cores.
+        ledger: file of the numbers of runs; those in it are not run again, wherever they were made.
 
     Raises:
         TrainingError: before anything is run, where the design is wrong; a run failed otherwise
@@ -38,7 +39,7 @@ def ablate(path, out, runs, jobs):
         raise TrainingError(f"jobs must be 1 or more; got {jobs}.")
     design, out = read_design(path), Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    with Fits(runs, jobs) as fits:
+    with Fits(runs, jobs, ledger) as fits:
         chosen = chosen_weights(design, fits)
         rows = [name for name in design.rows if chosen.get(name, ()) is not None]
         results = {name: {} for name in rows}
@@ -59,13 +60,13 @@ def _metrics(design, fits, chosen, row, seed):
     """The metrics of a row with one seed; None where it diverged."""
     if design.rows[row] == (ISOMAP,):
         return isomap_metrics(design, seed)
-    return metrics_of(fits.fitted(design, row, chosen[row], seed, evaluate=True))
+    return fits.metrics(design, row, chosen[row], seed)
 
 
 def _agreements(design, fits, chosen, rows):
-    """How well the runs of each row agree with each other."""
+    """How well the runs of each row that are here agree with each other."""
     folders = {
-        row: [fits.fitted(design, row, chosen[row], seed) for seed in design.seeds]
+        row: [fits.here(design, row, chosen[row], seed) for seed in design.seeds]
         for row in rows
         if design.rows[row] != (ISOMAP,)
     }

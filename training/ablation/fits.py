@@ -13,10 +13,12 @@ from pathlib import Path
 import torch
 import yaml
 
+from training.ablation.ledger import METRICS, VALIDATION, Ledger
 from training.errors import TrainingError
 from training.evaluation.held_out import DOWNSTREAM
 from training.log import log_of
-from training.runs import CONFIG, METRICS
+from training.runs import CONFIG
+from training.runs import METRICS as METRICS_FILE
 from training.snapshots import snapshots
 from training.writing import write_text
 
@@ -30,10 +32,11 @@ class Fits:
     Args:
         folder: of the runs ``<design>/<row>/<weights>/seed_<n>``.
         jobs: how many are fitted at once, each with its share of the cores.
+        ledger: JSON file of the numbers of runs, those made elsewhere among them; or None.
     """
 
-    def __init__(self, folder, jobs):
-        self.folder, self.jobs = Path(folder), jobs
+    def __init__(self, folder, jobs, ledger=None):
+        self.folder, self.jobs, self._ledger = Path(folder), jobs, Ledger(ledger)
 
     def __enter__(self):
         threads = max(1, (os.cpu_count() or 1) // self.jobs)
@@ -51,6 +54,32 @@ class Fits:
         with ThreadPoolExecutor(self.jobs) as pool:
             return [*pool.map(function, cases)]
 
+    def validation_error(self, design, row, weights, seed):
+        """The last ``val/mse`` of a run; infinite where it diverged."""
+
+        def make():
+            return validation_error(self.fitted(design, row, weights, seed))
+
+        return self._ledger.known(VALIDATION, configuration(design, row, weights), seed, make)
+
+    def metrics(self, design, row, weights, seed):
+        """The metrics on held-out points; None of a run that diverged."""
+
+        def make():
+            return metrics_of(self.fitted(design, row, weights, seed, evaluate=True))
+
+        return self._ledger.known(METRICS, configuration(design, row, weights), seed, make)
+
+    def here(self, design, row, weights, seed):
+        """The folder of a run, or None where it diverged or its numbers are from elsewhere."""
+        config = configuration(design, row, weights)
+        if (
+            self._ledger.has_metrics(config, seed)
+            and not self._place(design, row, weights).is_dir()
+        ):
+            return None
+        return self.fitted(design, row, weights, seed)
+
     def fitted(self, design, row, weights, seed, evaluate=False):
         """The folder of a run that is finished, or None where its loss diverged.
 
@@ -66,18 +95,23 @@ class Fits:
         Raises:
             TrainingError: it ended for another reason, or the design has changed since.
         """
-        place = self.folder / design.name / _as_path(row) / _as_path("_".join(map(_short, weights)))
+        place = self._place(design, row, weights)
         run, failed = place / f"seed_{seed}", place / f"seed_{seed}.failed"
         _keep(place / "row.yaml", configuration(design, row, weights))
         if failed.is_file():
             return None
-        if not (run / METRICS).is_file() and not self._fit(place / "row.yaml", run, seed, failed):
+        if not (run / METRICS_FILE).is_file() and not self._fit(
+            place / "row.yaml", run, seed, failed
+        ):
             return None
         if evaluate and design.downstream and not (run / DOWNSTREAM).is_file():
             code, reason = self._done(["evaluate", "--downstream", "--", str(run)])
             if code:
                 raise _ended(run, code, reason)
         return run
+
+    def _place(self, design, row, weights):
+        return self.folder / design.name / _as_path(row) / _as_path("_".join(map(_short, weights)))
 
     def _fit(self, config, run, seed, failed):
         seeds = ("--seed_everything", "--data.seed", "--model.seed")
@@ -151,7 +185,7 @@ def metrics_of(run):
     """The metrics on held-out points; None of a run that diverged."""
     if run is None:
         return None
-    files = [run / name for name in (METRICS, DOWNSTREAM) if (run / name).is_file()]
+    files = [run / name for name in (METRICS_FILE, DOWNSTREAM) if (run / name).is_file()]
     texts = [json.loads(path.read_text(encoding="utf-8")) for path in files]
     return {key: value for text in texts for key, value in text.items()}
 

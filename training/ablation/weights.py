@@ -3,8 +3,6 @@
 import bisect
 import statistics
 
-from training.ablation.fits import validation_error
-
 
 def chosen_weights(design, fits):
     """row -> the weights of its terms; None where no weight of the grid is allowed.
@@ -46,4 +44,4 @@ def _largest(design, fits, row, before, plain):
 
 
 def _error(design, fits, row, weights, seed):
-    return validation_error(fits.fitted(design, row, weights, seed))
+    return fits.validation_error(design, row, weights, seed)

@@ -30,7 +30,7 @@ g in [L²/latent²] and R in [1/L²]. References: do Carmo, *Riemannian Geometry
 to Riemannian Manifolds*, 2nd ed.; Chow et al., *The Ricci Flow*; Perelman, arXiv:math/0211159.
 """
 
-from curvcore import atlases
+from curvcore import atlases, likelihoods
 from curvcore._version import __version__
 from curvcore.api import (
     estimate_scalar_curvature,
@@ -55,6 +55,7 @@ from curvcore.errors import (
     UnsupportedOperationError,
 )
 from curvcore.estimated import EstimatedGeometry
+from curvcore.expected import Ensemble
 from curvcore.geodesics import Geodesic, geodesic, path_length
 from curvcore.geometry import PullbackGeometry
 from curvcore.hutchinson import Hutchinson, ScalarEstimate
@@ -75,6 +76,7 @@ __all__ = [
     "CurvatureMap",
     "DecoderError",
     "DegenerateMetricError",
+    "Ensemble",
     "EstimatedGeometry",
     "Exponential",
     "FallbackWarning",
@@ -100,6 +102,7 @@ __all__ = [
     "exponential_map",
     "geodesic",
     "jet",
+    "likelihoods",
     "logarithm_map",
     "mean_curvature",
     "metric",

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 
 from curvcore import geometry as geometries
-from curvcore.binding import Output, bound_at
+from curvcore.binding import Ambient, Output, bound_at
 from curvcore.errors import InputError, frames_inside_curvcore
 from curvcore.estimated import EstimatedGeometry
 from curvcore.frame_sums import LARGEST_TABLE
@@ -23,8 +23,9 @@ from curvcore.large_dimension import (
 from curvcore.modes import load_forward_mode
 from curvcore.piecewise import by_pieces, check_block_size, check_no_rows, is_plain
 from curvcore.providers import DERIVATIVES, PROVIDERS
+from curvcore.providers.ambient import ambient_jet
 from curvcore.providers.automatic import automatic_jet
-from curvcore.providers.bound import of_rows, rows_of
+from curvcore.providers.bound import AmbientDecoder, of_rows, rows_of
 from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.providers.outputs import ambient_dimension
 from curvcore.providers.symbolic import symbolic_jet
@@ -48,6 +49,8 @@ def jet(
     derivatives: Derivatives = "auto",
     chunk_size: int | None = None,
     output: Output | None = None,
+    ambient: Ambient | None = None,
+    likelihood: str | None = None,
     **inputs: Any,
 ) -> Jet:
     """Value and derivatives of a decoder up to ``order``.
@@ -61,8 +64,7 @@ def jet(
             rules for its operations; ``"autodiff"``, nested forward mode of torch.func, slower,
             for nearly any operation; ``"auto"``, fused where it has all the rules.
         chunk_size: work on this many points at a time, to bound the memory of the derivatives.
-        output, inputs: which part of the decoder's output is Ψ, and what else it is called with, as
-            in :func:`curvcore.bind`.
+        output, ambient, likelihood, inputs: as in :func:`curvcore.bind`.
 
     Returns:
         Jet, differentiable in z and in the parameters; the output is flattened to D components.
@@ -70,7 +72,7 @@ def jet(
     Raises:
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError.
     """
-    decoder, z = bound_at(decoder, z, output, inputs)
+    decoder, z = bound_at(decoder, z, output, ambient, likelihood, inputs)
     if not _is_symbolic(decoder, z):
         check_points(z)
         check_finite(z)
@@ -87,6 +89,8 @@ def _derive(decoder, z, order, derivatives, chunk_size):
     check_points(z)
     check_decoder(decoder, z)
     provider = automatic_jet if derivatives == "auto" else PROVIDERS[derivatives]
+    if isinstance(decoder, AmbientDecoder):
+        provider = partial(ambient_jet, provider)
     # Curvature needs every digit of z's dtype.
     with torch.autocast(z.device.type, enabled=False):
         if torch.compiler.is_compiling():  # compilers of torch 2.6 break at contexts of one's own
@@ -98,7 +102,8 @@ def _derive(decoder, z, order, derivatives, chunk_size):
 
 def _jet_of_pieces(provider, decoder, z, order, chunk_size):
     if len(z) == 0:
-        return _empty_jet(z, order, ambient_dimension(decoder, z))
+        immersion = decoder.immersion if isinstance(decoder, AmbientDecoder) else decoder
+        return _empty_jet(z, order, ambient_dimension(immersion, z))
     pieces = [provider(*piece, order) for piece in _chunks(decoder, z, chunk_size)]
     if len(pieces) == 1:
         return pieces[0]
@@ -116,6 +121,8 @@ def pullback(
     chunk_size: int | None = None,
     on_degenerate: OnDegenerate = "raise",
     output: Output | None = None,
+    ambient: Ambient | None = None,
+    likelihood: str | None = None,
     **inputs: Any,
 ) -> PullbackGeometry:
     """The geometry of the pullback metric g = ∇Ψᵀ∇Ψ of a decoder at latent points.
@@ -132,8 +139,11 @@ def pullback(
         chunk_size: as in :func:`jet`; the derivatives of all points are kept.
         on_degenerate: ``"raise"``, ``"nan"`` or ``"flat"``, for points where g is degenerate, as in
             :class:`PullbackGeometry`.
-        output, inputs: which part of the decoder's output is Ψ, ``output="sample"``, and what else
-            it is called with, ``y=labels``, as in :func:`curvcore.bind`.
+        output, ambient, likelihood, inputs: which part of the decoder's output is Ψ,
+            ``output="sample"``, the metric of its data space, g = G(∇Ψ, ∇Ψ), or the distribution
+            that it gives parameters to, and what else it is called with, ``y=labels``: as in
+            :func:`curvcore.bind`. With an ambient metric the Gauss equation has that one's own
+            curvature in it (:mod:`curvcore.ambient`).
 
     Returns:
         PullbackGeometry: metric, Christoffel symbols, Riemann, Ricci, scalar curvature, ...
@@ -144,7 +154,7 @@ def pullback(
     """
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     order = _order_for(formula) if order is None else order
-    decoder, z = bound_at(decoder, z, output, inputs)
+    decoder, z = bound_at(decoder, z, output, ambient, likelihood, inputs)
     derived = _derive(decoder, z, order, derivatives, chunk_size)
     return PullbackGeometry.at(z, derived, formula=formula, on_degenerate=on_degenerate)
 
@@ -160,6 +170,8 @@ def scalar_curvature(
     estimator: Hutchinson | None = None,
     on_degenerate: OnDegenerate = "raise",
     output: Output | None = None,
+    ambient: Ambient | None = None,
+    likelihood: str | None = None,
     **inputs: Any,
 ) -> torch.Tensor:
     """The scalar curvature R (B,) of the pullback metric; arguments as in :func:`pullback`.
@@ -180,7 +192,7 @@ def scalar_curvature(
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     check_chunk_size(chunk_size)
     order = _order_for(formula)
-    decoder, z = bound_at(decoder, z, output, inputs)
+    decoder, z = bound_at(decoder, z, output, ambient, likelihood, inputs)
     check_block_size(block_size, z, formula)
     if estimator is not None:
         if formula != "gauss" or block_size is not None:
@@ -300,8 +312,8 @@ def _warn_of_residuals(residual, estimator):
 def _is_large(decoder, z, formula, block_size):
     if not is_plain(z) or z.ndim != 2 or len(z) == 0 or formula != "gauss":
         return False
-    if block_size is None and rows_of(decoder):  # which pieces do not know of
-        return False
+    if block_size is None and (rows_of(decoder) or isinstance(decoder, AmbientDecoder)):
+        return False  # pieces do not know of these
     return z.shape[1] > LARGEST_TABLE or block_size is not None
 
 
@@ -334,10 +346,13 @@ def metric(
     derivatives: Derivatives = "auto",
     chunk_size: int | None = None,
     output: Output | None = None,
+    ambient: Ambient | None = None,
+    likelihood: str | None = None,
     **inputs: Any,
 ) -> torch.Tensor:
     """The pullback metric g (B, d, d) alone: one derivative; arguments as in :func:`pullback`."""
     options = {"derivatives": derivatives, "chunk_size": chunk_size, "output": output}
+    options |= {"ambient": ambient, "likelihood": likelihood}
     return PullbackGeometry(jet(decoder, z, 1, **options, **inputs)).metric
 
 

@@ -7,8 +7,12 @@ from typing import Any
 import torch
 
 from curvcore.errors import InputError
-from curvcore.providers.bound import BoundDecoder
+from curvcore.likelihoods import Coordinates, parameters_of
+from curvcore.modes import is_plain_eager
+from curvcore.providers.bound import AmbientDecoder, AmbientExpressions, BoundDecoder
 
+# x (B, D) -> a metric (B, D, D), its diagonal (B, D), or the factor (B,) of the identity.
+Ambient = Callable[[torch.Tensor], torch.Tensor]
 # What of a decoder's output is Ψ.
 Output = str | int | Callable[[Any], torch.Tensor]
 
@@ -18,8 +22,10 @@ def bind(
     *,
     output: Output | None = None,
     latent_shape: tuple[int, ...] | None = None,
+    ambient: Ambient | None = None,
+    likelihood: str | None = None,
     **inputs: Any,
-) -> BoundDecoder:
+) -> BoundDecoder | AmbientDecoder:
     """A decoder with its output chosen and its other inputs given: for every function here.
 
     ``pullback``, ``scalar_curvature``, ``metric`` and ``jet`` take the same keywords.
@@ -31,6 +37,10 @@ def bind(
             (``"sample"``, ``"mean"``, ``"logits"``), the index of a tuple, or a function of what it
             returns. None where it returns a tensor.
         latent_shape: where it takes (B, C, H, W), this is (C, H, W), and d = C·H·W.
+        ambient: a metric on the data space, x (B, D) -> G(x) (B, D, D), its diagonal (B, D), or the
+            factor (B,) of the identity, for g = ∇ΨᵀG(Ψ)∇Ψ; positive, and made of torch functions.
+        likelihood: Ψ are the parameters of a distribution, and g is Fisher and Rao's metric: one of
+            :data:`curvcore.likelihoods.LIKELIHOODS`, which says what the output must be then.
         inputs: by name, whatever else it takes. A tensor with as many rows as there are points has
             one for each of them; everything else is for all.
 
@@ -48,28 +58,49 @@ def bind(
         latent_shape = tuple(latent_shape)
         if not latent_shape or not all(isinstance(n, Integral) and n > 0 for n in latent_shape):
             raise InputError(f"latent_shape must be positive integers; got {latent_shape!r}.")
+    if isinstance(decoder, AmbientDecoder):
+        if output is not None or likelihood is not None:
+            raise InputError("A decoder with a metric has its output chosen: bind it before.")
+        ambient, decoder = ambient or decoder.ambient, decoder.immersion
     if isinstance(decoder, BoundDecoder):
         output = decoder.output if output is None else output
         latent_shape = latent_shape or decoder.latent_shape
         decoder, inputs = decoder.decoder, decoder.inputs | inputs
-    return BoundDecoder(decoder, output, latent_shape, inputs)
+    if likelihood is not None:
+        if ambient is not None:
+            raise InputError("Give ambient, a metric of data, or likelihood, of parameters.")
+        output, ambient = parameters_of(likelihood, output)
+    bound = BoundDecoder(decoder, output, latent_shape, inputs)
+    return bound if ambient is None else AmbientDecoder(bound, ambient)
 
 
-def bound_at(decoder, z, output=None, inputs=None):
+def bound_at(decoder, z, output=None, ambient=None, likelihood=None, inputs=None):
     """A decoder of points (B, d), and these points: of z (B, ...) and what is bound by keyword.
 
     Raises:
         InputError: what was bound does not fit the points.
     """
+    options = {"output": output, "ambient": ambient, "likelihood": likelihood, **(inputs or {})}
+    is_asked = bool(inputs) or any(x is not None for x in (output, ambient, likelihood))
     if not isinstance(z, torch.Tensor) or not callable(decoder):
-        if output is not None or inputs:
-            raise InputError("output and inputs are of decoders that are called on a tensor z.")
-        return decoder, z
+        if inputs or output is not None or likelihood is not None:
+            raise InputError("output, likelihood and inputs are of callables and a tensor z.")
+        return decoder if ambient is None else AmbientExpressions(decoder, ambient), z
     shape = tuple(z.shape[1:]) if z.ndim > 2 else None
-    if output is not None or inputs or (shape and not isinstance(decoder, BoundDecoder)):
-        decoder = bind(decoder, output=output, latent_shape=shape, **(inputs or {}))
-    if not isinstance(decoder, BoundDecoder):
+    is_bound = isinstance(decoder, (BoundDecoder, AmbientDecoder))
+    if is_asked or (shape and not is_bound):
+        decoder, is_bound = bind(decoder, latent_shape=shape, **options), True
+    if not is_bound:
         return decoder, z
+    immersion = decoder.immersion if isinstance(decoder, AmbientDecoder) else decoder
+    bound, z = _at(immersion, z, shape)
+    if isinstance(bound.output, Coordinates) and is_plain_eager():
+        bound.output.check(bound, z)
+    return (bound if immersion is decoder else decoder.with_immersion(bound)), z
+
+
+def _at(decoder, z, shape):
+    """A BoundDecoder that knows which of its inputs are of these points, and they, flattened."""
     if shape and shape != (decoder.latent_shape or shape):
         raise InputError(
             f"The decoder was bound to latents (B, {', '.join(map(str, decoder.latent_shape))}); "

@@ -73,6 +73,15 @@ class Frame:
         """Coordinate components of covariant frame components: T_ij.. = F^a_i F^b_j .. T_ab.."""
         return _contract(tensor, self.dual_basis, rank)
 
+    def lowered(self, tensor, rank):
+        """Frame components of a covariant tensor: T_ab.. = E^i_a E^j_b .. T_ij.."""
+        return _contract(tensor, self.basis, rank)
+
+    def of_pairs(self, form):
+        """Those of a quadratic form of packed pairs (B, P, P)."""
+        square = symmetric_square(self.basis)
+        return square.mT @ form @ square
+
     def contravariant(self, tensor, rank):
         """Coordinate components of contravariant frame components: T^ij = E^i_a E^j_b T^ab."""
         return _contract(tensor, self.basis.mT, rank)
@@ -100,7 +109,11 @@ class CoordinateFrame:
         """``tensor`` itself."""
         return tensor
 
-    contravariant = covariant
+    contravariant = lowered = covariant
+
+    def of_pairs(self, form):
+        """``form`` itself."""
+        return form
 
     def christoffel(self, christoffel):
         """``christoffel`` itself."""

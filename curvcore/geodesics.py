@@ -1,46 +1,27 @@
 """Geodesics of the pullback metric between two points, by Newton's method on the discrete energy.
 
-A path z_0, ..., z_n decodes to a polyline in R^D. Where its energy is least, given its ends, it is
-a discrete geodesic: the second difference s_k of Ψ along it has no tangential part.
-
-===================  ==============================================  ================
-code                 mathematics, k = 1, ..., n − 1                  shape
-===================  ==============================================  ================
-``energy``           f = ½ Σ |r_k|², r_k = Ψ_{k+1} − Ψ_k; E = 2n f   (B,)
-``gradient``         ∂f/∂z_k^i = ⟨∂_iΨ_k, s_k⟩, s_k = r_{k−1} − r_k  (B, n−1, d)
-``metric``           g_ij at z_k                                     (B, n−1, d, d)
-``bending``          ⟨∂_i∂_jΨ_k, s_k⟩                                (B, n−1, d, d)
-``coupling``         ⟨∂_iΨ_k, ∂_jΨ_{k+1}⟩                            (B, n−2, d, d)
-===================  ==============================================  ================
-
-The Hessian of f is block tridiagonal: 2g + ``bending``, and −``coupling`` beside it. Without
-``bending`` it is G, of Gauss and Newton, a metric on variations p of the path: ⟨p, Gp⟩ sums the
-squared differences of ∂_iΨ p^i, whatever the latent coordinates. Steps are damped in it,
-(∇²f + μG)p = −∇f.
+A path z_0, ..., z_n decodes to a polyline in R^D. Where its energy is least, given its ends
+(:mod:`curvcore.discrete_energy`), it is a discrete geodesic: the second difference s_k of Ψ along
+it has no tangential part. Without ``bending`` and ``twisting`` the Hessian of f is G, of Gauss and
+Newton, a metric on variations p of the path: ⟨p, Gp⟩ sums the squared differences of ∂_iΨ p^i,
+whatever the latent coordinates. Steps are damped in it, (∇²f + μG)p = −∇f.
 """
 
 from dataclasses import dataclass
 from numbers import Integral
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
-from curvcore.api import jet
+from curvcore.discrete_energy import lengths_of, model_of, where
 from curvcore.errors import DecoderError, InputError
-from curvcore.jets import all_finite
-from curvcore.packing import count, unpack
 from curvcore.providers.kinks import one_warning_of_kinks
-from curvcore.providers.outputs import ambient_dimension
-from curvcore.providers.primitives import call_plainly
 from curvcore.types import Decoder
 from curvcore.validation import check_decoder, check_finite, check_points, list_points
 
 ITERATIONS = 100  # at most
 FIRST_DAMPING, MOST_DAMPING = 0.1, 1e8  # once a step has failed; where a curve is given up
 DTYPES = (torch.float64, torch.float32)
-ENTRIES = 2**22  # of the derivatives that are held at a time
-ROUNDINGS = 4  # of each component of Ψ
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,13 +92,7 @@ def path_length(decoder: Decoder, path: torch.Tensor) -> torch.Tensor:
     check_path(path)
     check_decoder(decoder, path)
     with torch.autocast(path.device.type, enabled=False):
-        components = ambient_dimension(decoder, path[:, 0])
-        pieces = []
-        for piece in _pieces(path, components):
-            value = call_plainly(decoder, piece.flatten(0, 1).clone())
-            steps = value.reshape(*piece.shape[:2], components).diff(dim=1)
-            pieces.append(steps.norm(dim=2).sum(1))
-    length = torch.cat(pieces)
+        length = lengths_of(decoder, path)
     _check_finite(torch.isfinite(length.detach()))
     return length
 
@@ -128,87 +103,36 @@ def is_local_minimum(decoder, path):
 
     By Morse's index theorem: as long as no point of the geodesic is conjugate to its start.
     """
-    model = _model(decoder, path)
-    failed = _solved(2 * model.metric + model.bending, -model.coupling, model.gradient)[2]
+    model = model_of(decoder, path)
+    failed = solved(*model.hessian(), model.gradient)[2]
     return ~failed & model.is_finite()
 
 
 # --- Newton's method ------------------------------------------------------------------------------
 
 
-class _Model(NamedTuple):
-    """f and its derivatives, see above, and what rounding may do to f, (B,)."""
-
-    energy: torch.Tensor
-    rounding: torch.Tensor
-    gradient: torch.Tensor
-    metric: torch.Tensor
-    bending: torch.Tensor
-    coupling: torch.Tensor
-
-    def is_finite(self):
-        """For which curves all of it is: (B,)."""
-        return torch.isfinite(self.energy) & all_finite(self[2:])
-
-    def where(self, mask, other):
-        """This one for some of the curves, the other one for the others."""
-        return _Model(*(_where(mask, *parts) for parts in zip(self, other, strict=True)))
-
-    def of(self, curves):
-        """That of some of the curves."""
-        return _Model(*(part[curves] for part in self))
-
-
 def _minimised(decoder, path):
     """The path (B, n+1, d) of least energy near ``path``, and whether it was found: (B,)."""
     result, converged = path.clone(), path.new_zeros(len(path), dtype=torch.bool)
     active, damping = torch.arange(len(path), device=path.device), path.new_zeros(len(path))
-    model = _model(decoder, path)
+    model = model_of(decoder, path)
     _check_finite(model.is_finite())
     for _ in range(ITERATIONS):
         if len(active) == 0:
             break
         step, promised, damping = _newton_step(model, damping)
         ahead = path + F.pad(step, (0, 0, 1, 1))
-        trial = _model(decoder, ahead)
+        trial = model_of(decoder, ahead)
         done = promised <= model.rounding
         # The last step changes f by less than its rounding, which may have either sign.
         limit = model.energy + torch.where(done, 2 * model.rounding, 0)
         accepted = (trial.energy < limit) & trial.is_finite()
-        path, model = _where(accepted, ahead, path), trial.where(accepted, model)
+        path, model = where(accepted, ahead, path), trial.where(accepted, model)
         damping = torch.where(accepted, _lowered(damping), _raised(damping))
         result[active], converged[active] = path, done
         kept = ~done & (damping <= MOST_DAMPING)
         active, path, damping, model = active[kept], path[kept], damping[kept], model.of(kept)
     return result, converged
-
-
-def _model(decoder, path):
-    """The model of f at paths (B, n+1, d); of the jets of a piece only this much is kept."""
-    d = path.shape[2]
-    components = ambient_dimension(decoder, path[:, 0])
-    pieces = _pieces(path, components * (1 + d + count(d, 2)))
-    models = [_model_of_piece(decoder, piece) for piece in pieces]
-    return _Model(*map(torch.cat, zip(*models, strict=True)))
-
-
-def _model_of_piece(decoder, path):
-    shape, d = path.shape[:2], path.shape[2]
-    derived = jet(decoder, path.flatten(0, 1), order=2)
-    value = derived.value.unflatten(0, shape)
-    first, second = (x.unflatten(0, shape)[:, 1:-1] for x in derived.derivatives().levels())
-    steps = value.diff(dim=1)
-    bend = -steps.diff(dim=1)
-    lengths, sizes = steps.norm(dim=2), value.norm(dim=2)
-    errors = ROUNDINGS * torch.finfo(path.dtype).eps * (sizes[:, 1:] + sizes[:, :-1])
-    return _Model(
-        energy=lengths.square().sum(1) / 2,
-        rounding=(lengths * errors + errors.square() / 2).sum(1),
-        gradient=torch.einsum("bkai,bka->bki", first, bend),
-        metric=torch.einsum("bkai,bkaj->bkij", first, first),
-        bending=unpack(torch.einsum("bkap,bka->bkp", second, bend), d, 2),
-        coupling=torch.einsum("bkai,bkaj->bkij", first[:, :-1], first[:, 1:]),
-    )
 
 
 def _newton_step(model, damping):
@@ -223,14 +147,14 @@ def _newton_step(model, damping):
     failed = torch.ones_like(damping, dtype=torch.bool)
     while (failed & (damping <= MOST_DAMPING)).any():
         mu = damping[:, None, None, None]
-        diagonal = 2 * (1 + mu) * model.metric + mu * ridge + model.bending
-        step, product, failed = _solved(diagonal, -(1 + mu) * model.coupling, -model.gradient)
+        diagonal, beside = model.hessian(mu)
+        step, product, failed = solved(diagonal + mu * ridge, beside, -model.gradient)
         promised = product * (1 + damping) / 2
         damping = torch.where(failed, _raised(damping), damping)
     return step, promised, damping
 
 
-def _solved(diagonal, above, right):
+def solved(diagonal, above, right):
     """x and ⟨x, b⟩ of Ax = b, A positive definite with blocks (B, m, d, d) and (B, m−1, d, d).
 
     By Cholesky factorisation; where it fails x = 0, ⟨x, b⟩ = ∞, and the third result is True.
@@ -253,7 +177,7 @@ def _solved(diagonal, above, right):
     failed |= ~torch.isfinite(x).flatten(1).all(1)
     # ⟨x, b⟩ = |L⁻¹b|², not negative.
     product = torch.cat([y for _, _, y in rows], 1).square().sum((1, 2))
-    return _where(~failed, x, torch.zeros_like(x)), torch.where(failed, torch.inf, product), failed
+    return where(~failed, x, torch.zeros_like(x)), torch.where(failed, torch.inf, product), failed
 
 
 def _raised(damping):
@@ -263,16 +187,6 @@ def _raised(damping):
 def _lowered(damping):
     """To none in the end: the last steps are Newton's own, which double the digits."""
     return F.threshold(damping / 10, FIRST_DAMPING / 1000, 0)
-
-
-def _where(mask, one, other):
-    """Along axis 0."""
-    return torch.where(mask.reshape(-1, *(1,) * (one.ndim - 1)), one, other)
-
-
-def _pieces(path, numbers):
-    """Some curves at a time, of which so many ``numbers`` are held for each node."""
-    return path.split(max(1, ENTRIES // (path.shape[1] * numbers)))
 
 
 def _straight_lines(start, end, segments):

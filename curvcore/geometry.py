@@ -15,6 +15,7 @@ from curvcore.arithmetic import (
 )
 from curvcore.caching import cached_quantity, quantity
 from curvcore.constants import identity
+from curvcore.curved import CurvedFormulas
 from curvcore.degenerate import (
     filled,
     flat_derivatives,
@@ -227,6 +228,8 @@ class PullbackGeometry:
         """|δR| in the unit of length that makes derivatives of order one, and this: (B,) each."""
         if self.jet.is_symbolic:
             raise InputError("A symbolic scalar curvature is exact: it has no rounding error.")
+        if self.jet.is_curved:
+            raise InputError("With an ambient metric rounding is not estimated; compare formulas.")
         with torch.no_grad():
             scalar = filled(self.is_degenerate, self.scalar, torch.nan)  # an error, perhaps
             of_sums = self._by_sums is not None
@@ -302,7 +305,13 @@ class PullbackGeometry:
         return self._formulas(self.jet.derivatives())
 
     def _formulas(self, derivatives):
-        return Formulas(self._frame.derivatives(self._regular(derivatives)), self.formula)
+        of_frame = self._frame.derivatives(self._regular(derivatives)), self.formula
+        if not self.jet.is_curved:
+            return Formulas(*of_frame)
+        return CurvedFormulas(*of_frame, self.jet, self._frame, self._filled_flat)
+
+    def _filled_flat(self, tensor):
+        return tensor if self.jet.is_symbolic else self._where_regular(tensor, 0)
 
     @cached_quantity
     def _frame(self):
@@ -342,7 +351,7 @@ class PullbackGeometry:
     @property
     def _is_by_hand(self):
         """Whether derivatives go by hand, by the Gauss equation."""
-        is_gauss = self.formula == "gauss" and not self.jet.is_symbolic
+        is_gauss = self.formula == "gauss" and not self.jet.is_symbolic and not self.jet.is_curved
         return is_gauss and self._derivatives.order == 2 and is_plain_eager()
 
     @cached_quantity

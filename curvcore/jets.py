@@ -116,6 +116,11 @@ class Jet(_HasJacobian):
         """Order of the highest derivative held."""
         return len(self._arrays) - 1
 
+    @property
+    def is_curved(self) -> bool:
+        """Whether Ψ is into a space with a metric of its own (:mod:`curvcore.ambient`)."""
+        return False
+
     def is_finite(self) -> torch.Tensor:
         """At which points value and derivatives are finite: (B,)."""
         return all_finite(self.arrays())

@@ -309,6 +309,11 @@ class Along:
         jet = self._restriction(self._decoder, z, directions, 2, compare)
         return jet.isometric_channels(self._rows)[directions.shape[-1] :].transpose(0, 1)
 
+    def tangential(self, z, directions):
+        """g^{ij} ⟨∂_jΨ, ∂_a∂_bΨ⟩ (B, k(k+1)/2, d) of the same; compared with nothing."""
+        second = self.second(z, directions, compare=False)
+        return self.tangent_spaces(z, compare=False).tangential(second)
+
 
 def _pairs_along(decoder, z, derivatives, block_size):
     """An Along for all pairs of directions, pairs at a time, and how many numbers a point takes."""

@@ -4,23 +4,22 @@ A geodesic has z̈ = −Γ(ż, ż), and a parallel field w along a curve ẇ = �
 
     Γ^k(u, w) = g^{kl} ⟨∂_lΨ, ∂_u∂_wΨ⟩
 
-takes ∇Ψ and one second derivative, whatever d is. They are solved by a Runge–Kutta method of order
-eight with adaptive steps (torchdiffeq), in coordinates at the start in which the metric is the
-identity and the geodesic one unit long: precision does not depend on units. References: do Carmo,
-*Riemannian Geometry*, chapters 2, 3 and 5; Hairer, Nørsett, Wanner, *Solving Ordinary Differential
-Equations I*.
+takes ∇Ψ and one second derivative, whatever d is. From their start on they are solved by a
+Runge–Kutta method of order eight with adaptive steps (torchdiffeq), in coordinates at the start in
+which the metric is the identity and the geodesic one unit long: precision does not depend on units.
+References: do Carmo, *Riemannian Geometry*, chapters 2, 3 and 5; Hairer, Nørsett, Wanner, *Solving
+Ordinary Differential Equations I*.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
 
 from curvcore.binding import bound_at
-from curvcore.constants import identity
+from curvcore.boundary_value import geodesics_near
+from curvcore.covariant import along
 from curvcore.errors import InputError
 from curvcore.geodesics import check_path, geodesic, is_local_minimum
-from curvcore.large_dimension import Along
 from curvcore.modes import load_forward_mode
 from curvcore.piecewise import check_no_rows, is_plain
 from curvcore.providers.kinks import one_warning_of_kinks
@@ -35,11 +34,9 @@ from curvcore.validation import (
 
 SEGMENTS = 32  # of the paths that are returned
 _TOLERANCE = {torch.float64: 1e-13, torch.float32: 1e-6}  # of a step; the speed is one
-# By how much the speed of a geodesic may be found to change, and its end missed.
+# By how much the speed of a geodesic may be found to change.
 _DRIFT = {torch.float64: 1e-8, torch.float32: 1e-4}
 _STEPS = 500  # at most; of one interval between nodes one is enough as a rule
-_DIFFERENCE = {torch.float64: 1e-5, torch.float32: 1e-2}  # of initial velocities
-_SHOTS = 8  # at most, of the logarithm
 _SPLINE = 5  # degree, of paths given by their nodes
 
 
@@ -73,7 +70,7 @@ class Logarithm:
         vector: v with exp_z(v) = w, (B, d).
         length: |v|_g, that of the geodesic, (B,).
         path: the geodesic, (B, 33, d).
-        converged: whether exp_z(v) was seen to be w to the tolerance, (B,).
+        converged: whether v is known to the tolerance, and the geodesic regular, (B,).
         before_conjugate: as of :class:`Exponential`; there may be a shorter geodesic all the same.
     """
 
@@ -119,9 +116,10 @@ def logarithm_map(
 ) -> Logarithm:
     """log_z(w): the velocity at z of a geodesic that is at w at time 1.
 
-    From the discrete geodesic of :func:`curvcore.geodesic` on, by shooting: v is corrected by what
-    exp_z(v) misses, with a derivative from differences. Which geodesic is found depends on the
-    initial path, and it need not be the shortest. No gradients flow.
+    From the discrete geodesic of :func:`curvcore.geodesic` on, by differences of order eight
+    (:mod:`curvcore.boundary_value`), with as many nodes as it takes for 1e-8 of the length in
+    float64, 1e-4 in float32. Which geodesic is found depends on the initial path, and it need not
+    be the shortest. No gradients flow.
 
     Args:
         decoder: as in :func:`exponential_map`.
@@ -134,14 +132,16 @@ def logarithm_map(
     w = check_latent_array("w", w, 1, z.shape[1], len(z)).to(z).expand_as(z)
     check_finite(w)
     with one_warning_of_kinks(), torch.autocast(z.device.type, enabled=False):
-        start = _initial_velocity(geodesic(decoder, z, w, path=path, segments=SEGMENTS).path)
-        equations = _Equations(decoder, z, start)
-        y, missed, path, velocities = equations.shot_at(w, equations.chart.to_components(start))
-        converged, before, _ = _flags(decoder, equations, path, velocities)
-    converged &= missed <= _DRIFT[z.dtype]
-    length = equations.length * y.norm(dim=1)
-    vector = equations.chart.to_latent(y)
-    return Logarithm(vector, length, path.transpose(0, 1), converged, before)
+        discrete = geodesic(decoder, z, w, path=path, segments=SEGMENTS).path
+        space = along(decoder, z.numel())
+        tangent = space.tangent_spaces(z)
+        check_regular(tangent.is_degenerate, tangent.condition_number, z)
+        found = geodesics_near(decoder, space, discrete)
+        path, vector = found.path.to(z.dtype), found.velocities[:, 0].to(z.dtype)
+        regular = ~space.tangent_spaces(path.flatten(0, 1), compare=False).is_degenerate
+        before = is_local_minimum(decoder, path)
+    converged = found.converged & regular.unflatten(0, path.shape[:2]).all(1)
+    return Logarithm(vector, tangent.components(vector).norm(dim=1), path, converged, before)
 
 
 def parallel_transport(decoder: Decoder, path: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -184,7 +184,7 @@ class _Equations:
     """Geodesics and parallel fields from points z (B, d), in units of the lengths of v (B, d)."""
 
     def __init__(self, decoder, z, v):
-        self._along = Along(decoder, "auto", len(z) * (z.shape[1] + 3))
+        self._along = along(decoder, len(z) * (z.shape[1] + 3))
         tangent = self._along.tangent_spaces(z)
         self._along.second(z[:1], torch.zeros_like(z[:1, :, None]))  # compared here, once
         check_regular(tangent.is_degenerate, tangent.condition_number, z)
@@ -230,37 +230,8 @@ class _Equations:
         directions = torch.stack([u] if w is None else [u, w], -1).flatten(0, -3)
         points = z.flatten(0, -2)
         place = directions.shape[-1] - 1  # of uw among uu, uw, ww
-        second = self._along.second(points, directions, compare=False)[:, place : place + 1]
-        tangential = self._along.tangent_spaces(points, compare=False).tangential(second)[:, 0]
+        tangential = self._along.tangential(points, directions)[:, place]
         return -self.chart.to_components(tangential.reshape(z.shape))
-
-    def shot_at(self, target, y):
-        """Initial velocities whose geodesics end at ``target``, their misses, and the geodesics.
-
-        As components (B, d) in the chart; in lengths of the geodesic, (B,); as of ``geodesics``.
-        """
-        step, d = _DIFFERENCE[y.dtype], y.shape[1]
-        moved = y + step * identity(d, y.dtype, y.device)[:, None]
-        shots = self.geodesics(torch.cat([y[None], moved]))
-        errors = self.chart.to_components(shots[0][-1] - target)
-        slope, error = ((errors[1:] - errors[0]) / step).movedim(0, -1), errors[0]
-        best, missed, found = y, _norm(error), [x[:, 0] for x in shots]
-        for _ in range(_SHOTS):
-            if not (missed > _DRIFT[y.dtype] / 100).any():
-                break
-            y = y - _solution(slope, error)
-            shots = self.geodesics(y)
-            error = self.chart.to_components(shots[0][-1] - target)
-            closer = _norm(error) < missed
-            missed = torch.where(closer, _norm(error), missed)
-            best = torch.where(closer[:, None], y, best)
-            pairs = zip(shots, found, strict=True)
-            found = [torch.where(closer[:, None], new, old) for new, old in pairs]
-        return best, missed, *found
-
-
-def _norm(error):
-    return error.norm(dim=-1).nan_to_num(math.inf)
 
 
 class _Spline:
@@ -301,18 +272,6 @@ def _odeint():
         how = "Exponential maps need torchdiffeq: pip install 'curvcore[geodesics]'"
         raise ModuleNotFoundError(how, name="torchdiffeq") from error
     return odeint
-
-
-def _solution(matrix, right):
-    """x of A x = b, (B, d); where A is singular b itself."""
-    x, info = torch.linalg.solve_ex(matrix, right[..., None])
-    return torch.where((info == 0)[:, None], x[..., 0], right)
-
-
-def _initial_velocity(path):
-    """γ̇(0) of nodes at equal times, by the quotient of order four."""
-    weights = path.new_tensor([-25 / 12, 4, -3, 4 / 3, -1 / 4])
-    return SEGMENTS * torch.einsum("k,bki->bi", weights, path[:, :5])
 
 
 @torch.no_grad()

@@ -1,7 +1,13 @@
 """Decoders of which an output was chosen and further inputs are bound."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
 from torch import nn
 
+from curvcore.errors import InputError
 from curvcore.providers.structured import chosen
 
 
@@ -30,9 +36,13 @@ class BoundDecoder(nn.Module):
 
     def forward(self, z):
         """Ψ at points (B, d)."""
+        return chosen(self.returned(z), self.output)
+
+    def returned(self, z):
+        """What the callable itself returns at points (B, d)."""
         if self.latent_shape is not None:
             z = z.reshape(len(z), *self.latent_shape)
-        return chosen(self.decoder(z, **self.inputs), self.output)
+        return self.decoder(z, **self.inputs)
 
     def of_rows(self, rows):
         """The same for the points that ``rows``, a slice or an index, selects."""
@@ -48,6 +58,62 @@ class BoundDecoder(nn.Module):
         )
 
 
+class Joined(nn.Module):
+    """What a decoder returns -> (Ψ, G(Ψ)), flattened: the derivatives of both in one pass."""
+
+    def __init__(self, output, ambient):
+        super().__init__()
+        self.output, self.ambient = output, ambient
+
+    def forward(self, returned):
+        """(B, D + numbers of G)."""
+        x = chosen(returned, self.output).flatten(1)
+        return torch.cat([x, self.ambient(x).reshape(len(x), -1)], 1)
+
+
+class AmbientDecoder(nn.Module):
+    """A decoder into R^D with a metric of its own: made by :func:`curvcore.bind`.
+
+    Functions that know of such metrics take it apart; no other can call it.
+
+    Attributes:
+        immersion: the BoundDecoder (B, d) -> (B, ...).
+        ambient: x (B, D) -> G(x), (B, D, D), its diagonal (B, D), or the factor (B,) of I.
+        joined: a Joined of its output and of ``ambient``.
+    """
+
+    def __init__(self, immersion, ambient, joined=None):
+        super().__init__()
+        self.immersion, self.ambient = immersion, ambient
+        self.joined = Joined(immersion.output, ambient) if joined is None else joined
+
+    def joint(self):
+        """z ↦ (Ψ(z), G(Ψ(z))), a BoundDecoder."""
+        own = self.immersion
+        return BoundDecoder(own.decoder, self.joined, own.latent_shape, own.inputs, own.per_row)
+
+    def with_immersion(self, immersion):
+        """The same metric on what another BoundDecoder of the same output returns."""
+        return AmbientDecoder(immersion, self.ambient, self.joined)
+
+    def forward(self, z):
+        """Nothing: Ψ alone would be taken to be in a Euclidean space."""
+        raise InputError(
+            "This function takes the data space to be Euclidean; the decoder is bound to an "
+            "ambient metric or a likelihood. curvcore.pullback, scalar_curvature, metric, jet, "
+            "geodesic, path_length, exponential_map, logarithm_map and parallel_transport know of "
+            "these."
+        )
+
+
+@dataclass(frozen=True)
+class AmbientExpressions:
+    """Expressions of an immersion, and of a diagonal metric or a factor: x -> one or D of them."""
+
+    expressions: Any
+    ambient: Callable[..., Any]
+
+
 class _OfOneRow(nn.Module):
     """A BoundDecoder that gives all points the inputs of its first row."""
 
@@ -61,6 +127,8 @@ class _OfOneRow(nn.Module):
 
 def rows_of(decoder):
     """The inputs of which every point has its own row, by name."""
+    if isinstance(decoder, AmbientDecoder):
+        decoder = decoder.immersion
     if not isinstance(decoder, BoundDecoder):
         return {}
     return {name: decoder.inputs[name] for name in decoder.per_row}
@@ -68,6 +136,8 @@ def rows_of(decoder):
 
 def of_rows(decoder, rows):
     """``decoder`` for some of the points, a slice or an index."""
+    if isinstance(decoder, AmbientDecoder):
+        return decoder.with_immersion(of_rows(decoder.immersion, rows))
     return decoder.of_rows(rows) if isinstance(decoder, BoundDecoder) else decoder
 
 

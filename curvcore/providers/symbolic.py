@@ -4,13 +4,15 @@ import numpy as np
 
 from curvcore.errors import InputError
 from curvcore.jets import Jet
+from curvcore.providers.ambient import symbolic_ambient_jet
+from curvcore.providers.bound import AmbientExpressions
 
 
 def symbolic_jet(expressions, symbols, order=2):
     """The jet of a map given by sympy ``expressions`` of ``symbols``.
 
     Args:
-        expressions: D expressions: a sympy Matrix or a sequence.
+        expressions: D expressions: a sympy Matrix or a sequence; or AmbientExpressions.
         symbols: the d coordinates.
         order: 1, 2 or 3.
 
@@ -20,6 +22,9 @@ def symbolic_jet(expressions, symbols, order=2):
     Raises:
         InputError: a coordinate is not a symbol or occurs twice; d > D.
     """
+    if isinstance(expressions, AmbientExpressions):
+        entries = _listed("expressions", expressions.expressions)
+        return symbolic_ambient_jet(symbolic_jet, entries, expressions.ambient, symbols, order)
     import sympy  # imported here so that ``import curvcore`` stays light
 
     coordinates = _listed("symbols", symbols)

@@ -15,7 +15,7 @@ from scipy.optimize import least_squares
 from torch import nn
 
 import curvcore
-from curvcore import geodesics
+from curvcore import discrete_energy
 from tests.support.curves import (
     SEGMENTS,
     arc,
@@ -256,14 +256,14 @@ def test_memory_is_bounded_by_working_on_some_curves_at_a_time(monkeypatch):
 
     expected = curvcore.geodesic(decoder, start, end, segments=4)
     assert max(rows) == 5 * 5
-    monkeypatch.setattr(geodesics, "ENTRIES", 2 * 5 * 2 * (1 + 2 + 3))  # those of two curves
+    monkeypatch.setattr(discrete_energy, "ENTRIES", 2 * 5 * 2 * (1 + 2 + 3))  # those of two curves
     rows.clear()
     found = curvcore.geodesic(decoder, start, end, segments=4)
     assert max(rows) == 5 * 5  # values alone need less
     assert rows.count(2 * 5) >= 2
     assert_close(found.path, expected.path, scale=10)
     assert_close(found.length, expected.length, scale=10)
-    monkeypatch.setattr(geodesics, "ENTRIES", 1)  # one at a time at least
+    monkeypatch.setattr(discrete_energy, "ENTRIES", 1)  # one at a time at least
     rows.clear()
     found = curvcore.geodesic(decoder, start, end, segments=4)
     assert max(rows) <= 8  # the first jet of a decoder is checked at so many

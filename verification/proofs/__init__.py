@@ -7,6 +7,7 @@ module                 what is proved
 ``symmetries``         symmetries of Riemann and Ricci, first Bianchi, surfaces, the short path to R
 ``bianchi``            contracted second Bianchi
 ``conformal``          R of a conformal metric
+``ambient``            the Gauss equation in a space with a metric, its closed forms
 ``compositions``       chain and product rules of jets, derivatives to order 3
 ``second_order``       the hand-written chain rule and its gradients
 ``elementwise``        the first three derivatives of the elementary functions
@@ -23,6 +24,7 @@ import numpy as np
 
 from verification.manifolds import catalogue
 from verification.proofs import (
+    ambient,
     bianchi,
     compositions,
     conformal,
@@ -55,6 +57,7 @@ def findings(full: bool = False) -> Iterator[Finding]:
         yield bianchi.of_generic_immersions(d)
     for formula in routes.FORMULAS:
         yield from bianchi.of_the_catalogue(catalogue() if full else bianchi.SAMPLE, formula)
+    yield from ambient.findings()
     yield from compositions.findings(full)
     yield from second_order.findings()
     yield from elementwise.findings()

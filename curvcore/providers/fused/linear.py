@@ -109,9 +109,14 @@ def _to(x, *args, **kwargs):
     return x.like(x.value.to(*args, **kwargs), x.channels.to(*args, **kwargs))
 
 
-@composite(*named("view_as", "reshape_as", "expand_as"))
-def _as(x, other):
-    return x.expand(other.shape) if x.ndim != other.ndim else x.reshape(other.shape)
+@composite(*named("view_as", "reshape_as"))
+def _reshape_as(x, other):
+    return x.reshape(other.shape)
+
+
+@composite(*named("expand_as"))
+def _expand_as(x, other):
+    return x.expand(other.shape)
 
 
 @composite(torch.broadcast_tensors)

@@ -201,8 +201,8 @@ GEOMETRY = mutations(
     ),
 )
 
-GEODESIC = mutations(
-    "geodesics.py",
+ENERGY = mutations(
+    "discrete_energy.py",
     GEODESICS,
     (
         "bend = -steps.diff(dim=1)",
@@ -210,31 +210,54 @@ GEODESIC = mutations(
         "∂f/∂z has the wrong sign",
     ),
     (
-        'coupling=torch.einsum("bkai,bkaj->bkij", first[:, :-1], first[:, 1:])',
-        'coupling=torch.einsum("bkai,bkaj->bkij", first[:, :-1], first[:, :-1])',
+        'coupling = torch.einsum("bkai,bkaj->bkij", first[:, :-1], first[:, 1:])',
+        'coupling = torch.einsum("bkai,bkaj->bkij", first[:, :-1], first[:, :-1])',
         "neighbours of the Hessian are coupled as if equal: slower convergence",
         f"{T}/test_geodesics_convergence.py::test_convergence_is_quadratic",
     ),
     (
-        "diagonal = 2 * (1 + mu) * model.metric + mu * ridge + model.bending",
-        "diagonal = 2 * (1 + mu) * model.metric + mu * ridge",
+        "diagonal = 2 * (1 + damping) * self.metric + self.bending",
+        "diagonal = 2 * (1 + damping) * self.metric",
         "the Hessian is that of Gauss and Newton: slower convergence",
         f"{T}/test_geodesics_convergence.py::test_convergence_is_quadratic",
     ),
     (
-        "energy=lengths.square().sum(1) / 2",
-        "energy=lengths.sum(1) / 2",
+        "energy=steps.square().sum((1, 2)) / 2",
+        "energy=steps.norm(dim=2).sum(1) / 2",
         "length is minimised where energy is due",
     ),
+    (
+        "errors = ROUNDINGS * torch.finfo(value.dtype).eps * (sizes[:, 1:] + sizes[:, :-1])",
+        "errors = 0 * torch.finfo(value.dtype).eps * (sizes[:, 1:] + sizes[:, :-1])",
+        "no curve ever converges",
+    ),
+    (
+        'mixed = at.product(1, inner, before - after, "j,i,->ij") / 2',
+        'mixed = at.product(1, inner, after - before, "j,i,->ij") / 2',
+        "the Hessian in an ambient metric has a wrong sign",
+        f"{T}/test_ambient_geodesics.py::test_derivatives_of_the_energy",
+    ),
+    (
+        'gradient = gradient + at.product(1, step, step, "i,,->i") / 4',
+        'gradient = gradient + at.product(1, step, step, "i,,->i") / 2',
+        "∂f/∂z in an ambient metric has a wrong factor",
+        f"{T}/test_ambient_geodesics.py::test_derivatives_of_the_energy",
+    ),
+    (
+        "twisting=twisting / 2",
+        "twisting=0 * twisting",
+        "neighbours are coupled as if G were constant",
+        f"{T}/test_ambient_geodesics.py::test_derivatives_of_the_energy",
+    ),
+)
+
+GEODESIC = mutations(
+    "geodesics.py",
+    GEODESICS,
     (
         "done = promised <= model.rounding",
         "done = promised <= 1e6 * model.rounding",
         "curves count as converged too early",
-    ),
-    (
-        "errors = ROUNDINGS * torch.finfo(path.dtype).eps * (sizes[:, 1:] + sizes[:, :-1])",
-        "errors = 0 * torch.finfo(path.dtype).eps * (sizes[:, 1:] + sizes[:, :-1])",
-        "no curve ever converges",
     ),
     (
         "accepted = (trial.energy < limit) & trial.is_finite()",
@@ -316,4 +339,13 @@ PROJECTION = mutations(
     ),
 )
 
-MUTATIONS = [*CACHING, *JETS, *API, *IN_PLACE_OF_DEGENERATE, *GEOMETRY, *PROJECTION, *GEODESIC]
+MUTATIONS = [
+    *CACHING,
+    *JETS,
+    *API,
+    *IN_PLACE_OF_DEGENERATE,
+    *GEOMETRY,
+    *PROJECTION,
+    *ENERGY,
+    *GEODESIC,
+]

@@ -16,11 +16,6 @@ MAPS = mutations(
         "transport with Γ(u, u)",
     ),
     (
-        "y = y - _solution(slope, error)",
-        "y = y + _solution(slope, error)",
-        "shots are corrected the wrong way",
-    ),
-    (
         "before = finite & is_local_minimum(decoder, known.transpose(0, 1))",
         "before = finite",
         "conjugate points are not seen",
@@ -32,4 +27,79 @@ MAPS = mutations(
     ),
 )
 
-MUTATIONS = [*MAPS]
+BOUNDARY = mutations(
+    "boundary_value.py",
+    "tests/curvcore/test_ambient_geodesics.py::test_logarithms",
+    (
+        "left = acceleration + bent.unflatten(0, (count, segments - 1))",
+        "left = acceleration - bent.unflatten(0, (count, segments - 1))",
+        "logarithms solve an equation with the wrong sign",
+    ),
+    (
+        "agree = change <= _AGREEMENT[dtype] * speed",
+        "agree = change <= 1e6 * _AGREEMENT[dtype] * speed",
+        "logarithms are taken for found too early",
+    ),
+    (
+        "first = min(max(round(at - degree / 2), 0), segments - degree)",
+        "first = min(max(round(at), 0), segments - degree)",
+        "differences are of one side: large errors",
+    ),
+)
+
+CURVED = mutations(
+    "curved.py",
+    "tests/curvcore/test_ambient.py",
+    (
+        "return riemann.normal_products(self._form_of_pairs) - bending[..., :, None, :, None]",
+        "return riemann.normal_products(self._form_of_pairs) + bending[..., :, None, :, None]",
+        "the ambient curvature has the wrong sign",
+    ),
+)
+
+AMBIENT = mutations(
+    "ambient.py",
+    "tests/curvcore/test_ambient.py::test_both_formulas_agree",
+    (
+        "return self.field.components_of_covectors((lowered - self.slopes) / 2)",
+        "return self.field.components_of_covectors((lowered + self.slopes) / 2)",
+        "Γ of the ambient metric has a wrong sign",
+    ),
+    (
+        'curved = curved - einsum("...ap,...aq->...pq", self._second, self.slopes)',
+        "curved = curved - 0",
+        "∂²G along the immersion is taken for ∂²G",
+    ),
+    (
+        'mixed = mixed + einsum("...ijkl->...ijlk", mixed)',
+        "mixed = 2 * mixed",
+        "∂²g is not symmetric",
+    ),
+)
+
+OF_LIKELIHOODS = mutations(
+    "likelihoods.py",
+    "tests/curvcore/test_likelihoods.py",
+    (
+        "information = share / mean - share**2 / torch.expm1(exponent)",
+        "information = share / mean + share**2 / torch.expm1(exponent)",
+        "the information of counts that are not zero has a wrong sign",
+    ),
+    (
+        "return torch.cat([mean, _ROOT_OF_TWO * torch.log(scale)], 1)",
+        "return torch.cat([mean, torch.log(scale)], 1)",
+        "half the information of a Gaussian's scale",
+    ),
+    (
+        "if slope is not None and slope.any():",
+        "if False:",
+        "a dispersion may depend on z",
+    ),
+    (
+        "good = (parameter.isfinite() & (is_any | (parameter > 0))).all(1)",
+        "good = parameter.isfinite().all(1)",
+        "negative rates pass",
+    ),
+)
+
+MUTATIONS = [*MAPS, *BOUNDARY, *CURVED, *AMBIENT, *OF_LIKELIHOODS]

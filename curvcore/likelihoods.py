@@ -1,0 +1,224 @@
+"""Fisher and Rao's metric of what a decoder says of data: coordinates of families of distributions.
+
+The metric of a product of distributions is the sum of theirs. In coordinates x of each it is a
+diagonal; of families of one parameter, and of categorical ones, the Euclidean metric itself.
+
+=================================  ==============================================  ================
+family                             coordinates x                                   metric
+=================================  ==============================================  ================
+bernoulli, logits ℓ                2 arcsin √p                                     dx²
+categorical, logits ℓ              2 √p, on a sphere of radius 2                   Σ dx²
+poisson, rate λ                    2 √λ                                            dx²
+gaussian, mean μ, scale σ          μ, y = √2 log σ                                 dμ²/σ² + dy²
+negative binomial, mean μ,         2 √θ asinh √(μ/θ)                               dx²
+dispersion θ
+zero-inflated negative binomial,   α = 2 arcsin √P(X=0), λ = log μ, log θ          dα² + w dλ² + …
+mean μ, dispersion θ, logits ζ
+=================================  ==============================================  ================
+
+Of a Gaussian this is hyperbolic, of curvature R = −1 in the two dimensions of one. With dispersion
+θ, counts have variance μ + μ²/θ; θ must not depend on z. With zero inflation P(X = 0) = q is
+π + (1 − π) p₀, π = σ(ζ), p₀ = (1 + μ/θ)^{−θ}; other counts are as without zeros, so that the metric
+is dq²/(q(1 − q)) + (1 − q) I dμ², and w = μ² cos²(α/2) I, where
+
+    I = (b/μ − b² p₀/(1 − p₀)) / (1 − p₀),   b = θ/(μ + θ),
+
+is the Fisher information of counts that are not zero. Reference: Amari, *Information Geometry and
+Its Applications*, ch. 2–3; Arvanitidis et al., *Pulling back information geometry*, AISTATS 2022;
+parameters of counts are those of scvi-tools.
+"""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import distributions
+
+from curvcore.errors import DecoderError, InputError
+from curvcore.providers.structured import chosen
+from curvcore.validation import list_points
+
+_ROOT_OF_TWO = 2**0.5
+_AT_ONCE, _FEW = 4096, 8  # points of which parameters are looked at
+
+# What a decoder returns, where it is no torch distribution of this kind: tensors in this order, or
+# a dict, by name.
+PARAMETERS = {
+    "bernoulli": ("logits",),
+    "categorical": ("logits",),
+    "poisson": ("rate",),
+    "gaussian": ("mean", "scale"),
+    "negative_binomial": ("mean", "dispersion"),
+    "zero_inflated_negative_binomial": ("mean", "dispersion", "zero_logits"),
+}
+LIKELIHOODS = tuple(PARAMETERS)
+
+
+class Coordinates:
+    """What a decoder returns -> coordinates x of its distributions, (B, D)."""
+
+    def __init__(self, likelihood, output):
+        self._name, self._output = likelihood, output
+
+    def __call__(self, returned):
+        return _COORDINATES[self._name](*self.parameters(returned))
+
+    def parameters(self, returned):
+        """The parameters of the distributions."""
+        return _parameters(self._name, chosen(returned, self._output))
+
+    def check(self, decoder, z):
+        """Raise an InputError unless the parameters at z are in their range.
+
+        And where a dispersion depends on z: its Fisher information is no elementary function.
+        """
+        names = PARAMETERS[self._name]
+        for start in range(0, len(z), _AT_ONCE):
+            rows = slice(start, start + _AT_ONCE)
+            with torch.no_grad():
+                parts = self.parameters(decoder.of_rows(rows).returned(z[rows].detach().clone()))
+            for name, part in zip(names, parts, strict=True):
+                self._check_range(name, part.flatten(1))
+        if "dispersion" in names and len(z):
+            self._check_constant(decoder.of_rows(slice(0, _FEW)), z[:_FEW])
+
+    def _check_range(self, name, parameter):
+        is_any = "logits" in name or (self._name, name) == ("gaussian", "mean")
+        good = (parameter.isfinite() & (is_any | (parameter > 0))).all(1)
+        if not good.all():
+            raise InputError(
+                f"likelihood={self._name!r}: {name} must be {'finite' if is_any else 'positive'}; "
+                f"it is not at {list_points(~good)}."
+            )
+
+    def _check_constant(self, decoder, z):
+        with torch.inference_mode(False), torch.enable_grad():
+            z = z.detach().clone().requires_grad_()
+            dispersion = self.parameters(decoder.returned(z))[1]
+            if not dispersion.requires_grad:
+                return
+            slope = torch.autograd.grad(dispersion.sum(), z, allow_unused=True)[0]
+        if slope is not None and slope.any():
+            raise InputError(
+                f"likelihood={self._name!r}: dispersion depends on z. Bind a decoder whose "
+                "dispersions are parameters, as of dispersion='gene' in scvi-tools."
+            )
+
+
+def parameters_of(likelihood, output):
+    """What to make of a decoder's output, and the metric of that: a diagonal, or None.
+
+    Raises:
+        InputError: there is no such likelihood.
+    """
+    if likelihood not in LIKELIHOODS:
+        listed = ", ".join(repr(name) for name in LIKELIHOODS)
+        raise InputError(f"likelihood must be one of {listed}; got {likelihood!r}.")
+    return Coordinates(likelihood, output), _METRICS.get(likelihood)
+
+
+def _parameters(name, returned):
+    """The parameters, flattened but for the classes of a categorical distribution."""
+    names = PARAMETERS[name]
+    if isinstance(returned, distributions.Distribution):
+        parts = _of_distribution(name, returned)
+    elif isinstance(returned, Mapping):
+        parts = [returned.get(key) for key in names]
+    elif isinstance(returned, (tuple, list)):
+        parts = list(returned)
+    else:
+        parts = [returned]
+    if len(parts) != len(names) or any(not hasattr(part, "shape") for part in parts):
+        raise DecoderError(
+            f"likelihood={name!r} needs {', '.join(names)}: a dict with these keys, tensors in "
+            f"this order, or a torch distribution; got {type(returned).__name__}. Choose or make "
+            "them by output=."
+        )
+    shape = torch.broadcast_shapes(*(part.shape for part in parts))
+    parts = [part.expand(shape) for part in parts]
+    return parts if name == "categorical" else [part.flatten(1) for part in parts]
+
+
+def _of_distribution(name, distribution):
+    while isinstance(distribution, distributions.Independent):
+        distribution = distribution.base_dist
+    kind, parts = _DISTRIBUTIONS.get(name, (None, None))
+    if kind is None or not isinstance(distribution, kind):
+        return []
+    return parts(distribution)
+
+
+def _mean_and_dispersion(distribution):
+    return distribution.total_count * distribution.logits.exp(), distribution.total_count
+
+
+_DISTRIBUTIONS = {
+    "bernoulli": (distributions.Bernoulli, lambda p: [p.logits]),
+    "categorical": (
+        (distributions.Categorical, distributions.OneHotCategorical),
+        lambda p: [p.logits],
+    ),
+    "poisson": (distributions.Poisson, lambda p: [p.rate]),
+    "gaussian": (distributions.Normal, lambda p: [p.loc, p.scale]),
+    "negative_binomial": (distributions.NegativeBinomial, _mean_and_dispersion),
+}
+
+
+def _bernoulli(logits):
+    return 2 * torch.atan(torch.tanh(logits / 4))  # 2 arcsin √p less π/2, without rounding p
+
+
+def _categorical(logits):
+    return (2 * torch.exp(F.log_softmax(logits, -1) / 2)).flatten(1)
+
+
+def _poisson(rate):
+    return 2 * torch.sqrt(rate)
+
+
+def _gaussian(mean, scale):
+    return torch.cat([mean, _ROOT_OF_TWO * torch.log(scale)], 1)
+
+
+def _negative_binomial(mean, dispersion):
+    return 2 * torch.sqrt(dispersion) * torch.asinh(torch.sqrt(mean / dispersion))
+
+
+def _zero_inflated(mean, dispersion, zero_logits):
+    no_zeros = -torch.expm1(-dispersion * torch.log1p(mean / dispersion))  # 1 − p₀
+    others = torch.sigmoid(-zero_logits) * no_zeros  # 1 − q
+    zeros = torch.sigmoid(zero_logits) + torch.sigmoid(-zero_logits) * (1 - no_zeros)
+    angle = 2 * torch.atan(torch.sqrt(zeros / others))
+    return torch.cat([angle, torch.log(mean), torch.log(dispersion)], 1)
+
+
+_COORDINATES = {
+    "bernoulli": _bernoulli,
+    "categorical": _categorical,
+    "poisson": _poisson,
+    "gaussian": _gaussian,
+    "negative_binomial": _negative_binomial,
+    "zero_inflated_negative_binomial": _zero_inflated,
+}
+
+
+def _metric_of_gaussians(x):
+    scale = x[:, x.shape[1] // 2 :]
+    return torch.cat([torch.exp(-_ROOT_OF_TWO * scale), torch.ones_like(scale)], 1)
+
+
+def _metric_of_zero_inflated(x):
+    angle, log_mean, log_dispersion = x.chunk(3, 1)
+    mean, dispersion = torch.exp(log_mean), torch.exp(log_dispersion)
+    share = dispersion / (mean + dispersion)
+    exponent = dispersion * torch.log1p(mean / dispersion)
+    information = share / mean - share**2 / torch.expm1(exponent)
+    weight = mean**2 * torch.cos(angle / 2) ** 2 * information / -torch.expm1(-exponent)
+    one = torch.ones_like(weight)
+    return torch.cat([one, weight, one], 1)
+
+
+_METRICS = {
+    "gaussian": _metric_of_gaussians,
+    "zero_inflated_negative_binomial": _metric_of_zero_inflated,
+}

@@ -1,0 +1,263 @@
+"""Fisher and Rao's metric: its definition, closed forms, parameters that leave their range."""
+
+import pytest
+import torch
+from torch import distributions, nn
+
+import curvcore
+
+D = torch.float64
+EPS = torch.finfo(D).eps
+DISPERSION = torch.tensor([0.7, 2.5, 11.0], dtype=D)
+ROUTES = [(f, p) for f in ("gauss", "intrinsic") for p in ("fused", "autodiff")]
+
+
+class Parameters(nn.Module):
+    """R^2 -> the parameters of three distributions of a kind."""
+
+    def __init__(self, kind):
+        super().__init__()
+        torch.manual_seed(5)
+        self.kind = kind
+        self.net = nn.Sequential(nn.Linear(2, 12), nn.Tanh(), nn.Linear(12, 6)).to(D)
+
+    def forward(self, z):
+        one, other = self.net(z).chunk(2, 1)
+        positive = torch.exp(other)
+        return {
+            "bernoulli": lambda: one,
+            "categorical": lambda: torch.stack([one, other], 1),
+            "poisson": lambda: positive,
+            "gaussian": lambda: (one, positive),
+            "negative_binomial": lambda: {"mean": positive, "dispersion": DISPERSION},
+            "zero_inflated_negative_binomial": lambda: (positive, DISPERSION, one),
+        }[self.kind]()
+
+
+def log_of_counts(mean, x):
+    """log p(x) of negative binomial counts, (n, 3)."""
+    shape, x = DISPERSION, x[:, None]
+    failure = shape / (shape + mean)
+    binomial = torch.lgamma(x + shape) - torch.lgamma(shape) - torch.lgamma(x + 1)
+    return binomial + shape * torch.log(failure) + x * torch.log1p(-failure)
+
+
+def log_probabilities(kind, parts, x):
+    """log p(x) of each of three distributions at numbers x, (n, 3)."""
+    if kind == "bernoulli":
+        return distributions.Bernoulli(logits=parts).log_prob(x[:, None])
+    if kind == "categorical":
+        return torch.log_softmax(parts, -1).mT
+    if kind == "poisson":
+        return x[:, None] * torch.log(parts) - parts - torch.lgamma(x[:, None] + 1)
+    if kind == "negative_binomial":
+        return log_of_counts(parts["mean"], x)
+    mean, _, zero_logits = parts
+    zeros, logarithms = torch.sigmoid(zero_logits), log_of_counts(mean, x)
+    others = torch.log(1 - zeros) + logarithms[1:]
+    return torch.cat([torch.log(zeros + (1 - zeros) * logarithms[:1].exp()), others])
+
+
+def numbers(kind):
+    """What a distribution may give, as far as it matters."""
+    if kind in ("bernoulli", "categorical"):
+        return torch.arange(2 if kind == "bernoulli" else 3, dtype=D)
+    return torch.arange(600, dtype=D)
+
+
+def fisher_metric(kind, decoder, z):
+    """E[∂_i log p ∂_j log p] at a point (2,), by its definition."""
+    x = numbers(kind)
+
+    def logarithms(z):
+        parts = decoder(z[None])
+        if isinstance(parts, dict):
+            parts = {name: part.flatten() for name, part in parts.items()}
+        elif isinstance(parts, tuple):
+            parts = tuple(part.flatten() for part in parts)
+        else:
+            parts = parts[0]
+        return log_probabilities(kind, parts, x)
+
+    scores, weights = torch.func.jacfwd(logarithms)(z), logarithms(z).exp()
+    return torch.einsum("xni,xnj,xn->ij", scores, scores, weights)
+
+
+def points(count=4):
+    return torch.randn(count, 2, generator=torch.Generator().manual_seed(3), dtype=D)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["bernoulli", "categorical", "poisson", "negative_binomial", "zero_inflated_negative_binomial"],
+)
+def test_the_definition_of_the_fisher_metric(kind):
+    decoder, z = Parameters(kind), points()
+    found = curvcore.metric(decoder, z, likelihood=kind)
+    expected = torch.stack([fisher_metric(kind, decoder, row) for row in z.detach()])
+    # Counts above 600 have probabilities below eps; lgamma(600) rounds to 1e3 eps.
+    assert (found - expected).norm() < 1e5 * EPS * expected.norm()
+
+
+def test_the_fisher_metric_of_gaussians():
+    """dμ²/σ² + 2 dσ²/σ²."""
+    decoder, z = Parameters("gaussian"), points()
+    mean, scale = torch.func.vmap(
+        torch.func.jacfwd(lambda row: tuple(x[0] for x in decoder(row[None])))
+    )(z)
+    weight = decoder(z)[1] ** -2
+    expected = torch.einsum("bai,baj,ba->bij", mean, mean, weight)
+    expected = expected + 2 * torch.einsum("bai,baj,ba->bij", scale, scale, weight)
+    found = curvcore.metric(decoder, z, likelihood="gaussian")
+    assert (found - expected).norm() < 1e3 * EPS * expected.norm()
+
+
+@pytest.mark.parametrize("kind", curvcore.likelihoods.LIKELIHOODS)
+@pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
+def test_both_formulas_agree(kind, derivatives):
+    decoder, z = Parameters(kind), points()
+    gauss, intrinsic = (
+        curvcore.scalar_curvature(
+            decoder, z, likelihood=kind, formula=formula, derivatives=derivatives
+        )
+        for formula in ("gauss", "intrinsic")
+    )
+    assert (gauss - intrinsic).norm() < 1e6 * EPS * intrinsic.norm()
+    assert gauss.abs().max() > 1e-3
+
+
+CLOSED_FORMS = {
+    "gaussian": (lambda z: (z[:, :1], z[:, 1:]), 2, -1),
+    "categorical": (lambda z: torch.cat([z, 0 * z[:, :1]], 1), 3, 6 / 4),
+    "zero_inflated_negative_binomial": (
+        lambda z: (z[:, :1], DISPERSION[1:2], z[:, 1:]),
+        2,
+        1 / 2,
+    ),
+    "poisson": (lambda z: z, 3, 0),
+    "bernoulli": (lambda z: z, 3, 0),
+    "negative_binomial": (lambda z: (z, DISPERSION), 3, 0),
+}
+
+
+@pytest.mark.parametrize("kind", CLOSED_FORMS)
+@pytest.mark.parametrize(("formula", "derivatives"), ROUTES)
+def test_curvature_of_families(kind, formula, derivatives):
+    """Hyperbolic, spheres of radius two, and flat.
+
+    Zero-inflated counts of one kind are a sphere of radius two as well: q = sin²(α/2) and the
+    length s of counts that are not zero give dα² + cos²(α/2) ds².
+    """
+    decoder, d, expected = CLOSED_FORMS[kind]
+    z = 0.3 + torch.rand(5, d, generator=torch.Generator().manual_seed(1), dtype=D)
+    options = {"formula": formula, "derivatives": derivatives, "likelihood": kind}
+    found = curvcore.scalar_curvature(lambda z: decoder(1 * z), z, **options)
+    # ∂²G of zero-inflated counts loses eps/μ³, μ > 0.3.
+    assert (found - expected).abs().max() < 1e5 * EPS
+
+
+DISTRIBUTIONS = {
+    "bernoulli": lambda x: distributions.Bernoulli(logits=x),
+    "categorical": lambda x: distributions.Categorical(logits=x.unflatten(1, (2, 3))),
+    "poisson": lambda x: distributions.Poisson(x.exp()),
+    "gaussian": lambda x: distributions.Normal(x[:, :3], x[:, 3:].exp()),
+    "negative_binomial": lambda x: distributions.NegativeBinomial(
+        torch.full_like(x, 2.5), logits=x
+    ),
+}
+PLAIN = {
+    "bernoulli": lambda x: x,
+    "categorical": lambda x: {"logits": x.unflatten(1, (2, 3))},
+    "poisson": lambda x: [x.exp()],
+    "gaussian": lambda x: {"scale": x[:, 3:].exp(), "mean": x[:, :3]},
+    "negative_binomial": lambda x: (2.5 * x.exp(), torch.tensor([2.5], dtype=D)),
+}
+
+
+@pytest.mark.parametrize("kind", DISTRIBUTIONS)
+@pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
+def test_torch_distributions(kind, derivatives):
+    net, z = Parameters(kind).net, points()
+    options = {"likelihood": kind, "derivatives": derivatives}
+    expected = curvcore.metric(lambda z: PLAIN[kind](net(z)), z, **options)
+    for output in (None, lambda p: distributions.Independent(p, 1)):
+        found = curvcore.metric(lambda z: DISTRIBUTIONS[kind](net(z)), z, output=output, **options)
+        assert (found - expected).norm() < 1e3 * EPS * expected.norm()
+
+
+def test_a_part_of_an_output():
+    net, z = Parameters("poisson").net, points()
+    decoder = curvcore.bind(
+        lambda z: {"px_rate": net(z).exp(), "px": 1}, output="px_rate", likelihood="poisson"
+    )
+    expected = curvcore.metric(lambda z: 2 * torch.exp(net(z) / 2), z)
+    assert (curvcore.metric(decoder, z) - expected).norm() < 1e3 * EPS * expected.norm()
+
+
+@pytest.mark.parametrize(
+    ("kind", "decoder", "message"),
+    [
+        ("gaussian", lambda z: (z, z - 1), r"scale must be positive; it is not at 4 of 4 points"),
+        ("poisson", lambda z: -z, r"rate must be positive; it is not at 4 of 4 points"),
+        ("bernoulli", lambda z: z / 0, r"logits must be finite; it is not at 4 of 4 points"),
+        ("negative_binomial", lambda z: (z, z + 1), r"dispersion depends on z\. Bind"),
+        ("zero_inflated_negative_binomial", lambda z: (z, z + 1, z), r"dispersion depends on z"),
+        ("gaussian", lambda z: z, r"needs mean, scale: a dict .* got Tensor"),
+        ("gaussian", lambda z: {"mean": z}, r"needs mean, scale: a dict .* got dict"),
+        ("poisson", lambda z: distributions.Normal(z, z), r"needs rate: .* got Normal"),
+        ("poisson", lambda z: (z, z), r"needs rate: .* got tuple"),
+        ("poison", lambda z: z, r"likelihood must be one of 'bernoulli', .*; got 'poison'"),
+    ],
+)
+def test_errors(kind, decoder, message):
+    z = 0.1 + 0.5 * torch.rand(4, 2, dtype=D)
+    with pytest.raises((curvcore.InputError, curvcore.DecoderError), match=message):
+        curvcore.scalar_curvature(decoder, z, likelihood=kind)
+
+
+def test_a_dispersion_that_is_a_parameter():
+    """It needs a gradient, though not in z."""
+    net, dispersion = Parameters("poisson").net, nn.Parameter(torch.zeros(6, dtype=D))
+    found = curvcore.metric(
+        lambda z: (net(z).exp(), dispersion.exp()), points(), likelihood="negative_binomial"
+    )
+    found.sum().backward()
+    assert dispersion.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", ["expected", "ensemble"])
+def test_expected_metrics(name):
+    """E[JᵀJ] is the pullback metric of stacked outputs."""
+    z, generator = points(), torch.Generator().manual_seed(0)
+    if name == "expected":
+        decoder = Parameters("gaussian")
+        stacked = curvcore.bind(decoder, output=lambda parts: torch.cat(parts, 1))
+        noise = torch.randn(200_000, 3, generator=generator, dtype=D)
+        mean, scale = torch.func.vmap(
+            torch.func.jacfwd(lambda row: tuple(x[0] for x in decoder(row[None])))
+        )(z)
+        expected = mean.mT @ mean + scale.mT @ (noise.square().mean(0)[:, None] * scale)
+        tolerance = 5 * (2 / len(noise)) ** 0.5  # standard errors of the mean of noise²
+    else:
+        decoders = [Parameters("bernoulli").net for _ in range(3)]
+        for seed, decoder in enumerate(decoders):
+            torch.manual_seed(seed)
+            for layer in (decoder[0], decoder[2]):
+                layer.reset_parameters()
+        stacked = curvcore.Ensemble(decoders, [0.2, 0.3, 0.5])
+        pairs = zip([0.2, 0.3, 0.5], decoders, strict=True)
+        expected = sum(weight * curvcore.metric(decoder, z) for weight, decoder in pairs)
+        tolerance = 100 * EPS
+    assert (curvcore.metric(stacked, z) - expected).norm() < tolerance * expected.norm()
+    both = [curvcore.scalar_curvature(stacked, z, formula=f) for f in ("gauss", "intrinsic")]
+    assert (both[0] - both[1]).norm() < 1e5 * EPS * both[1].norm()
+
+
+def test_weights_of_an_ensemble():
+    net = Parameters("bernoulli").net
+    with pytest.raises(curvcore.InputError, match=r"weights must be positive, one for each of 2"):
+        curvcore.Ensemble([net, net], [1.0])
+    with pytest.raises(curvcore.InputError, match=r"sum to one; got \[0.5, 0.6\]"):
+        curvcore.Ensemble([net, net], [0.5, 0.6])
+    with pytest.raises(curvcore.InputError, match=r"one decoder or more"):
+        curvcore.Ensemble([])

@@ -196,6 +196,37 @@ def test_geodesics_are_drawn_with_their_length(page):
     assert values(page, LATENT.format(0), "geodesic", "x") == []
 
 
+MAP = "#chapter-0 .map[data-run='{}']"
+
+
+def test_geodesics_between_points_of_a_map_that_are_chosen(page):
+    article = page.locator("#chapter-0 .run:has(.map[data-run='0'])")
+    x, y = (values(page, MAP.format(0), "map", axis) for axis in "xy")
+    ends = [[x[len(x) // 4], y[len(y) // 4]], [x[len(x) // 2], y[len(y) // 2]]]
+    for name, end in zip(("start", "end"), ends, strict=True):
+        article.locator(f"[name={name}]").fill(f"{end[0]:.6g}, {end[1]:.6g}")
+        article.locator(f"[name={name}]").press("Enter")
+    text = article.locator(".geodesic").inner_text()
+    assert text.startswith("Geodesic: length ")
+    assert "Straight line: " in text
+    for axis, i in (("x", 0), ("y", 1)):
+        curve = values(page, MAP.format(0), "geodesic", axis)
+        assert len(curve) == 65
+        assert [curve[0], curve[-1]] == pytest.approx([end[i] for end in ends], rel=1e-4)
+        assert len(values(page, MAP.format(0), "straight", axis)) == 65
+    plot = page.locator(MAP.format(0))
+    plot.scroll_into_view_if_needed()
+    box = plot.locator(".nsewdrag").first.bounding_box()
+    for share in (0.3, 0.6):
+        page.mouse.click(box["x"] + share * box["width"], box["y"] + share * box["height"])
+        page.wait_for_timeout(500)  # two clicks, not a double click
+    assert article.locator(".geodesic").inner_text() != text
+    assert article.locator("[name=end]").input_value() != ""
+    article.locator("[name=clear]").click()
+    assert article.locator(".geodesic").inner_text() == ""
+    assert values(page, MAP.format(0), "geodesic", "x") == []
+
+
 def test_maps_show_every_quantity(page):
     maps = [f"#chapter-0 .map[data-run='{run}']" for run in (0, 1)]
     select, seen = page.locator("#chapter-0 [name=quantity]"), set()

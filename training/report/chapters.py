@@ -22,7 +22,7 @@ from training.pictures.views import View, shared_radius, some_points, view_of
 from training.report.colours import colours_of, maps_of
 from training.report.flow import Flow, flow_of
 from training.report.movement import Movement, movement_of
-from training.report.paths import Paths, landmarks_of, paths_of, values
+from training.report.paths import Paths, grid_metric, landmarks_of, paths_of, values
 from training.trust import is_foreign, read_yaml
 from training.writing import finite
 
@@ -45,6 +45,7 @@ class Run:
         movement: of these points during training.
         paths: between the chapter's landmarks.
         images: decoded images of the first points, (k, height, width[, 3]) uint8, or None.
+        grid: g over the map's box, (rows, columns, 3), see ``grid_metric``; None without a map.
         flow: R and f during training, of a run's folder with an F or W term; else None.
     """
 
@@ -59,6 +60,7 @@ class Run:
     movement: Movement
     paths: Paths
     images: np.ndarray | None
+    grid: np.ndarray | None = None
     flow: Flow | None = None
 
     @cached_property
@@ -176,6 +178,7 @@ def _run(member, checkpoint, data, landmarks, same):
         movement_of(folder, module, view, checkpoint),
         paths_of(module.decode, view.latents, landmarks, view.space, periodic),
         None if data.image_shape is None else pictures(values(module.decode, view.latents), data),
+        grid_metric(module.decode, view.map),
         flow_of(folder, module, view, checkpoint),
     )
 

@@ -199,7 +199,10 @@ def pairs_figure(chapter, run):
 
 
 def map_figure(chapter, run):
-    """R over the latent box, and Tissot's ellipses; the page exchanges R for other quantities."""
+    """R over the latent box, and Tissot's ellipses.
+
+    The page exchanges R for other quantities, and draws geodesics between points that are chosen.
+    """
     drawn, quantity = run.view.map, chapter.maps[0]
     figure = go.Figure(layout=plain_layout())
     figure.add_heatmap(
@@ -213,6 +216,9 @@ def map_figure(chapter, run):
         x=x, y=y, mode="lines", name="ellipses", line={"color": "black", "width": 1.2},
         hoverinfo="skip",
     )  # fmt: skip
+    for name, line in LINES.items():
+        figure.add_scatter(x=[], y=[], mode="lines", name=name, line=line, hoverinfo="skip")
+    figure.add_scatter(x=[], y=[], mode="markers", name="ends", marker=RING, hoverinfo="skip")
     figure.update_layout(title={"text": f"r = {radius:.2g}", "x": 0.5, "font": FONT})
     box = [nodes[[0, -1]] for nodes in (drawn.x, drawn.y)]
     _label(figure, latent_axes(run.view), box, constrain="domain")

@@ -10,7 +10,7 @@ from training.pictures.fitted import view_of_fitted
 from training.report import page
 from training.report.chapters import GIVEN, TRAINING, Chapter, Run, pictures
 from training.report.movement import Movement
-from training.report.paths import landmarks_of, paths_of, values
+from training.report.paths import grid_metric, landmarks_of, paths_of, values
 from training.writing import finite
 
 
@@ -58,6 +58,7 @@ def _run(estimator, data, landmarks):
         movement=Movement(np.array([len(estimator.history_)]), view.plane(view.latents)[None]),
         paths=paths_of(module.decode, view.latents, landmarks, view.space),
         images=None if decoded is None else pictures(decoded, data),
+        grid=grid_metric(module.decode, view.map),
     )
 
 

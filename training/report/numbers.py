@@ -66,6 +66,7 @@ def _run(chapter, run):
         "maps": [_packed(q.values(run)) for q in chapter.maps] if drawn else None,
         "mapLimits": own_limits(run) if drawn else None,
         "paths": _paths(run),
+        "grid": _packed(run.grid),
     }
 
 

@@ -255,6 +255,56 @@
     }
   }
 
+  // --- a map -------------------------------------------------------------------------------------
+
+  // The geodesic between two points of a map that the reader chooses.
+  class Joined {
+    constructor(plot, run) {
+      const article = plot.root.closest(".run");
+      const { x, y } = plot.figure.data.find((t) => t.name === "map");
+      const box = [x, y].map((axis) => {
+        const { values } = unpack({ ...axis, shape: [1, 1] });
+        return [values[0], values[values.length - 1]];
+      });
+      const grid = unpack(run.grid);
+      this.metric = new LatentGeodesics.Metric(box, grid.shape, grid.values);
+      this.report = article.querySelector(".geodesic");
+      this.inputs = ["start", "end"].map((name) => article.querySelector(`[name=${name}]`));
+      Object.assign(this, { plot, box, ends: [] });
+      plot.on("plotly_click", ({ points }) => this.click([points[0].x, points[0].y]));
+      this.inputs.forEach((input) => input.addEventListener("change", () => this.read()));
+      article.querySelector("[name=clear]").addEventListener("click", () => this.show([]));
+    }
+
+    click(point) {
+      this.show(this.ends.length === 1 ? [...this.ends, point] : [point]);
+    }
+
+    read() {
+      const points = this.inputs.map(({ value }) => value.replaceAll("−", "-").split(/[,;\s]+/).filter(Boolean).map(Number));
+      this.show(points.filter((p) => p.length === 2 && p.every(Number.isFinite)), false);
+    }
+
+    show(ends, write = true) {
+      this.ends = ends;
+      if (write) this.inputs.forEach((input, i) => (input.value = ends[i] ? list(ends[i]) : ""));
+      const found = ends.length === 2 ? LatentGeodesics.solve(this.metric, ...ends) : null;
+      const axis = (i) => [found?.path, found?.straight].map((path) => (path ?? []).map((p) => p[i]));
+      this.plot.change({ x: axis(0), y: axis(1) }, ["geodesic", "straight"]);
+      this.plot.change({ x: [ends.map((p) => p[0])], y: [ends.map((p) => p[1])] }, ["ends"]);
+      this.report.textContent = this.words(found);
+    }
+
+    words(found) {
+      if (this.ends.length < 2) return this.ends.length ? "Choose the other end." : "";
+      if (!found) return "No geodesic was found: the metric is degenerate on the way, or a point is outside the map.";
+      const { length, straightLength } = found;
+      const longer = length > 0 ? `, ${percent(straightLength / length - 1)} longer` : "";
+      const straight = Number.isNaN(straightLength) ? "not known" : number(straightLength) + longer;
+      return `Geodesic: length ${number(length)}. Straight line: ${straight}.`;
+    }
+  }
+
   // --- one chapter -------------------------------------------------------------------------------
 
   class Chapter {
@@ -266,6 +316,7 @@
       const each = (kind) => Array.from(root.querySelectorAll(`.plot.${kind}`));
       const plotsOf = (kind) => each(kind).map((plot) => new Plot(plot, data.runs[plot.dataset.run][kind]));
       this.maps = plotsOf("map");
+      this.joined = this.maps.map((plot) => new Joined(plot, data.runs[plot.root.dataset.run]));
       plotsOf("pairs");
       each("flow-curve").forEach((plot, i) => new Plot(plot, data.flowCurves[i]));
       linkFlow(root, data.runs, plotsOf("flow"), unpack);

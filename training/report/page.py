@@ -13,7 +13,7 @@ from training.report.numbers import chapter_in_numbers
 from training.report.words import chapter_in_words, command, versions
 from training.writing import write_text
 
-SCRIPTS = ("flow.js", "page.js")
+SCRIPTS = ("flow.js", "geodesics.js", "page.js")
 MARKS = {"better": "▲", "worse": "▼", "same": "="}
 
 

@@ -15,7 +15,9 @@ from training.evaluation.distances import shortest
 LANDMARKS = 8
 SEGMENTS = 64
 NEIGHBOURS = 12
+CHUNK = 1024
 FINER = 8  # points for every segment, where lengths are checked
+GRID = 65  # nodes along each side of a map, for geodesics that the page itself solves
 RESOLVED = 0.005  # relative difference of two lengths that is none
 REFINEMENTS = (2, 4, 8)  # times as many segments, where they are not
 
@@ -163,6 +165,24 @@ def lengths_of(decode, curves):
     smooth = (4 * whole - half) / 3
     resolved = np.abs(smooth - true) <= RESOLVED * true
     return np.where(resolved, smooth, true), resolved
+
+
+@torch.no_grad()
+def grid_metric(decode, drawn):
+    """g_11, g_12, g_22 at nodes over the box of a CurvatureMap: (65, 65, 3), rows go with y.
+
+    NaN where g is degenerate; None without a map.
+    """
+    if drawn is None:
+        return None
+    x, y = (
+        torch.linspace(*map(float, nodes[[0, -1]]), GRID).double() for nodes in (drawn.x, drawn.y)
+    )
+    nodes = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)
+    geometry = curvcore.pullback(decode, nodes, order=1, on_degenerate="nan", chunk_size=CHUNK)
+    metric = geometry.metric[:, [0, 0, 1], [0, 1, 1]]
+    metric[geometry.is_degenerate] = torch.nan
+    return metric.reshape(GRID, GRID, 3).numpy()
 
 
 def values(decode, points):

@@ -1,4 +1,4 @@
-"""``python -m training fit | evaluate | encode | atlas | plot | report | study | flow``.
+"""``python -m training fit | evaluate | kmeans | encode | atlas | plot | report | study | flow``.
 
 See README. Exit code: 0 done, 2 bad input or a file that cannot be written (one line says what),
 130 and 143 stopped by Ctrl-C and SIGTERM, 1 anything unforeseen.

@@ -11,7 +11,6 @@ from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from rich.table import Table
 
 from training import runs
 from training.ablation.command import ablate
@@ -25,10 +24,11 @@ from training.checkpoints import (
     checkpointing,
     damaged,
 )
-from training.console import show, title
+from training.console import show_metrics
 from training.datamodule import DataModule
 from training.encoding import encode
 from training.errors import TrainingError
+from training.evaluation.clusters import KMEANS, clusters
 from training.evaluation.held_out import (
     DOWNSTREAM,
     after_normalisation,
@@ -43,7 +43,7 @@ from training.text import printable
 from training.trust import class_paths, read_yaml
 from training.writing import write_json
 
-COMMANDS = ("fit", "evaluate", "encode", "atlas", "plot", "report", "study", "flow")
+COMMANDS = ("fit", "evaluate", "kmeans", "encode", "atlas", "plot", "report", "study", "flow")
 SHOWN = (
     "mse", "mse_raw", "r2", "median_abs_R_raw", "mean_R2_sqrt_det_g_raw", "mcn", "vor",
     "trustworthiness", "continuity", "knn_recall_at_10", "procrustes_disparity", "tear_score",
@@ -252,13 +252,20 @@ def _show(run, metrics, keys=SHOWN):
     columns = {"as trained": metrics.get}
     if is_normalised(metrics):
         columns["after linear normalisation"] = partial(after_normalisation, metrics)
-    table = Table("", title=title(f"{run}: held-out points"), title_justify="left")
-    for column in columns:
-        table.add_column(column, justify="right")
-    for key in keys:
-        if key in metrics:
-            table.add_row(key, *(f"{value(key):.4g}" for value in columns.values()))
-    show(table)
+    show_metrics(f"{run}: held-out points", columns, [key for key in keys if key in metrics])
+
+
+def _kmeans(arguments):
+    """Writes kmeans.json, F1 of k-means clusters of the test part in four spaces; prints it."""
+    parser = _parser("kmeans")
+    _add_checkpoint(parser)
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the starts")
+    options = _parsed(parser, arguments)
+    module, data = runs.load(options.run, options.checkpoint, options.trust)
+    runs.check_no_links(options.run)
+    found = clusters(module, data, options.seed)
+    write_json(Path(options.run) / KMEANS, found)
+    show_metrics(f"{options.run}: held-out points", {"F1 of k-means": found.get}, found)
 
 
 # --- encode ---------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import yaml
 
 from training.__main__ import main
 
-COMMANDS = ("evaluate", "encode", "plot", "report", "resume")
+COMMANDS = ("evaluate", "kmeans", "encode", "plot", "report", "resume")
 
 
 def command(name, run, folder):
@@ -16,6 +16,7 @@ def command(name, run, folder):
     return main(
         {
             "evaluate": ["evaluate", str(run)],
+            "kmeans": ["kmeans", str(run)],
             "encode": ["encode", str(run), "--data", str(points), "--out", str(folder / "z.npz")],
             "plot": ["plot", str(run), "--out", str(folder / "plots")],
             "report": ["report", str(run), "--out", str(folder / "report.html")],

@@ -82,8 +82,13 @@ def kmeans_f1(points, labels, seed=0):
     k is the number of classes, the best of ten starts is taken, and clusters stand for the classes
     that make the number of points in their own class largest (the Hungarian method).
     """
+    k = len(np.unique(labels))
+    return f1_of_clusters(KMeans(k, n_init=10, random_state=seed).fit_predict(points), labels)
+
+
+def f1_of_clusters(found, labels):
+    """The same of clusters, numbers (n,) below that of classes."""
     kinds, truth = np.unique(labels, return_inverse=True)
-    found = KMeans(len(kinds), n_init=10, random_state=seed).fit_predict(points)
     table = confusion_matrix(truth, found, labels=range(len(kinds)))
     rows, columns = linear_sum_assignment(-table)
     name = dict(zip(columns, rows, strict=True))

@@ -1,11 +1,12 @@
 """Watch a decoder's operations: swap those whose nested derivatives are wrong in torch, refuse
 those that have no derivative at a point.
 
-Each swap here, in :mod:`curvcore.providers.reductions` and in :mod:`curvcore.providers.matrices`
-replaces a function by the same function written from primitives, because in torch 2.13 its nested
-forward mode is wrong (silently: layer_norm, instance_norm, det, slogdet, logdet, solve,
-cholesky_inverse) or missing (silu, mish, logit without grad mode, glu, cdist, fused attention), or
-a backward pass over it is NaN or fails (eigh; sinc, prod and cumprod at zero; matrix_norm, renorm).
+Each swap here, in :mod:`curvcore.providers.reductions`, :mod:`curvcore.providers.matrices` and
+:mod:`curvcore.providers.recurrent` replaces a function by the same function written from
+primitives, because in torch 2.13 its nested forward mode is wrong (silently: layer_norm,
+instance_norm, det, slogdet, logdet, solve, cholesky_inverse) or missing (silu, mish, logit without
+grad mode, glu, cdist, fused attention, recurrent layers), or a backward pass over it is NaN or
+fails (eigh; sinc, prod and cumprod at zero; matrix_norm, renorm).
 ``verification`` shows each fault of forward mode live, against finite differences.
 """
 
@@ -19,6 +20,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 from curvcore.errors import RowsNotIndependentError
 from curvcore.providers.arguments import by_position
 from curvcore.providers.matrices import MATRIX_FUNCTIONS
+from curvcore.providers.recurrent import RECURRENT
 from curvcore.providers.reductions import REDUCTIONS
 
 
@@ -192,6 +194,7 @@ PRIMITIVES = {
     torch.special.sinc: _sinc,
     **REDUCTIONS,
     **MATRIX_FUNCTIONS,
+    **RECURRENT,
 }
 
 IN_PLACE = {

@@ -10,6 +10,7 @@ from torch.overrides import resolve_name
 
 import curvcore
 from curvcore.providers import primitives
+from tests.support import recurrent
 from tests.support.immersions import random_rotation
 from tests.support.tolerance import assert_close
 
@@ -185,6 +186,7 @@ def test_the_value_is_that_of_torch(call):
 NORM = {"dim": (-2, -1), "keepdim": True, "dtype": torch.float64}
 PAIR = {"x1": X, "x2": Y}
 BY_KEYWORDS = {
+    **recurrent.BY_KEYWORDS,
     F.layer_norm: {
         "input": X, "normalized_shape": (6,), "weight": WEIGHT, "bias": BIAS, "eps": 1e-3
     },

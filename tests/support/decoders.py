@@ -118,7 +118,7 @@ _ELEMENTWISE = {
     "fourier": (lambda h: torch.fft.irfft(torch.fft.rfft(h, n=8) ** 2, n=8), True),
 }
 
-_WITHOUT_FUSED_RULES = {*_MATRIX_FUNCTIONS, "gru"}
+_WITHOUT_FUSED_RULES = {*_MATRIX_FUNCTIONS}
 
 CASES = [
     *(Case(name, _mlp(layer)) for name, layer in _ACTIVATIONS.items()),

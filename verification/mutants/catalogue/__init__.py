@@ -11,6 +11,7 @@ from verification.mutants.catalogue import (
     kinks,
     large_dimension,
     maps,
+    operations,
     providers,
     rounding,
 )
@@ -27,6 +28,7 @@ PARTS = (
     binding,
     large_dimension,
     maps,
+    operations,
     rounding,
 )
 MUTATIONS = [mutation for part in PARTS for mutation in part.MUTATIONS]

@@ -29,20 +29,6 @@ with warnings.catch_warnings():
     torch.func.jacfwd(torch.sin)(torch.ones(1))
 
 
-def pytest_collection_modifyitems(config, items):
-    """Leave out the cases that a provider has no rules for."""
-    kept, left_out = [], []
-    for item in items:
-        parameters = getattr(getattr(item, "callspec", None), "params", {})
-        unknown = parameters.get("provider") == "fused" and not getattr(
-            parameters.get("case"), "has_fused_rules", True
-        )
-        (left_out if unknown else kept).append(item)
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = kept
-
-
 def pytest_runtest_setup(item):
     """The same random numbers in every run, whatever ran before."""
     torch.manual_seed(0)

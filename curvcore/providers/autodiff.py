@@ -21,6 +21,7 @@ from curvcore.errors import (
 from curvcore.jets import Jet
 from curvcore.modes import one_thread_of_forward_mode
 from curvcore.providers.bound import of_one_row, rows_of
+from curvcore.providers.fresh import Rows
 from curvcore.providers.kinks import kinks_of, note_kinks
 from curvcore.providers.outputs import ambient_dimension
 from curvcore.providers.primitives import PrimitiveOperations
@@ -52,10 +53,12 @@ def autodiff_jet(decoder, z, order):
     if rows_of(decoder):
         return _jet_of_rows(decoder, z, order)
 
+    of_rows = Rows(decoder)
+
     def point_map(point):
         # A batch axis of one: 0-d float32 tensors would get float64 tangents. A copy: the decoder
         # may write to its input.
-        return decoder(point[None].clone())[0].reshape(-1)
+        return of_rows(point[None].clone())[0].reshape(-1)
 
     def derive(points, order=1):
         with one_thread_of_forward_mode(), PrimitiveOperations():
@@ -67,7 +70,8 @@ def autodiff_jet(decoder, z, order):
         warnings.filterwarnings("ignore", "There is a performance drop")  # known: it is the referee
         try:
             with one_thread_of_forward_mode(), operations:
-                jet = Jet(*vmap(_all_derivatives(point_map, order))(z.contiguous()))
+                derivatives = vmap(_all_derivatives(point_map, order))
+                jet = Jet(*of_rows.tried(derivatives, z.contiguous()))
             check_jet(decoder, point_map, z, jet)
             kinks = kinks_of(decoder, z, jet, derive)
         except CurvatureError:
@@ -89,14 +93,15 @@ def autodiff_restriction(decoder, z, directions, order=2, compare=True):
             return autodiff_restriction(decoder, z.clone(), directions.clone(), order, compare)
     if compare:
         autodiff_jet(*sample_restriction(decoder, z), order)
+    of_rows = Rows(decoder)
 
     def derivatives(point, directions):
         def restricted(y):
-            return decoder((point + directions @ y)[None])[0].reshape(-1)
+            return of_rows((point + directions @ y)[None])[0].reshape(-1)
 
         return _all_derivatives(restricted, order)(torch.zeros_like(directions[0]))
 
-    return _jet_of_each(derivatives, z.contiguous(), directions.contiguous())
+    return _jet_of_each(of_rows, derivatives, z.contiguous(), directions.contiguous())
 
 
 def _jet_of_rows(decoder, z, order):
@@ -104,22 +109,24 @@ def _jet_of_rows(decoder, z, order):
     check_rows_belong(decoder, z)
     autodiff_jet(of_one_row(decoder), z[:_COMPARED], order)
     names, rows = zip(*rows_of(decoder).items(), strict=True)
+    of_rows = Rows(decoder)
 
     def derivatives(point, *own):
         bound = decoder.with_inputs({n: x[None] for n, x in zip(names, own, strict=True)})
-        return _all_derivatives(lambda p: bound(p[None].clone())[0].reshape(-1), order)(point)
+        point_map = lambda p: of_rows(p[None].clone(), bound)[0].reshape(-1)  # noqa: E731
+        return _all_derivatives(point_map, order)(point)
 
-    return _jet_of_each(derivatives, z.contiguous(), *rows)
+    return _jet_of_each(of_rows, derivatives, z.contiguous(), *rows)
 
 
-def _jet_of_each(derivatives, *tensors):
+def _jet_of_each(of_rows, derivatives, *tensors):
     with (
         one_thread_of_forward_mode(),
         PrimitiveOperations(),
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", "There is a performance drop")
-        return Jet(*vmap(derivatives)(*tensors))
+        return Jet(*of_rows.tried(vmap(derivatives), *tensors))
 
 
 def _all_derivatives(function, order):

@@ -67,9 +67,32 @@ def _logdet(matrix):
     return logarithm + sign.log()
 
 
-def _solve(matrix, B, *, left=True):
+def inverse_or_nan(matrix):
+    """A⁻¹, NaN where there is none."""
     inverse, singular = torch.linalg.inv_ex(matrix)
-    inverse = torch.where(singular[..., None, None] > 0, torch.nan, inverse)
+    return torch.where(singular[..., None, None] > 0, torch.nan, inverse)
+
+
+def cholesky_or_nan(matrix):
+    """L with A = L Lᴴ, NaN where there is none."""
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    return torch.where(failed[..., None, None] > 0, torch.nan, factor)
+
+
+def symmetric_of(A, upper=False):
+    """The Hermitian matrix of which A has the lower triangle, or the upper one."""
+    if upper:
+        return A.triu() + A.triu(1).mH
+    return A.tril() + A.tril(-1).mH
+
+
+def _cholesky(A, *, upper=False):
+    factor = cholesky_or_nan(symmetric_of(A, upper))
+    return factor.mH if upper else factor
+
+
+def _solve(matrix, B, *, left=True):
+    inverse = inverse_or_nan(matrix)
     if B.ndim == 1 or B.shape == matrix.shape[:-1]:
         return (inverse @ B[..., None])[..., 0]
     return inverse @ B if left else B @ inverse
@@ -133,6 +156,10 @@ MATRIX_FUNCTIONS = {
     torch.logdet: _logdet,
     torch.Tensor.logdet: _logdet,
     torch.linalg.solve: _solve,
+    torch.linalg.inv: inverse_or_nan,
+    torch.inverse: inverse_or_nan,
+    torch.Tensor.inverse: inverse_or_nan,
+    torch.linalg.cholesky: _cholesky,
     torch.cholesky_inverse: _cholesky_inverse,
     torch.Tensor.cholesky_inverse: _cholesky_inverse,
     torch.linalg.eigh: _eigh,

@@ -113,14 +113,20 @@ def _affine_by_channel(x, weight, bias):
 
 
 def _silu(x, inplace=False):
-    return x * torch.sigmoid(x)  # forward mode knows no in-place; a decoder uses what is returned
+    if inplace:
+        return x.copy_(_silu(x.clone()))  # derivatives need x
+    return x * torch.sigmoid(x)
 
 
 def _mish(x, inplace=False):
+    if inplace:
+        return x.copy_(_mish(x.clone()))
     return x * torch.tanh(F.softplus(x))
 
 
 def _celu(x, alpha=1.0, inplace=False):
+    if inplace:
+        return x.copy_(_celu(x.clone(), alpha))
     # torch rounds alpha to float32 in its derivatives.
     return torch.where(x > 0, x, alpha * torch.expm1(torch.clamp_max(x, 0) / alpha))
 

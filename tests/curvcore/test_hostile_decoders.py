@@ -166,7 +166,7 @@ DECODERS = {
     ),
     "hooks": (hooked, RIGHT, RIGHT),
     "writes to its input": (lambda: Wrapped(doubling_its_input), RIGHT, RIGHT),
-    "writes to its output": (lambda: Wrapped(writing_to_its_output), REFUSED, REFUSED),
+    "writes to its output": (lambda: Wrapped(writing_to_its_output), RIGHT, REFUSED),
 }  # fmt: skip
 
 

@@ -83,6 +83,8 @@ CALLS = {
     "solve_square_matrix": lambda: linalg.solve(SQUARE, SQUARE.mT),
     "solve_one_matrix_for_all": lambda: linalg.solve(SQUARE, ROTATION),
     "solve_right": lambda: linalg.solve(SQUARE, SQUARE[:, :2], left=False),
+    "cholesky_reads_one_triangle": lambda: linalg.cholesky(POSITIVE + SQUARE.triu(1)),
+    "cholesky_reads_the_upper": lambda: linalg.cholesky(POSITIVE + SQUARE.tril(-1), upper=True),
     "cholesky_inverse": lambda: torch.cholesky_inverse(FACTOR),
     "cholesky_inverse_upper": lambda: torch.cholesky_inverse(FACTOR.mT, upper=True),
     "cholesky_inverse_reads_one_triangle": lambda: torch.cholesky_inverse(
@@ -231,6 +233,9 @@ BY_KEYWORDS = {
     linalg.slogdet: {"A": SQUARE},
     torch.logdet: {"input": POSITIVE},
     linalg.solve: {"A": SQUARE, "B": SQUARE[:, :2], "left": False},
+    linalg.inv: {"A": SQUARE},
+    torch.inverse: {"input": SQUARE},
+    linalg.cholesky: {"input": POSITIVE, "upper": True},
     torch.cholesky_inverse: {"input": FACTOR.mT, "upper": True},
     linalg.eigh: {"input": SQUARE, "UPLO": "U"},
     linalg.eigvalsh: {"input": SQUARE, "UPLO": "U"},
@@ -280,6 +285,7 @@ def test_what_works_in_place_writes(call):
     [
         lambda factor: torch.cholesky_inverse(factor),
         lambda factor: torch.cholesky_inverse(factor.mT, upper=True),
+        lambda matrix: linalg.inv(matrix),
         lambda matrix: linalg.solve(matrix, SQUARE),
         lambda matrix: linalg.solve(matrix, SQUARE[:, 0]),
     ],

@@ -31,11 +31,6 @@ class Case:
     d: int = 2
     plain: bool = True
 
-    @property
-    def has_fused_rules(self):
-        """Whether the fused provider knows all its operations."""
-        return self.name not in _WITHOUT_FUSED_RULES
-
     def __str__(self):
         return self.name
 
@@ -117,8 +112,6 @@ _ELEMENTWISE = {
     "distances": (lambda h: torch.cdist(h[:, None], 4 * torch.eye(3, 8).to(h)), False),
     "fourier": (lambda h: torch.fft.irfft(torch.fft.rfft(h, n=8) ** 2, n=8), True),
 }
-
-_WITHOUT_FUSED_RULES = {*_MATRIX_FUNCTIONS}
 
 CASES = [
     *(Case(name, _mlp(layer)) for name, layer in _ACTIVATIONS.items()),

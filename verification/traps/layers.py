@@ -30,7 +30,6 @@ class Layer:
         slope, spread: size of the entries of W, and of b around its centre.
         points: where it is looked at.
         dtype: of the decoder.
-        has_fused_rules: whether ``derivatives="fused"`` must know it.
     """
 
     name: str
@@ -41,7 +40,6 @@ class Layer:
     spread: float = 1.0
     points: tuple = ((0.31, -0.42), (-0.17, 0.25))
     dtype: torch.dtype = torch.float64
-    has_fused_rules: bool = True
 
 
 class Graph(nn.Module):
@@ -135,7 +133,7 @@ SCALED = Layer(
 
 def _of_matrix(name, function, exact, *, size=3, **options):
     """A function of the matrix that h fills row by row, near twice the identity."""
-    settings = {"slope": 0.5, "spread": 0.3, "has_fused_rules": False} | options
+    settings = {"slope": 0.5, "spread": 0.3} | options
     return Layer(
         name=name,
         function=lambda h: function(h.unflatten(-1, (size, size))),

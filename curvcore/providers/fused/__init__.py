@@ -11,8 +11,18 @@ import torch
 from curvcore.errors import CurvatureError, DecoderError, MissingRuleError
 from curvcore.modes import is_transformed
 from curvcore.providers.bound import of_one_row, rows_of
-from curvcore.providers.fused import composites, elementwise, linear, products  # noqa: F401
-from curvcore.providers.fused.jet_tensor import RULES, JetTensor
+from curvcore.providers.fresh import FreshTensors, Rows
+from curvcore.providers.fused import (  # noqa: F401
+    composites,
+    elementwise,
+    entries,
+    linear,
+    matrices,
+    products,
+    special_functions,
+    writing,
+)
+from curvcore.providers.fused.jet_tensor import RULES, ConstantWrittenError, JetTensor
 from curvcore.providers.fused.result import FusedJet
 from curvcore.providers.kinks import kinks_of, note_kinks
 from curvcore.providers.memory import recall
@@ -83,7 +93,7 @@ def fused_restriction(decoder, z, directions, order=2, compare=True):
 
 def _propagate(decoder, z, jet):
     try:
-        output = decoder(jet)
+        output = _called(decoder, jet)
         if isinstance(output, JetTensor):
             output.settle()
     except CurvatureError:
@@ -103,6 +113,15 @@ def _propagate(decoder, z, jet):
     return output
 
 
+def _called(decoder, jet):
+    """decoder(jet); once more, should it write what depends on z into tensors that it makes."""
+    try:
+        return decoder(jet.frozen())
+    except ConstantWrittenError:
+        with FreshTensors(jet.constant):
+            return decoder(jet)
+
+
 def _compare(decoder, z, order, record, owner):
     """Compare jets at a few points with independent computations, and note the kinks there.
 
@@ -118,8 +137,9 @@ def _compare(decoder, z, order, record, owner):
         points = z.detach()[:_POINTS].clone()
         jet = derive(points, order)
         kinks = kinks_of(decoder, points, jet, derive)
+    rows = Rows(decoder)
     try:
-        check_jet(decoder, lambda point: decoder(point[None])[0].reshape(-1), points, jet)
+        rows.tried(check_jet, decoder, lambda point: rows(point[None])[0].reshape(-1), points, jet)
     except CurvatureError:
         raise
     except Exception:  # torch cannot differentiate it: nothing to compare with

@@ -121,6 +121,36 @@ def _lerp(start, end, weight):
     return start + weight * (end - start)
 
 
+@composite(*named("hypot"))
+def _hypot(a, b):
+    return torch.sqrt(torch.square(a) + torch.square(b))
+
+
+@composite(*named("atan2", "arctan2"))
+def _atan2(y, x):
+    """θ_0 + atan(v/u), (u, v) = (x, y) turned back by the angle θ_0 of the values."""
+    y_0, x_0 = (t.detach() for t in (y, x))
+    angle = torch.atan2(y_0, x_0)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    return angle + torch.atan((y * cos - x * sin) / (x * cos + y * sin))
+
+
+@composite(*named("logaddexp"))
+def _logaddexp(a, b):
+    larger = torch.maximum(a.detach(), b.detach())
+    return larger + torch.log(torch.exp(a - larger) + torch.exp(b - larger))
+
+
+@composite(*named("logaddexp2"))
+def _logaddexp2(a, b):
+    return _logaddexp(a * math.log(2), b * math.log(2)) / math.log(2)
+
+
+@composite(F.softmin)
+def _softmin(x, dim=None, _stacklevel=3, dtype=None):
+    return _softmax(-x, dim, dtype=dtype)
+
+
 @composite(torch.cross, torch.linalg.cross, torch.Tensor.cross)
 def _cross(a, b, dim=-1):
     return (

@@ -88,10 +88,10 @@ def _expm1(x, y):
     yield first
 
 
-def _logarithm(reciprocal):
-    yield reciprocal
-    yield -(reciprocal**2)
-    yield 2 * reciprocal**3
+def _logarithm(reciprocal, of_base=1):
+    yield reciprocal / of_base
+    yield -(reciprocal**2) / of_base
+    yield 2 * reciprocal**3 / of_base
 
 
 @elementwise(*named("log"), multiplier=torch.ones_like)
@@ -154,6 +154,51 @@ def _asinh(x, y):
     yield first
     yield -x * first**3
     yield (2 * x * x - 1) * first**5
+
+
+@elementwise(*named("asin", "arcsin"))
+def _asin(x, y):
+    first = torch.rsqrt((1 - x) * (1 + x))
+    yield first
+    yield x * first**3
+    yield (1 + 2 * x * x) * first**5
+
+
+@elementwise(*named("acos", "arccos"))
+def _acos(x, y):
+    return (-derivative for derivative in _asin(x, y))
+
+
+@elementwise(*named("atanh", "arctanh"))
+def _atanh(x, y):
+    first = 1 / ((1 - x) * (1 + x))
+    yield first
+    yield 2 * x * first**2
+    yield (2 + 6 * x * x) * first**3
+
+
+@elementwise(*named("acosh", "arccosh"))
+def _acosh(x, y):
+    first = torch.rsqrt((x - 1) * (x + 1))
+    yield first
+    yield -x * first**3
+    yield (2 * x * x + 1) * first**5
+
+
+@elementwise(*named("exp2"))
+def _exp2(x, y):
+    for order in (1, 2, 3):
+        yield math.log(2) ** order * y
+
+
+@elementwise(*named("log2"), multiplier=torch.ones_like)
+def _log2(x, y):
+    return _logarithm(1 / x, math.log(2))
+
+
+@elementwise(*named("log10"), multiplier=torch.ones_like)
+def _log10(x, y):
+    return _logarithm(1 / x, math.log(10))
 
 
 # --- x h(x): (x h)^(n) = x h^(n) + n h^(n−1) ----------------------------------------------------

@@ -12,20 +12,83 @@ from torch.overrides import resolve_name
 from curvcore.constants import identity
 from curvcore.errors import MissingRuleError, UnsupportedOperationError
 from curvcore.providers.arguments import by_position
+from curvcore.providers.fresh import active_fresh_tensors
 from curvcore.providers.fused.product_rules import level_sizes, split_levels
 
 
 class Rules(UserDict):
-    """Rules by torch function, with a ``revision`` that counts changes."""
+    """Rules by torch function, with a ``revision`` that counts changes.
+
+    The rule of a function is that of its form that works in place as well.
+    """
 
     revision = 0
 
     def __setitem__(self, function, rule):
         self.revision += 1
         super().__setitem__(function, rule)
+        for twin in _in_place_forms(function):
+            self.data[twin] = _writing(rule)
+
+
+_OF_SHAPES = {"squeeze", "unsqueeze", "transpose", "swapaxes", "swapdims", "t"}  # not of numbers
+
+
+def _in_place_forms(function):
+    name = getattr(function, "__name__", "_")
+    places = torch.Tensor, torch, torch.nn.functional, torch.special
+    is_of_torch = any(getattr(place, name, None) is function for place in places)
+    if not is_of_torch or name.endswith("_") or name in _OF_SHAPES:
+        return []
+    forms = [getattr(place, f"{name}_", None) for place in places]
+    return [form for form in forms if callable(form)]
+
+
+def _writing(rule):
+    def write(x, *args, **kwargs):
+        if not isinstance(x, JetTensor):
+            raise ConstantWrittenError
+        return x.become(rule(x, *args, **kwargs))
+
+    return write
+
+
+class ConstantWrittenError(MissingRuleError):
+    """What depends on the latent point is written into a tensor."""
+
+    def __init__(self):
+        super().__init__(
+            "derivatives='fused' cannot write what depends on z into a tensor that the decoder has "
+            "not made by torch.zeros, empty, full, clone or the like in its forward. Write into a "
+            "clone of it."
+        )
 
 
 RULES = Rules()
+
+
+class _Content:
+    """What a JetTensor holds: computed when it is looked at, never written to."""
+
+    __slots__ = ("computed", "layer", "pending", "shape", "stack", "with_gradient")
+
+    def __init__(self, computed, shape):
+        self.computed, self.shape = computed, torch.Size(shape)
+        self.pending = self.layer = self.stack = self.with_gradient = None
+
+    def compute(self):
+        """Value and channels."""
+        if self.layer is not None:
+            self.stack, self.layer = self.layer.stack(), None
+            self.computed = self.stack[0], self.stack[1:]
+        if self.computed is None:
+            source, affine_map = self.pending
+            with torch.set_grad_enabled(self.with_gradient):  # not what holds where it is seen
+                value = affine_map.of_value(source.value).reshape(self.shape)
+                channels = affine_map.of_channels(source.channels)
+                channels = channels.reshape(*channels.shape[:2], *self.shape[1:])
+            self.computed = value, channels
+        return self.computed
 
 
 class JetTensor:
@@ -40,17 +103,15 @@ class JetTensor:
         order: the order that is propagated.
         pending: the source and the affine map that this is the image of, if it was not looked at.
         layer: the hidden layer that this comes out of, if it was not looked at.
+        memory: what it shares with its views (:mod:`curvcore.providers.fused.views`), if any.
     """
 
-    __slots__ = (
-        "_computed", "_shape", "_stack", "_with_gradient", "d", "layer", "order", "pending",
-    )  # fmt: skip
+    __slots__ = ("_held", "d", "memory", "order")
 
     def __init__(self, value, channels, d, order, *, shape=None):
-        self._computed = None if value is None else (value, channels)
-        self._shape = value.shape if shape is None else torch.Size(shape)
-        self.d, self.order = d, order
-        self.pending = self.layer = self._stack = None
+        computed = None if value is None else (value, channels)
+        self._held = _Content(computed, value.shape if shape is None else shape)
+        self.d, self.order, self.memory = d, order, None
 
     @classmethod
     def coordinates(cls, z, order):
@@ -68,7 +129,7 @@ class JetTensor:
     def of_stack(cls, stack, d, order):
         """The JetTensor of value and channels (1 + K, B, ...)."""
         jet = cls(stack[0], stack[1:], d, order)
-        jet._stack = stack
+        jet._held.stack = stack
         return jet
 
     @classmethod
@@ -76,12 +137,22 @@ class JetTensor:
         """What comes out of a hidden layer (:mod:`curvcore.providers.fused.hidden_layers`)."""
         source = layer.source
         jet = cls(None, None, source.d, source.order, shape=shape)
-        jet.layer = layer
+        jet._held.layer = layer
         return jet
 
     def like(self, value, channels):
         """A JetTensor of the same order in the same latent points."""
         return JetTensor(value, channels, self.d, self.order)
+
+    def constant(self, value):
+        """A JetTensor that does not depend on these latent points."""
+        return self.like(value, value.new_zeros(()).expand(self.d, *value.shape))
+
+    def frozen(self):
+        """This as it is now, whatever is written to it later."""
+        jet = JetTensor(None, None, self.d, self.order, shape=self.shape)
+        jet._held = self.held
+        return jet
 
     def mapped(self, affine_map):
         """The image under a pending affine map, computed when it is looked at.
@@ -89,7 +160,8 @@ class JetTensor:
         A decoder's last layer often is one; curvature then needs only the inner products that it
         leads to (:mod:`curvcore.providers.fused.readout`).
         """
-        return self._pending((self, affine_map), (*self.shape[:-1], affine_map.output_dimension))
+        shape = (*self.shape[:-1], affine_map.output_dimension)
+        return self._pending((self.frozen(), affine_map), shape)
 
     def reshaped(self, shape):
         """The same pending image in another shape (B, ...)."""
@@ -97,14 +169,14 @@ class JetTensor:
 
     def _pending(self, pending, shape):
         image = JetTensor(None, None, self.d, self.order, shape=shape)
-        image.pending = pending
-        image._with_gradient = torch.is_grad_enabled()
+        image._held.pending = pending
+        image._held.with_gradient = torch.is_grad_enabled()
         return image
 
     @property
     def is_pending(self):
         """Whether this is the image of a layer that was not computed."""
-        return self.pending is not None and self._computed is None
+        return self.pending is not None and self.held.computed is None
 
     @classmethod
     def joined(cls, jets):
@@ -112,22 +184,40 @@ class JetTensor:
         value = torch.cat([jet.value for jet in jets])
         return jets[0].like(value, torch.cat([jet.all_channels() for jet in jets], dim=1))
 
-    def _compute(self):
-        if self.layer is not None:
-            self._stack, self.layer = self.layer.stack(), None
-            self._computed = self._stack[0], self._stack[1:]
-        if self._computed is None:
-            source, affine_map = self.pending
-            with torch.set_grad_enabled(self._with_gradient):  # not what holds where it is seen
-                value = affine_map.of_value(source.value).reshape(self._shape)
-                channels = affine_map.of_channels(source.channels)
-                channels = channels.reshape(*channels.shape[:2], *self._shape[1:])
-            self._computed = value, channels
-        return self._computed
-
     def settle(self):
         """Compute what is pending, with the parameters as they are, but for a last linear layer."""
-        (self.pending[0] if self.is_pending else self)._compute()
+        (self.pending[0] if self.is_pending else self).held.compute()
+
+    # --- what is held, and written to -------------------------------------------------------------
+
+    @property
+    def held(self):
+        """What it holds now, should something that shares its memory have been written to."""
+        if self.memory is not None:
+            self._held = self.memory.now(self._held)
+        return self._held
+
+    def become(self, new):
+        """Write ``new``, a jet or a constant, of the same shape or one that broadcasts to it.
+
+        What shares memory with this sees it. Returns this.
+        """
+        if not isinstance(new, JetTensor):
+            new = self.constant(torch.as_tensor(new, dtype=self.dtype, device=self.device))
+        new = new if new.dtype == self.dtype else new.to(self.dtype)
+        new = new if new.shape == self.shape else new.expand(self.shape)
+        new = self._laid_out(new)
+        self._held = new.held if self.memory is None else self.memory.written(new)
+        return self
+
+    def _laid_out(self, new):
+        """``new`` with the strides of this, on which it depends what of it are views."""
+        if torch.compiler.is_compiling() or (new.is_pending and self.is_pending):
+            return new
+        axes = sorted(range(self.ndim), key=lambda axis: -self.value.stride(axis))
+        value = new.value.permute(axes).contiguous()
+        value = value.permute(sorted(range(self.ndim), key=axes.__getitem__))
+        return new.like(value, new.channels)
 
     @property
     def _source(self):
@@ -140,11 +230,13 @@ class JetTensor:
     def stack(self):
         """Value and all channels as one tensor (1 + K, B, ...), where they are held so."""
         if self.layer is not None:
-            self._compute()
-        return self._stack
+            self.held.compute()
+        return self.held.stack
 
-    value = property(lambda self: self._compute()[0])
-    channels = property(lambda self: self._compute()[1])
+    pending = property(lambda self: self.held.pending)
+    layer = property(lambda self: self.held.layer)
+    value = property(lambda self: self.held.compute()[0])
+    channels = property(lambda self: self.held.compute()[1])
 
     @property
     def levels(self):
@@ -175,6 +267,9 @@ class JetTensor:
                 "register a rule: see curvcore.rules."
             )
         args, kwargs = by_position(function, args, kwargs or {})
+        fresh = active_fresh_tensors()
+        if fresh is not None:
+            return fresh.called(rule, function, args, kwargs)
         return rule(*args, **kwargs)
 
     def __getattr__(self, name):
@@ -183,19 +278,22 @@ class JetTensor:
             raise AttributeError(f"a tensor under derivatives='fused' has no attribute {name!r}")
         return lambda *args, **kwargs: _dispatch(method, self, *args, **kwargs)
 
-    shape = property(lambda self: self._shape)
-    ndim = property(lambda self: len(self._shape))
+    shape = property(lambda self: self._held.shape)  # which writing does not change
+    ndim = property(lambda self: len(self._held.shape))
     dtype = property(lambda self: self._source.dtype)
     device = property(lambda self: self._source.device)
     T = property(lambda self: self.permute(*reversed(range(self.ndim))))
     mT = property(lambda self: self.transpose(-2, -1))  # noqa: N815  (torch's name)
+    mH = property(lambda self: self.mT.conj() if self.is_complex() else self.mT)  # noqa: N815
+    real = property(lambda self: torch.real(self) if self.is_complex() else self)
+    imag = property(lambda self: torch.imag(self))
     __array_ufunc__ = None  # numpy numbers leave operators to this class
     is_nested = False
     is_sparse = False
     requires_grad = True
 
     def __len__(self):
-        return self._shape[0]
+        return self.shape[0]
 
     def __bool__(self):
         raise UnsupportedOperationError("A decoder may not branch on its values.")
@@ -203,6 +301,10 @@ class JetTensor:
 
 def _dispatch(function, *args, **kwargs):
     return JetTensor.__torch_function__(function, (), args, kwargs)
+
+
+def _in_place_operator(function):
+    return lambda x, other: _dispatch(function, x, other)
 
 
 def overload_operators(kind, unary_and_comparisons):
@@ -224,5 +326,11 @@ def overload_operators(kind, unary_and_comparisons):
         setattr(kind, f"__{name}__", operator(getattr(torch.Tensor, f"__{name}__")))
 
 
-overload_operators(JetTensor, ("neg", "abs", "getitem", "lt", "le", "gt", "ge", "eq", "ne"))
+overload_operators(
+    JetTensor, ("neg", "abs", "getitem", "setitem", "lt", "le", "gt", "ge", "eq", "ne")
+)
+for _name, _written in {
+    "add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_", "pow": "pow_",
+}.items():  # fmt: skip
+    setattr(JetTensor, f"__i{_name}__", _in_place_operator(getattr(torch.Tensor, _written)))
 JetTensor.__hash__ = object.__hash__

@@ -17,6 +17,7 @@ from curvcore.providers.fused.registry import (
     rowwise,
     rowwise_linear,
 )
+from curvcore.providers.fused.views import sharing
 
 # --- layers: the same on every row, an offset that derivatives do not see -----------------------
 
@@ -70,7 +71,7 @@ linear(
     *named("sum", "mean", "cumsum", "diff", "trace", "diagonal", "diag_embed", "tril", "triu"),
     *named("flip", "fliplr", "flipud", "roll", "rot90"),
     *named("neg", "negative", "__neg__", "positive", "clone", "contiguous"),
-    *named("float", "double", "view_as_real"),
+    *named("float", "double", "view_as_real", "conj", "resolve_conj", "resolve_neg"),
     torch.real,
     torch.imag,
     *(
@@ -97,7 +98,7 @@ def _reshaping(function):
 
 
 for _function in named("reshape", "view", "flatten", "unflatten"):
-    composite(_function)(_reshaping(_function))
+    composite(_function)(sharing(_function, _reshaping(_function)))
 
 
 @composite(*named("to", "type_as"))
@@ -106,7 +107,8 @@ def _to(x, *args, **kwargs):
     args = tuple(a.value if is_jet(a) else a for a in args)
     if not is_jet(x):
         return x.to(*args, **kwargs)
-    return x.like(x.value.to(*args, **kwargs), x.channels.to(*args, **kwargs))
+    value = x.value.to(*args, **kwargs)
+    return x if value is x.value else x.like(value, x.channels.to(*args, **kwargs))
 
 
 @composite(*named("view_as", "reshape_as"))
@@ -128,7 +130,7 @@ def _broadcast_tensors(*tensors):
 # --- sums of several jets -----------------------------------------------------------------------
 
 
-@composite(*named("add", "__add__", "__radd__", "__iadd__"))
+@composite(*named("add", "__add__", "__radd__"))
 def _add(a, b, *, alpha=1):
     if not is_jet(a):
         return _shifted(b if alpha == 1 else b * alpha, a)
@@ -171,8 +173,8 @@ def _broadcast(x, shape):
     return x.like(x.value.broadcast_to(shape), channels)
 
 
-def _jointly_linear(function):
-    """A rule for functions of a sequence of tensors, linear in all of them together."""
+def jointly_linear(function):
+    """The rule for functions of a sequence of tensors, linear in all of them together."""
 
     def rule(tensors, *args, **kwargs):
         jets = [t for t in tensors if is_jet(t)]
@@ -198,7 +200,7 @@ def _padded(tensor, count, jet):
 
 
 for _function in named("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack"):
-    composite(_function)(_jointly_linear(_function))
+    composite(_function)(jointly_linear(_function))
 
 
 @composite(*named("where"))
@@ -209,7 +211,7 @@ def _where(condition, input, other):
             t if is_jet(t) else t.to(like) if isinstance(t, torch.Tensor) else like.new_full((), t)
             for t in (input, other)
         ]
-        return _jointly_linear(lambda ab: torch.where(condition, *ab))(pair)
+        return jointly_linear(lambda ab: torch.where(condition, *ab))(pair)
     raise TypeError("where(condition, input, other) needs a boolean tensor as condition")
 
 
@@ -226,7 +228,7 @@ def _of_value(function):
 
 for _function in named(
     "size", "dim", "ndimension", "numel", "nelement", "stride", "is_floating_point", "is_complex",
-    "get_device", "is_contiguous", "zeros_like", "ones_like", "full_like", "empty_like",
+    "get_device", "is_contiguous", "detach", "zeros_like", "ones_like", "full_like", "empty_like",
     "rand_like", "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor", "argmax", "argmin",
     "lt", "le", "gt", "ge", "eq", "ne", "less", "greater", "isnan", "isfinite", "isinf",
     "__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__",

@@ -37,6 +37,7 @@ from curvcore.providers.fused.chain_rule import compose
 from curvcore.providers.fused.hidden_layers import HiddenLayer, can_be_gathered
 from curvcore.providers.fused.jet_tensor import RULES, JetTensor
 from curvcore.providers.fused.layers import Activation, activated, can_be_activated
+from curvcore.providers.fused.views import sharing
 from curvcore.providers.primitives import magnitude
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -90,7 +91,7 @@ def elementwise(
 def linear(*functions: Callable[..., Any]) -> None:
     """Declare functions linear in their first argument, whatever they do to axis 0."""
     for function in functions:
-        RULES[function] = linear_rule(function)
+        RULES[function] = sharing(function, linear_rule(function))
 
 
 def rowwise_linear(*functions: Callable[..., Any]) -> None:
@@ -100,7 +101,14 @@ def rowwise_linear(*functions: Callable[..., Any]) -> None:
 
 
 def _chain_rule(function, derivatives, closed=False, kernel=None, multiplier=None):
+    flag = _place_of_flag(function)
+
     def rule(x, *args, **kwargs):
+        if kwargs.get("inplace") or (flag is not None and True in args[flag:][:1]):
+            return x.become(differentiated(x.frozen(), *args, **kwargs))
+        return differentiated(x, *args, **kwargs)
+
+    def differentiated(x, *args, **kwargs):
         # A function that works in place gets a copy: its derivatives need what was there.
         in_place = kwargs.get("inplace") or any(argument is True for argument in args)
         if closed and x.is_pending and not in_place and can_be_activated(x.pending[0]):
@@ -128,6 +136,13 @@ def _chain_rule(function, derivatives, closed=False, kernel=None, multiplier=Non
         return compose([filled(factor, value) for factor in factors], x)
 
     return rule
+
+
+def _place_of_flag(function):
+    """Where among the further arguments of a Python function ``inplace`` stands, if it does."""
+    code = getattr(function, "__code__", None)
+    names = code.co_varnames[1 : code.co_argcount] if code else ()
+    return names.index("inplace") if "inplace" in names else None
 
 
 def applied(function, tensor, *args, **kwargs):

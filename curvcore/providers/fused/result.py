@@ -28,7 +28,7 @@ class FusedJet(Jet):
         """The jet of a decoder's output; parameters may change afterwards."""
         ambient_dimension = output.shape[1:].numel()
         if output.pending is None:
-            return cls(output, None, ambient_dimension)
+            return cls(output.frozen(), None, ambient_dimension)
         source, last_layer = output.pending
         return cls(source, last_layer.snapshot(), ambient_dimension)
 

@@ -196,8 +196,8 @@ JET_TENSOR = mutations(
     "providers/fused/jet_tensor.py",
     f"{T}/test_short_cut.py",
     (
-        "with torch.set_grad_enabled(self._with_gradient):",
-        "with torch.no_grad():",
+        "with torch.set_grad_enabled(self.with_gradient):  # not what",
+        "with torch.no_grad():  # not what",
         "a layer that is looked at late loses its gradient",
         "check gradients",
     ),

@@ -16,8 +16,8 @@ AUTODIFF = mutations(
         "check gradients",
     ),
     (
-        "return decoder(point[None].clone())[0].reshape(-1)",
-        "return decoder(point[None])[0].reshape(-1)",
+        "return of_rows(point[None].clone())[0].reshape(-1)",
+        "return of_rows(point[None])[0].reshape(-1)",
         "a decoder that works in place writes to z",
         f"{T}/test_side_effects.py",
     ),
@@ -77,8 +77,8 @@ PRIMITIVES = mutations(
         GRADIENTS,
     ),
     (
-        "return x * torch.sigmoid(x)  # forward mode",
-        "return x * torch.sigmoid(x.detach())  # forward mode",
+        "return x * torch.sigmoid(x)\n",
+        "return x * torch.sigmoid(x.detach())\n",
         "SiLU loses a derivative",
         "check decoder",
     ),

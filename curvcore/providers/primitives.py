@@ -1,16 +1,18 @@
 """Watch a decoder's operations: swap those whose nested derivatives are wrong in torch, refuse
 those that have no derivative at a point.
 
-Each swap here, in :mod:`curvcore.providers.reductions`, :mod:`curvcore.providers.matrices` and
-:mod:`curvcore.providers.recurrent` replaces a function by the same function written from
-primitives, because in torch 2.13 its nested forward mode is wrong (silently: layer_norm,
-instance_norm, det, slogdet, logdet, solve, cholesky_inverse) or missing (silu, mish, logit without
-grad mode, glu, cdist, fused attention, recurrent layers), or a backward pass over it is NaN or
-fails (eigh; sinc, prod and cumprod at zero; matrix_norm, renorm).
+Each swap here, in :mod:`curvcore.providers.reductions`, :mod:`curvcore.providers.matrices`,
+:mod:`curvcore.providers.recurrent` and :mod:`curvcore.providers.sampling` replaces a function by
+the same function written from primitives, because in torch 2.13 its nested forward mode is wrong
+(silently: layer_norm, instance_norm, det, slogdet, logdet, solve, cholesky_inverse) or missing
+(silu, mish, logit without grad mode, glu, cdist, fused attention, recurrent layers, grid_sample),
+or a backward pass over it is NaN or fails (eigh; sinc, prod and cumprod at zero; matrix_norm,
+renorm), or it ends the batch where it is undefined at one point (inv, cholesky).
 ``verification`` shows each fault of forward mode live, against finite differences.
 """
 
 import math
+import sys
 
 import torch
 import torch.nn.functional as F
@@ -19,9 +21,11 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from curvcore.errors import RowsNotIndependentError
 from curvcore.providers.arguments import by_position
+from curvcore.providers.checkpoints import PlainCheckpoints
 from curvcore.providers.matrices import MATRIX_FUNCTIONS
 from curvcore.providers.recurrent import RECURRENT
 from curvcore.providers.reductions import REDUCTIONS
+from curvcore.providers.sampling import SAMPLING
 
 
 class PrimitiveOperations(TorchFunctionMode):
@@ -38,16 +42,19 @@ class PrimitiveOperations(TorchFunctionMode):
     def __enter__(self):
         self._attention = sdpa_kernel(SDPBackend.MATH)
         self._attention.__enter__()
+        self._checkpoints = PlainCheckpoints()
+        self._checkpoints.__enter__()
         return super().__enter__()
 
     def __exit__(self, *exception):
         super().__exit__(*exception)
+        self._checkpoints.__exit__(*exception)
         self._attention.__exit__(*exception)
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
         name = resolve_name(function)
-        if name and not name.endswith("__get__"):
+        if name and not name.endswith("__get__") and not _is_of_transforms(sys._getframe(1)):
             self.operation = name
         if function in _ROW_MIXING:
             _ROW_MIXING[function](*args, **kwargs)
@@ -58,6 +65,13 @@ class PrimitiveOperations(TorchFunctionMode):
             (x, *args), kwargs = by_position(function, args, kwargs)
             return x.copy_(IN_PLACE[function](x.clone(), *args, **kwargs))  # derivatives need x
         return function(*args, **kwargs)
+
+
+def _is_of_transforms(frame):
+    """Whether torch.func calls a function there, and not the decoder."""
+    while frame.f_globals.get("__name__") in ("torch.overrides", "torch._tensor"):
+        frame = frame.f_back
+    return frame.f_globals.get("__name__", "").startswith("torch._functorch")
 
 
 # --- the same functions, from primitives ------------------------------------------------------
@@ -201,6 +215,7 @@ PRIMITIVES = {
     **REDUCTIONS,
     **MATRIX_FUNCTIONS,
     **RECURRENT,
+    **SAMPLING,
 }
 
 IN_PLACE = {
@@ -224,7 +239,8 @@ def call_plainly(decoder, z):
     short = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        return _called(decoder, z)
+        with PlainCheckpoints(reentrant_only=True):  # which warns where there is no gradient
+            return _called(decoder, z)
     except torch.linalg.LinAlgError:  # of one point, perhaps: by primitives it is NaN there
         with PrimitiveOperations():
             return _called(decoder, z)

@@ -221,12 +221,13 @@ def _distance(output, a, b, p, *args):
 _SWITCHING = {
     **dict.fromkeys(("clamp", "clip", "clamp_min", "clamp_max", "nan_to_num"), _changed),
     **dict.fromkeys(("maximum", "minimum", "fmax", "fmin"), _of_both),
-    **dict.fromkeys(("sign", "sgn", "heaviside", "abs"), _of_both_signs),
+    **dict.fromkeys(("sign", "sgn", "heaviside", "abs", "special_i0e"), _of_both_signs),
     **dict.fromkeys(
         (
             "relu", "max", "min", "amax", "amin", "aminmax", "median", "nanmedian",
             "floor", "ceil", "round", "trunc", "frac", "fmod", "remainder", "floor_divide",
-            "renorm", "grid_sampler_2d", "grid_sampler_3d", "multi_margin_loss",
+            "renorm", "grid_sampler_2d", "grid_sampler_3d",
+            "cudnn_grid_sampler", "multi_margin_loss",
             "asin", "acos", "atan2", "angle", "linalg_qr", "linalg_eigh", "linalg_svd",
             "linalg_pinv", "linalg_lstsq",
         ),

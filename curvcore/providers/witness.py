@@ -35,7 +35,7 @@ def check_jet(decoder, point_map, z, jet):
     """
     z = z.detach().contiguous()
     with torch.no_grad():
-        check_rows_independent(decoder, z, jet.value)
+        check_rows_independent(decoder, z, jet.value, lambda: _custom_functions(point_map, z[0]))
         check_jacobian(decoder, z, jet.jacobian)
         finite = [array.detach().flatten(1).isfinite().all(1) for array in jet.arrays()]
         regular = torch.stack(finite).all(0).nonzero()[:, 0].tolist()
@@ -43,13 +43,27 @@ def check_jet(decoder, point_map, z, jet):
             _compare_with_reverse_mode(point_map, z, jet, point)
 
 
-def check_rows_independent(decoder, z, value):
+def check_rows_independent(decoder, z, value, hidden=frozenset):
     """Raise unless decoder(z), all rows together, is ``value``, computed one by one.
+
+    If it is not, and rows by themselves are what they are together, what made ``value`` of them is
+    to blame; ``hidden`` tells the names of what may hide there.
 
     Rows that are coupled but equal do not show it; so three others, near the first, are compared,
     behind a row from far away, since the first may decide for all.
     """
-    _compare_rows(call_plainly(decoder, z.clone()), value)
+    together = call_plainly(decoder, z.clone())
+    try:
+        _compare_rows(together, value)
+    except RowsNotIndependentError as error:
+        _compare_rows(
+            together, torch.cat([call_plainly(decoder, z[n : n + 1]) for n in range(len(z))])
+        )
+        raise UnsupportedOperationError(
+            "The decoder has another value where it is differentiated than it has outside: torch's "
+            "transforms, or a rule, do not do what the decoder does "
+            f"({_hiding(hidden())}). Write that operation from torch's own."
+        ) from error
     size = z.abs().amax(0)
     size = torch.where(size > 0, size, 1)
     rows = z[:1] + size / 8 * fixed_random(3 * z.shape[1], z).reshape(3, -1)
@@ -162,15 +176,24 @@ def _contradiction(order, worst, forward, reverse, hidden):
         fault = "torch has a wrong derivative formula for an operation hidden in it"
     else:
         fault = "torch takes an operation hidden in it for constant when it differentiates again"
-    names = "TorchScript, a custom kernel or autograd.Function"
     if hidden:
-        names = f"the custom autograd.Function {', '.join(sorted(hidden))}"
+        fault = (
+            "It has a wrong derivative formula, or one that torch cannot differentiate again: "
+            "nested forward mode takes what a custom function saves for its jvp for constant"
+        )
     return UnsupportedOperationError(
         f"Derivatives of order {order} by nested forward mode and by forward over reverse mode "
         f"differ on this decoder: {by_forward:.3g} and {by_reverse:.3g} for a combination of its "
-        f"outputs in the coordinates {entry}. {fault} ({names}). Write that operation from "
-        "primitives."
+        f"outputs in the coordinates {entry}. {fault} ({_hiding(hidden)}). Write that operation "
+        "from primitives."
     )
+
+
+def _hiding(names):
+    """Where the fault may be."""
+    if names:
+        return f"the custom autograd.Function {', '.join(sorted(names))}"
+    return "TorchScript, a custom kernel or autograd.Function"
 
 
 def _custom_functions(function, z):

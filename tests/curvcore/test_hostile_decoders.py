@@ -146,10 +146,10 @@ DECODERS = {
     "changes with every call": (lambda: Wrapped(lambda n, z, k: k * n(z)), COUPLED, COUPLED),
     "caches its output": (caching, COUPLED, COUPLED),
     "checkpoints": (
-        lambda: Wrapped(lambda n, z, _: checkpoint(n, z, use_reentrant=False)), RIGHT, REFUSED,
+        lambda: Wrapped(lambda n, z, _: checkpoint(n, z, use_reentrant=False)), RIGHT, RIGHT,
     ),
     "checkpoints, reentrant": (
-        lambda: Wrapped(lambda n, z, _: checkpoint(n, z, use_reentrant=True)), RIGHT, REFUSED,
+        lambda: Wrapped(lambda n, z, _: checkpoint(n, z, use_reentrant=True)), RIGHT, RIGHT,
     ),
     "parametrised weights": (parametrized, RIGHT, RIGHT),
     "orthogonal weights": (orthogonal, RIGHT, RIGHT),

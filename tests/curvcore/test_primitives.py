@@ -237,6 +237,10 @@ BY_KEYWORDS = {
     torch.inverse: {"input": SQUARE},
     linalg.cholesky: {"input": POSITIVE, "upper": True},
     torch.cholesky_inverse: {"input": FACTOR.mT, "upper": True},
+    F.grid_sample: {
+        "input": IMAGE, "grid": IMAGE[:, :2].movedim(1, -1), "mode": "bicubic",
+        "padding_mode": "border", "align_corners": True,
+    },
     linalg.eigh: {"input": SQUARE, "UPLO": "U"},
     linalg.eigvalsh: {"input": SQUARE, "UPLO": "U"},
 }  # fmt: skip

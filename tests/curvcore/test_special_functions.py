@@ -66,7 +66,7 @@ FUNCTIONS = {
     "logit": (torch.logit, lambda x: mp.log(x / (1 - x)), (1e-3, 0.3, 0.9)),
     "expit": (S.expit, lambda x: 1 / (1 + mp.exp(-x)), LINE),
 }
-# Units of rounding: of differences of e^{−x} I_n up to x = 20 and of h(t) − t up to t = 5, and of πx.
+# Units of rounding: of differences of e^{−x} I_n up to x = 20, of h(t) − t up to t = 5, and of πx.
 LOSES = {"erfcx": 1e4, "i0e": 1e5, "i1e": 1e5, "sinc": 1e4}
 
 

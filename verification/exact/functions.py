@@ -7,6 +7,7 @@ softplus is x beyond its threshold. Literal constants are the doubles in torch's
 import math
 
 import numpy as np
+import sympy
 import torch
 import torch.nn.functional as F
 
@@ -256,6 +257,22 @@ for _name in ("tanh", "sin", "cos", "tan", "sinh", "cosh", "exp", "log", "sqrt",
     implements(*named(_name))(_apply(_name))
 implements(*named("atan", "arctan"))(_apply("atan"))
 implements(*named("asinh", "arcsinh"))(_apply("asinh"))
+for _names, _name in {
+    ("asin", "arcsin"): "asin", ("acos", "arccos"): "acos", ("atanh", "arctanh"): "atanh",
+    ("acosh", "arccosh"): "acosh", ("erfinv",): "erfinv", ("lgamma",): "loggamma",
+    ("digamma", "psi"): "digamma",
+}.items():  # fmt: skip
+    implements(*named(*_names))(_apply(_name))
+implements(*named("entr"))(lambda x: -x * torch.log(x))
+
+
+@implements(torch.special.zeta)
+def _zeta(s, x):
+    """Hurwitz' zeta of an integer s ≥ 2, by (−1)^s ψ^(s−1)(x) = (s − 1)! ζ(s, x); of sympy."""
+    psi = np.frompyfunc(lambda entry: sympy.polygamma(s - 1, entry), 1, 1)
+    return x.like((-1) ** s * psi(x.array) / math.factorial(s - 1))
+
+
 implements(*named("expm1"))(lambda x: torch.exp(x) - 1)
 implements(*named("log1p"))(lambda x: torch.log(1 + x))
 implements(*named("rsqrt"))(lambda x: 1 / torch.sqrt(x))

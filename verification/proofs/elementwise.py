@@ -59,6 +59,10 @@ def _activations(names, arguments=REAL):
 FUNCTIONS = {
     **_named("tanh sigmoid sin cos tan sinh cosh exp expm1 square erf atan asinh"),
     **_named("log log1p sqrt rsqrt reciprocal", POSITIVE),
+    **_named("asin acos atanh erfc erfinv"),
+    **_named("lgamma digamma", POSITIVE),
+    "acosh": Elementary(torch.acosh, (1 + POSITIVE[0],)),
+    "entr": Elementary(torch.special.entr, POSITIVE),
     **_activations("silu gelu logsigmoid tanhshrink"),
     "gelu, tanh": Elementary(partial(F.gelu, approximate="tanh")),
     **_activations("softplus mish", AROUND_THRESHOLD),
@@ -98,8 +102,13 @@ def _residual(function, argument):
 def _normal(expression):
     """0 if the expression is zero as a rational function of x, exp, erf, roots, ..."""
     expression = expression.rewrite(sp.erf).rewrite(HYPERBOLIC, sp.exp)
+    expression = expression.replace(_is_root, lambda root: sp.factor(root.base) ** root.exp)
     try:
         return FunctionField([expression]).embed(expression)
     except ValueError:  # erf, roots, ... have no place in that field
         numerator, denominator = sp.fraction(sp.together(expression))
         return sp.expand(numerator) / denominator
+
+
+def _is_root(expression):
+    return expression.is_Pow and expression.exp.is_Rational and expression.exp.q == 2

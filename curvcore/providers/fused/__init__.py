@@ -11,8 +11,10 @@ import torch
 from curvcore.errors import CurvatureError, DecoderError, MissingRuleError
 from curvcore.modes import is_transformed
 from curvcore.providers.bound import of_one_row, rows_of
+from curvcore.providers.checkpoints import PlainCheckpoints
 from curvcore.providers.fresh import FreshTensors, Rows
 from curvcore.providers.fused import (  # noqa: F401
+    complex_numbers,
     composites,
     elementwise,
     entries,
@@ -115,11 +117,14 @@ def _propagate(decoder, z, jet):
 
 def _called(decoder, jet):
     """decoder(jet); once more, should it write what depends on z into tensors that it makes."""
-    try:
-        return decoder(jet.frozen())
-    except ConstantWrittenError:
-        with FreshTensors(jet.constant):
-            return decoder(jet)
+    if torch.compiler.is_compiling():
+        return decoder(jet)
+    with PlainCheckpoints(reentrant_only=True):
+        try:
+            return decoder(jet.frozen())
+        except ConstantWrittenError:
+            with FreshTensors(jet.constant):
+                return decoder(jet)
 
 
 def _compare(decoder, z, order, record, owner):

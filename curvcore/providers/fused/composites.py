@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from curvcore.errors import MissingRuleError
 from curvcore.providers import primitives
 from curvcore.providers.fused.products import bilinear
-from curvcore.providers.fused.registry import composite, is_jet, named
+from curvcore.providers.fused.registry import composite, is_jet, linear_rule, named
 
 # Written once, for both providers.
 for _function in (
@@ -47,6 +47,19 @@ def _var_mean(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
     mean = x.mean(dims, keepdim=True)
     variance = torch.square(x - mean).sum(dims, keepdim=keepdim) / (count - correction)
     return variance, mean if keepdim else x.mean(dims)
+
+
+@composite(F.grid_sample)
+def _grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corners=None):
+    options = mode, padding_mode, align_corners
+    if not is_jet(grid):
+        return linear_rule(F.grid_sample)(input, grid, *options)
+    if mode == "nearest":
+        raise MissingRuleError(
+            "derivatives='fused' refuses grid_sample of the nearest pixel at places that depend on "
+            "z: it is constant between its jumps. Write mode='bicubic'."
+        )
+    return primitives.PRIMITIVES[F.grid_sample](input, grid, *options)
 
 
 # --- softmax ------------------------------------------------------------------------------------
@@ -119,6 +132,9 @@ def _addcdiv(summand, a, b, *, value=1):
 @composite(*named("lerp"))
 def _lerp(start, end, weight):
     return start + weight * (end - start)
+
+
+# --- of two numbers -----------------------------------------------------------------------------
 
 
 @composite(*named("hypot"))

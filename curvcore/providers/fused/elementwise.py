@@ -6,13 +6,14 @@ import torch
 import torch.nn.functional as F
 
 from curvcore.errors import MissingRuleError
+from curvcore.providers.fused.jet_tensor import RULES
 from curvcore.providers.fused.registry import composite, elementwise, named
 
 _ROOTS = math.sqrt(2), math.sqrt(math.pi)
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848, 1.0507009873554804934
 
 
-def _roots(x):
+def roots_of(x):
     """√2 and √π: floats for tensors, and what exact numbers say that they are."""
     return _ROOTS if isinstance(x, torch.Tensor) else x.roots()
 
@@ -134,7 +135,7 @@ def _square(x, y):
 
 @elementwise(*named("erf"))
 def _erf(x, y):
-    first = 2 / _roots(x)[1] * torch.exp(-x * x)
+    first = 2 / roots_of(x)[1] * torch.exp(-x * x)
     yield first
     yield -2 * x * first
     yield (4 * x * x - 2) * first
@@ -218,7 +219,7 @@ def _silu(x, y, inplace=False):
 
 @elementwise(F.gelu, closed=True, kernel=lambda approximate="none": f"gelu_{approximate}")
 def _gelu(x, y, approximate="none"):
-    root_two, root_pi = _roots(x)
+    root_two, root_pi = roots_of(x)
     if approximate == "none":
         density = torch.exp(-x * x / 2) / (root_two * root_pi)
         cumulative = torch.erfc(-x / root_two) / 2
@@ -322,6 +323,9 @@ def _leaky_relu(x, y, negative_slope=0.01, inplace=False):
 @elementwise(*named("abs", "absolute", "__abs__"))
 def _abs(x, y):
     yield x.sign()
+
+
+real_abs = RULES[torch.abs]  # of complex numbers: curvcore.providers.fused.complex_numbers
 
 
 @elementwise(*named("clamp", "clip"))

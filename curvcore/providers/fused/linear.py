@@ -71,9 +71,14 @@ linear(
     *named("sum", "mean", "cumsum", "diff", "trace", "diagonal", "diag_embed", "tril", "triu"),
     *named("flip", "fliplr", "flipud", "roll", "rot90"),
     *named("neg", "negative", "__neg__", "positive", "clone", "contiguous"),
-    *named("float", "double", "view_as_real", "conj", "resolve_conj", "resolve_neg"),
+    *named("float", "double"),
+    *named("view_as_real", "view_as_complex", "conj", "resolve_conj", "resolve_neg"),
+    *named("deg2rad", "rad2deg"),
     torch.real,
     torch.imag,
+    torch.fft.hfft,
+    torch.fft.fftshift,
+    torch.fft.ifftshift,
     *(
         getattr(torch.fft, n + t + m)
         for n in ("", "i")

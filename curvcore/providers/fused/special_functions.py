@@ -4,7 +4,9 @@ import math
 
 import torch
 
-from curvcore.providers.fused.registry import RULES, composite, elementwise, is_jet, named
+from curvcore.providers.fused.elementwise import roots_of
+from curvcore.providers.fused.jet_tensor import RULES
+from curvcore.providers.fused.registry import composite, elementwise, is_jet, named
 
 _NEAR = 1.0  # below it series, where quotients by x lose digits
 _TERMS = 12  # of them: 1/(12!)² is below eps
@@ -52,7 +54,7 @@ def _multivariate_lgamma(x, p):
 
 @elementwise(*named("erfc"))
 def _erfc(x, y):
-    first = -2 / math.sqrt(math.pi) * torch.exp(-x * x)
+    first = -2 / roots_of(x)[1] * torch.exp(-x * x)
     yield first
     yield -2 * x * first
     yield (4 * x * x - 2) * first
@@ -68,7 +70,7 @@ def _ndtr(x, y):
 
 @elementwise(*named("erfinv"))
 def _erfinv(x, y):
-    first = math.sqrt(math.pi) / 2 * torch.exp(y * y)
+    first = roots_of(x)[1] / 2 * torch.exp(y * y)
     yield first
     yield 2 * y * first**2
     yield (2 + 8 * y * y) * first**3

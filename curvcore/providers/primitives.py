@@ -4,9 +4,9 @@ those that have no derivative at a point.
 Each swap here, in :mod:`curvcore.providers.reductions`, :mod:`curvcore.providers.matrices`,
 :mod:`curvcore.providers.recurrent` and :mod:`curvcore.providers.sampling` replaces a function by
 the same function written from primitives, because in torch 2.13 its nested forward mode is wrong
-(silently: layer_norm, instance_norm, det, slogdet, logdet, solve, cholesky_inverse) or missing
+(silently: layer_norm, instance_norm, det, slogdet, logdet, solve, cholesky_inverse, polar) or missing
 (silu, mish, logit without grad mode, glu, cdist, fused attention, recurrent layers, grid_sample),
-or a backward pass over it is NaN or fails (eigh; sinc, prod and cumprod at zero; matrix_norm,
+or a backward pass over it is NaN, wrong or fails (eigh; select_scatter; sinc, prod and cumprod at zero; matrix_norm,
 renorm), or it ends the batch where it is undefined at one point (inv, cholesky).
 ``verification`` shows each fault of forward mode live, against finite differences.
 """
@@ -165,6 +165,19 @@ def _sinc(x):
     return torch.where(near, series, far.sin() / far)
 
 
+def _polar(abs, angle):
+    # torch's derivative takes abs for positive.
+    return torch.complex(abs * torch.cos(angle), abs * torch.sin(angle))
+
+
+def _select_scatter(x, src, dim, index):
+    # A backward pass over torch's forward mode gives x the gradient of what was replaced.
+    shape = [1] * x.ndim
+    shape[dim] = x.shape[dim]
+    is_chosen = torch.arange(x.shape[dim], device=x.device) == index % x.shape[dim]
+    return torch.where(is_chosen.reshape(shape), src.unsqueeze(dim), x)
+
+
 # --- of torch's derivatives of these, factors leave the range of numbers ----------------------
 
 
@@ -209,6 +222,9 @@ PRIMITIVES = {
     torch.pow: _pow,
     torch.Tensor.pow: _pow,
     torch.Tensor.__pow__: _pow,
+    torch.polar: _polar,
+    torch.select_scatter: _select_scatter,
+    torch.Tensor.select_scatter: _select_scatter,
     torch.sinc: _sinc,
     torch.Tensor.sinc: _sinc,
     torch.special.sinc: _sinc,

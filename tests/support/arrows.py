@@ -108,6 +108,8 @@ ARROWS = {
     },
     "curvcore.providers.fused.complex_numbers": {
         "errors",
+        "providers",
+        "providers.primitives",
         "providers.fused.elementwise",
         "providers.fused.registry",
     },

@@ -6,6 +6,7 @@ Functions that are analytic have the rules of real ones, and Fourier transforms 
 import torch
 
 from curvcore.errors import MissingRuleError
+from curvcore.providers import primitives
 from curvcore.providers.fused.elementwise import real_abs
 from curvcore.providers.fused.registry import composite, named
 
@@ -15,9 +16,7 @@ def _complex(real, imag):
     return real + 1j * imag
 
 
-@composite(torch.polar)
-def _polar(abs, angle):
-    return _complex(abs * torch.cos(angle), abs * torch.sin(angle))
+composite(torch.polar)(primitives.PRIMITIVES[torch.polar])
 
 
 @composite(*named("abs", "absolute", "__abs__"))

@@ -41,12 +41,12 @@ def _scatter(x, dim, index, src=None, *, value=None, reduce=None):
     source = value if src is None else src
     if not is_jet(source) and not isinstance(source, torch.Tensor):
         source = torch.full(index.shape, source, device=index.device)
-    return _put(lambda x, source: torch.scatter(x, dim, index, source), x, source)
+    return _put(lambda x, source: torch.scatter(x, dim, index, source), x, _seen(source, index))
 
 
 @composite(*named("scatter_add"))
 def _scatter_add(x, dim, index, src):
-    return _put(lambda x, src: torch.scatter_add(x, dim, index, src), x, src)
+    return _put(lambda x, src: torch.scatter_add(x, dim, index, src), x, _seen(src, index))
 
 
 @composite(*named("scatter_reduce"))
@@ -54,7 +54,14 @@ def _scatter_reduce(x, dim, index, src, reduce, *, include_self=True):
     if reduce not in ("sum", "mean"):
         raise _missing("scatter_reduce", reduce)
     options = {"reduce": reduce, "include_self": include_self}
-    return _put(lambda x, src: torch.scatter_reduce(x, dim, index, src, **options), x, src)
+    return _put(
+        lambda x, src: torch.scatter_reduce(x, dim, index, src, **options), x, _seen(src, index)
+    )
+
+
+def _seen(source, index):
+    """The entries of ``source`` that are scattered; torch has no gradient where there are others."""
+    return source[tuple(slice(size) for size in index.shape)]
 
 
 def _missing(name, reduce):
@@ -72,11 +79,6 @@ def _masked_fill(x, mask, value):
 @composite(*named("masked_scatter"))
 def _masked_scatter(x, mask, source):
     return _put(lambda x, source: torch.masked_scatter(x, mask, source), x, source)
-
-
-@composite(*named("select_scatter"))
-def _select_scatter(x, src, dim, index):
-    return _put(lambda x, src: torch.select_scatter(x, src, dim, index), x, src)
 
 
 @composite(*named("slice_scatter"))

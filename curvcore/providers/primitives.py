@@ -4,10 +4,11 @@ those that have no derivative at a point.
 Each swap here, in :mod:`curvcore.providers.reductions`, :mod:`curvcore.providers.matrices`,
 :mod:`curvcore.providers.recurrent` and :mod:`curvcore.providers.sampling` replaces a function by
 the same function written from primitives, because in torch 2.13 its nested forward mode is wrong
-(silently: layer_norm, instance_norm, det, slogdet, logdet, solve, cholesky_inverse, polar) or missing
+(silently: layer_norm, instance_norm, det, slogdet, logdet, solve, cholesky_inverse) or missing
 (silu, mish, logit without grad mode, glu, cdist, fused attention, recurrent layers, grid_sample),
-or a backward pass over it is NaN, wrong or fails (eigh; select_scatter; sinc, prod and cumprod at zero; matrix_norm,
-renorm), or it ends the batch where it is undefined at one point (inv, cholesky).
+or a backward pass over it is wrong (select_scatter; polar of negative lengths), NaN or fails (eigh;
+sinc, prod and cumprod at zero; matrix_norm, renorm), or it ends the batch where it is undefined at
+one point (inv, cholesky).
 ``verification`` shows each fault of forward mode live, against finite differences.
 """
 

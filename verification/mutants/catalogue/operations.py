@@ -1,4 +1,4 @@
-"""Mutations of operations that decoders use now and then: recurrent layers, writing in place."""
+"""Mutations of operations that decoders use now and then: recurrent layers, writing, ..."""
 
 from verification.mutants.mutation import mutations
 
@@ -106,4 +106,95 @@ IN_PLACE = (
     )
 )
 
-MUTATIONS = [*RECURRENT, *IN_PLACE]
+MATRICES = mutations(
+    "providers/fused/matrices.py",
+    f"{T}/test_matrix_rules.py",
+    (
+        "terms.append(cross(a[0], found[0], torch.matmul))",
+        "terms.append(cross(a[0], found[0], torch.matmul) / 2)",
+        "A_i X_j + A_j X_i counts half",
+    ),
+    ("lambda second, first: first @ second", "torch.matmul", "X_ij A_k for A_k X_ij"),
+    (
+        "right = right - mixed - mixed.mT",
+        "right = right - mixed",
+        "L_ij L_kᵀ without its transpose",
+    ),
+    (
+        "- torch.eye(factor.shape[-1]).to(factor) / 2",
+        "- torch.eye(factor.shape[-1]).to(factor) / 3",
+        "Φ takes two thirds of the diagonal",
+    ),
+    (
+        "logarithm = logarithm - (-1) ** n * _trace(power) / n",
+        "logarithm = logarithm - _trace(power) / n",
+        "the third term of log det(1 + E) has the wrong sign",
+    ),
+    ("for _ in range(squarings):", "for _ in range(squarings - 1):", "exp A is one root short"),
+)
+SPECIAL = mutations(
+    "providers/fused/special_functions.py",
+    f"{T}/test_special_functions.py",
+    ("for n in range(40, 3, -1):", "for n in range(9, 3, -1):", "a continued fraction ends early"),
+    (
+        "gap = 2 * first * (2 * second - 3 * third) * first * second",
+        "gap = 2 * first * (second - first)",
+        "ε − δ² keeps no digits in the tail",
+    ),
+    ("yield (2 + 8 * y * y) * first**3", "yield (2 + 4 * y * y) * first**3", "erfinv, third"),
+    ("yield (3 * i0 + 4 * i2 + i4) / 8", "yield (3 * i0 + 4 * i2) / 8", "I_1, third: without I_4"),
+    ("if (n + order) % 2 else derivative", "if order % 2 else derivative", "e^{−|x|} I_1 is odd"),
+    ("yield -h * delta", "yield h * delta", "log Φ, second"),
+    ("b = torch.where(a == 0, 1, b)", "pass", "0 log 0 is NaN"),
+)
+OTHERS = (
+    mutations(
+        "providers/fused/elementwise.py",
+        f"{T}/test_special_functions.py",
+        ("yield (1 + 2 * x * x) * first**5", "yield (1 + x * x) * first**5", "arcsin, third"),
+        ("yield (2 + 6 * x * x) * first**3", "yield (2 + 2 * x * x) * first**3", "artanh, third"),
+    )
+    + mutations(
+        "providers/sampling.py",
+        f"{T}/test_sampling.py::test_the_value_is_that_of_torch",
+        ("turns % 2 == 0", "turns % 2 == 1", "reflection goes the other way"),
+        ("_A = -0.75", "_A = -0.5", "another cubic kernel than torch's"),
+        (
+            "weight = weight * ((pixel >= 0) & (pixel < size))",
+            "pass",
+            "the edge goes on where zeros are asked for",
+        ),
+    )
+    + mutations(
+        "providers/checkpoints.py",
+        f"{T}/test_checkpoints.py",
+        (
+            "return run(*args) if _is_plain(0) else function.apply(run, preserve, *args)",
+            "return run(*args)",
+            "other threads lose their checkpoints",
+        ),
+        ("_replace(PlainCheckpoints._originals)", "pass", "checkpoints stay plain for ever"),
+    )
+    + mutations(
+        "providers/fused/entries.py",
+        f"{T}/test_entries.py",
+        ("dim, index, source, alpha=alpha)", "dim, index, source)", "index_add forgets α"),
+        ("torch.index_fill(channel, dim, index, 0)", "channel", "what is filled has derivatives"),
+    )
+    + mutations(
+        "providers/primitives.py",
+        f"{T}/test_entries.py",
+        (
+            "return torch.where(is_chosen.reshape(shape), src.unsqueeze(dim), x)",
+            "return torch.select_scatter(x, src, dim, index)",
+            "torch's gradient of select_scatter over forward mode",
+        ),
+    )
+    + mutations(
+        "providers/witness.py",
+        f"{T}/test_entries.py",
+        ("_compare_rows(together, value)", "pass", "a value is wrong where it is differentiated"),
+    )
+)
+
+MUTATIONS = [*RECURRENT, *IN_PLACE, *MATRICES, *SPECIAL, *OTHERS]

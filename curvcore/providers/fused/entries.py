@@ -60,7 +60,7 @@ def _scatter_reduce(x, dim, index, src, reduce, *, include_self=True):
 
 
 def _seen(source, index):
-    """The entries of ``source`` that are scattered: where there are others torch has no gradient."""
+    """Those entries of ``source`` that are scattered: torch has no gradient if there are others."""
     return source[tuple(slice(size) for size in index.shape)]
 
 

@@ -26,9 +26,19 @@ from curvcore.providers.matrices import (
     symmetric_of,
 )
 
-for _function in named("det", "cholesky_inverse", "eigh", "eigvalsh"):
-    if _function in primitives.PRIMITIVES:  # written once, for both providers
-        composite(_function)(primitives.PRIMITIVES[_function])
+for _function in named("det", "cholesky_inverse"):  # written once, for both providers
+    composite(_function)(primitives.PRIMITIVES[_function])
+
+
+@composite(torch.linalg.eigh)
+def _eigh(A, UPLO="L"):
+    _refuse_complex(A, "eigh")  # of which torch has no gradient by this way
+    return primitives.PRIMITIVES[torch.linalg.eigh](A, UPLO)
+
+
+@composite(torch.linalg.eigvalsh)
+def _eigvalsh(A, UPLO="L"):
+    return _eigh(A, UPLO).eigenvalues
 
 
 def _refuse_complex(x, name):

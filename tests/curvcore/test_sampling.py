@@ -49,6 +49,7 @@ def places(z):
     return (at + 0.21)[:, None]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")
 @pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
@@ -97,6 +98,7 @@ def texture(mode):
     return decoder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
 @pytest.mark.filterwarnings("ignore:Default grid_sample")
 def test_kinks_from_pixel_to_pixel_are_told(derivatives):

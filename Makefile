@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 GPU := runs/gpu-$(shell date +%Y%m%d-%H%M%S)
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: check test test-slow test-oldest test-newest gpu mutants demo demo-swiss_roll demo-gaussians lint format clean
+.PHONY: check test test-slow test-oldest test-newest test-packages gpu mutants demo demo-swiss_roll demo-gaussians lint format clean
 
 check: $(INSTALLED)  ## every curvature against closed forms, and on a trained decoder
 	$(BIN)/python -m verification.check
@@ -22,6 +22,11 @@ test-oldest:  ## check and tests with the lowest versions that pyproject.toml al
 
 test-newest:  ## and with the newest there are, in .venv-newest
 	$(call install-and-test,.venv-newest,--upgrade --upgrade-strategy eager)
+
+test-packages:  ## decoders of diffusers, scvi-tools, monai, ... against finite differences: docs/packages.md
+	$(PYTHON) -m venv .venv-packages
+	.venv-packages/bin/python -m pip install --quiet --constraint constraints-packages.txt --editable '.[packages]'
+	TRANSFORMERS_VERBOSITY=error .venv-packages/bin/python -W ignore -m verification.packages --require-all --out docs/packages.md
 
 define install-and-test
 	$(PYTHON) -m venv $(1)
@@ -64,7 +69,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .venv-oldest .venv-newest build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest .venv-newest .venv-packages build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "curvcore needs Python 3.11 or newer: make PYTHON=python3.11")'

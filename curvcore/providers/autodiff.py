@@ -120,13 +120,16 @@ def _jet_of_rows(decoder, z, order):
 
 
 def _jet_of_each(of_rows, derivatives, *tensors):
-    with (
-        one_thread_of_forward_mode(),
-        PrimitiveOperations(),
-        warnings.catch_warnings(),
-    ):
+    operations = PrimitiveOperations()
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "There is a performance drop")
-        return Jet(*of_rows.tried(vmap(derivatives), *tensors))
+        try:
+            with one_thread_of_forward_mode(), operations:
+                return Jet(*of_rows.tried(vmap(derivatives), *tensors))
+        except CurvatureError:
+            raise
+        except Exception as error:
+            raise _translate(error, operations.operation) from error
 
 
 def _all_derivatives(function, order):

@@ -179,6 +179,27 @@ def _select_scatter(x, src, dim, index):
     return torch.where(is_chosen.reshape(shape), src.unsqueeze(dim), x)
 
 
+def _nan_to_num(x, nan=0.0, posinf=None, neginf=None):
+    # torch's derivatives at what is not finite are NaN, not 0.
+    return torch.where(x.isfinite(), x, torch.nan_to_num(x.detach(), nan, posinf, neginf))
+
+
+# --- of these ``vmap`` has no rule --------------------------------------------------------------
+
+
+def _one_hot(tensor, num_classes=-1):
+    if num_classes < 1:
+        return F.one_hot(tensor, num_classes)
+    return (tensor[..., None] == torch.arange(num_classes, device=tensor.device)).long()
+
+
+def _equal(input, other):
+    try:
+        return torch.equal(input, other)
+    except RuntimeError:  # the same at some points, perhaps, and not at others
+        return input is other
+
+
 # --- of torch's derivatives of these, factors leave the range of numbers ----------------------
 
 
@@ -229,6 +250,11 @@ PRIMITIVES = {
     torch.sinc: _sinc,
     torch.Tensor.sinc: _sinc,
     torch.special.sinc: _sinc,
+    torch.nan_to_num: _nan_to_num,
+    torch.Tensor.nan_to_num: _nan_to_num,
+    F.one_hot: _one_hot,
+    torch.equal: _equal,
+    torch.Tensor.equal: _equal,
     **REDUCTIONS,
     **MATRIX_FUNCTIONS,
     **RECURRENT,

@@ -10,6 +10,7 @@ from torch.autograd.function import BackwardCFunction
 from torch.func import grad, jacfwd
 
 from curvcore.errors import (
+    CurvatureError,
     DecoderError,
     InputError,
     RowsNotIndependentError,
@@ -18,6 +19,7 @@ from curvcore.errors import (
 from curvcore.modes import one_thread_of_forward_mode
 from curvcore.providers.bound import of_rows, rows_of
 from curvcore.providers.differences import check_jacobian, fixed_random
+from curvcore.providers.lower_precision import operations_in_lower_precision
 from curvcore.providers.primitives import PrimitiveOperations, call_plainly
 
 
@@ -33,6 +35,21 @@ def check_jet(decoder, point_map, z, jet):
         RowsNotIndependentError, DecoderError: about the values.
         UnsupportedOperationError: about the derivatives.
     """
+    try:
+        _check(decoder, point_map, z, jet)
+    except CurvatureError as error:
+        lowered = operations_in_lower_precision(decoder, z.detach())
+        if not lowered:
+            raise
+        listed = ", ".join(f"{name} ({dtype})" for name, dtype in lowered.items())
+        raise UnsupportedOperationError(
+            f"The decoder computes in a lower precision than that of z, {z.dtype}: {listed}. What "
+            "is rounded so moves in leaps, which no derivative sees. Give it points and weights in "
+            f"that precision, or let these operations keep {z.dtype}. It was noticed so: {error}"
+        ) from error
+
+
+def _check(decoder, point_map, z, jet):
     z = z.detach().contiguous()
     with torch.no_grad():
         check_rows_independent(decoder, z, jet.value, lambda: _custom_functions(point_map, z[0]))

@@ -1,5 +1,6 @@
 """Decoders as they are: what they return, the shape of their latents, what else they are given."""
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -7,7 +8,15 @@ from typing import NamedTuple
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Bernoulli, Categorical, Independent, Normal
+from torch.distributions import (
+    Bernoulli,
+    Categorical,
+    ExpTransform,
+    Independent,
+    NegativeBinomial,
+    Normal,
+    TransformedDistribution,
+)
 
 import curvcore
 from curvcore.providers import memory
@@ -102,7 +111,19 @@ def test_probabilities_of_a_distribution(derivatives):
     [
         (lambda x: {"out": x, "n": 3}, r"got dict\. Choose a part of it: output='out' \(\d, 6\)\."),
         (Output, r"got Output\. .* output='sample' \(\d, 6\)\."),
-        (lambda x: (x, {"a": x}), r"got tuple\. .* output=0 \(\d, 6\), output=1 \(dict\)\."),
+        (
+            lambda x: (x, {"a": Output(x)}),
+            r"got tuple\. .* output=0 \(\d, 6\), output=lambda output: output\[1\]\['a'\]\.sample ",
+        ),
+        (
+            lambda x: {"x": x, "loss": x.mean(), "codes": (x > 0).long()},
+            r"got dict\. Choose a part of it: output='x' \(\d, 6\)\.$",
+        ),
+        (
+            lambda x: TransformedDistribution(Normal(x, 1.0), [ExpTransform()]),
+            r"output=lambda output: output\.base_dist\.mean \(\d, 6\)",
+        ),
+        (lambda x: NegativeBinomial(x.exp(), logits=x), r"output='total_count' \(\d, 6\)"),
         (lambda x: Normal(x, 1.0), r"got Normal\. .* output='mean' \(\d, 6\), output='stddev'"),
         (lambda x: 3.0, r"got float\. Write output= a function"),
     ],
@@ -119,6 +140,38 @@ def test_a_part_that_is_not_there(choice):
     inner = network()
     with pytest.raises(curvcore.DecoderError, match=r"which has no .* output='out' \(\d, 6\)"):
         curvcore.jet(lambda z: {"out": inner(z)}, points(4, 2), output=choice)
+
+
+@pytest.mark.parametrize(
+    ("structure", "choice", "message"),
+    [
+        (
+            lambda x: (x, {"a": x, "b": [x]}),
+            1,
+            r"is a dict.* output=lambda output: output\[1\]\['a'\] \(\d, 6\), "
+            r"output=lambda output: output\[1\]\['b'\]\[0\] ",
+        ),
+        (Output, "loss", r"'loss' of the decoder's Output is a float.* output='sample'"),
+        (lambda x: Normal(x, 1.0), "sample", r"'sample' .* is a method.* output='mean'"),
+        (lambda x: Output((x, x)), "sample", r"output=lambda output: output\.sample\[0\] "),
+    ],
+)
+def test_a_part_that_is_no_tensor(structure, choice, message):
+    inner = network()
+    with pytest.raises(curvcore.DecoderError, match=message):
+        curvcore.jet(lambda z: structure(inner(z)), points(4, 2), output=choice)
+
+
+def test_what_errors_tell_to_write_works():
+    inner, z = network(), points(4, 2)
+
+    def decoder(z):
+        return inner(z).tanh(), {"a": Output((inner(z), 3))}
+
+    with pytest.raises(curvcore.DecoderError) as caught:
+        curvcore.jet(decoder, z)
+    told = re.search(r"output=(lambda .*?) \(", str(caught.value))[1]
+    assert_equal(curvcore.metric(decoder, z, output=eval(told)), curvcore.metric(inner, z))
 
 
 @pytest.mark.parametrize("options", [{"output": 1.5}, {"output": True}, {"latent_shape": (2, 0)}])
@@ -151,6 +204,30 @@ def test_inputs_of_every_point(derivatives, formula, chunk_size):
         chunk_size=chunk_size, **inputs,
     )  # fmt: skip
     assert_equal(found, one_by_one(decoder, z, inputs))
+
+
+@pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
+def test_labels_of_every_point_as_indicators(derivatives):
+    """one_hot, which looks at the labels."""
+    inner, z, y = network(5), points(7, 2), conditions(7)["y"]
+
+    def decoder(z, y, number=3):
+        return torch.tanh(inner(torch.cat([z, nn.functional.one_hot(y, number).to(z)], 1)))
+
+    found = curvcore.scalar_curvature(decoder, z, y=y, derivatives=derivatives)
+    for point in range(7):
+        own = partial(decoder, y=y[point : point + 1])
+        assert_equal(found[point], curvcore.scalar_curvature(own, z[point : point + 1])[0])
+
+
+def test_what_autodiff_cannot_do_row_by_row_is_an_error_of_its_own():
+    inner, z, y = network(5), points(7, 2), conditions(7)["y"]
+
+    def decoder(z, y):
+        return inner(torch.cat([z, nn.functional.one_hot(y, int(y.max() + 3))[:, :3].to(z)], 1))
+
+    with pytest.raises(curvcore.UnsupportedOperationError, match="nested forward mode"):
+        curvcore.jet(decoder, z, y=y, derivatives="autodiff")
 
 
 def test_bound_decoders_go_everywhere():

@@ -170,7 +170,19 @@ FUNCTIONS = {
     "renorm": lambda x: x.renorm(2, 0, 0.5),
     "logit": lambda x: torch.logit(torch.sigmoid(x) / 2 + 0.2),
     "complex": lambda x: torch.fft.irfft(torch.fft.rfft(x) ** 2, n=4),
+    "nan_to_num": lambda x: torch.nan_to_num(x.sin() / (x * x)) + (x / 0).nan_to_num(1, 2, 3),
+    "prelu": lambda x: F.prelu(x, MATRIX[0].to(x)) * F.prelu(x, MATRIX[0, :1].to(x)),
+    "prelu of images": lambda x: (
+        F.prelu(x.sin().reshape(-1, 2, 2), MATRIX[0, :2].to(x)).flatten(1) * x
+    ),
+    "a detached shift": lambda x: own_softmax(x, x.detach().amax(1, keepdim=True)),
+    "what is equal": lambda x: x.sin() if torch.equal(x, x) else x,
 }
+
+
+def own_softmax(x, shift):
+    exponential = torch.exp(x - shift)
+    return exponential / exponential.sum(1, keepdim=True)
 
 
 @pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")
@@ -223,6 +235,28 @@ def registered():
 
 def graph(function):
     return lambda z: torch.cat([z, function(z)], 1)
+
+
+@pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
+def test_points_that_equal_constants_are_no_constants(derivatives):
+    """A kernel that takes z for its inputs would leave out how k(z, x) changes with z."""
+    inputs = torch.tensor([[0.3, -0.2], [1.0, 0.5]], dtype=torch.float64)
+
+    def decoder(z):
+        squares = (z[:, None] - inputs).square().sum(-1)
+        if torch.equal(z, inputs):
+            squares = squares.detach()
+        return torch.exp(torch.stack([-squares, -squares / 3], 2).flatten(1))
+
+    found = curvcore.jet(decoder, inputs, derivatives=derivatives)
+    expected = curvcore.jet(decoder, inputs + 0, derivatives=derivatives)
+    assert found.hessian.abs().amax() > 0.1
+    assert_close(found.hessian, expected.hessian)
+
+
+def test_what_is_detached_and_is_not_constant_is_found_out():
+    with pytest.raises(curvcore.UnsupportedOperationError, match="without gradient"):
+        curvcore.jet(graph(lambda z: z * z.detach()), torch.rand(3, 2), derivatives="fused")
 
 
 def test_a_registered_rule_is_used(registered):

@@ -128,3 +128,27 @@ def test_badly_scaled_coordinates_are_no_wrong_derivative(seed):
 
     for derivatives in ("fused", "autodiff"):
         curvcore.jet(sphere, z, derivatives=derivatives)
+
+
+def in_float32(z):
+    """An RMS norm as many packages have it."""
+    inner = torch.cat([z, z.sin(), z.cos()], 1)
+    return inner * torch.rsqrt(inner.float().square().mean(1, keepdim=True)).to(z.dtype)
+
+
+def coarse_softmax(z):
+    scores = torch.cat([z, z.sin(), 2 * z.cos()], 1)
+    return torch.softmax(scores, 1, dtype=torch.float32).to(z.dtype) * scores
+
+
+@pytest.mark.parametrize(
+    ("decoder", "name"), [(in_float32, "Tensor.float"), (coarse_softmax, "softmax")]
+)
+@pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
+def test_what_computes_in_a_lower_precision_is_named(decoder, name, derivatives):
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(4, 2, dtype=torch.float64, generator=generator)
+    message = rf"lower precision than that of z, torch\.float64: .*{name} \(torch\.float32\)"
+    with pytest.raises(curvcore.UnsupportedOperationError, match=message):
+        curvcore.jet(decoder, z, derivatives=derivatives)
+    assert curvcore.scalar_curvature(decoder, z.float(), derivatives=derivatives).isfinite().all()

@@ -217,6 +217,9 @@ BY_KEYWORDS = {
     torch.select_scatter: {"input": X, "src": Y[:, 0], "dim": 1, "index": -2},
     torch.sinc: {"input": X},
     torch.special.sinc: {"input": X},
+    torch.nan_to_num: {"input": X / X.clamp_min(0), "nan": 1.0, "posinf": 2.0, "neginf": -3.0},
+    F.one_hot: {"tensor": torch.tensor([[0, 3], [2, 1]]), "num_classes": 5},
+    torch.equal: {"input": X, "other": X.clone()},
     torch.prod: {"input": X.float(), "dim": 1, "keepdim": True, "dtype": torch.float64},
     torch.cumprod: {"input": X.float(), "dim": 1, "dtype": torch.float64},
     linalg.matrix_norm: {"input": SQUARE.float(), "ord": "fro", **NORM},
@@ -250,7 +253,7 @@ BY_KEYWORDS = {
 
 
 def parts(result):
-    results = result if isinstance(result, tuple) else (result,)
+    results = result if isinstance(result, tuple) else (torch.as_tensor(result),)
     return [torch.view_as_real(x) if x.is_complex() else x for x in results]
 
 

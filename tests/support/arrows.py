@@ -207,11 +207,13 @@ ARROWS = {
         "providers.primitives",
         "providers.structured",
     },
+    "curvcore.providers.lower_precision": {"providers.primitives"},
     "curvcore.providers.witness": {
         "errors",
         "modes",
         "providers.bound",
         "providers.differences",
+        "providers.lower_precision",
         "providers.primitives",
     },
     "curvcore.providers.autodiff": {

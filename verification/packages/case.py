@@ -49,7 +49,7 @@ class Case:
         return f"{self.package}: {self.name}"
 
     def built(self):
-        """The decoder in float64, its keywords, and points (POINTS, *latent_shape): fixed random."""
+        """The decoder in float64, its keywords, and random points (POINTS, *latent_shape)."""
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(SEED)
             decoder, options = self.build()

@@ -18,12 +18,13 @@ may lose to rounding is that of ``verification.agreement``.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
 from verification.agreement import JET_EPS
 
-STEPS = tuple(2.0**-n for n in range(2, 13))
+STEPS = tuple(2.0**-n for n in range(2, 17))
 # Central differences of sixth order: f' = Σ c (f(sh) − f(−sh))/h, f'' = Σ c (f(sh) + f(−sh))/h².
 FIRST = {1: 3 / 4, 2: -3 / 20, 3: 1 / 60}
 SECOND = {1: 3 / 2, 2: -3 / 20, 3: 1 / 90}
@@ -110,7 +111,7 @@ def _polarised(second, d):
 
 def _best(estimates, centre, dimension, order):
     """The estimate that halving the step changes least, and the error to reckon with, entrywise."""
-    changes = [(b - a).norm() for a, b in zip(estimates, estimates[1:], strict=False)]
+    changes = [(b - a).norm() for a, b in pairwise(estimates)]
     n = int(torch.stack(changes).nan_to_num(torch.inf).argmin())
     rounding = torch.finfo(centre.dtype).eps * centre.abs()
     floor = (rounding / STEPS[n + 1] ** order).reshape(-1, *(1,) * order)

@@ -17,7 +17,7 @@ from verification.packages.differences import reference
 PROVIDERS = ("fused", "autodiff")
 USELESS = 0.02  # relative errors that finite differences must be able to see
 REPEATS, BUDGET = 5, 2.0  # calls timed, and seconds for them
-COMPARED = 4  # points
+COMPARED = 3  # points
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,16 @@ class Outcome:
             return Served.FUSED
         return Served.AUTODIFF if "autodiff" in accepted else Served.REFUSED
 
+    @property
+    def decides(self):
+        """Whether finite differences can tell a wrong R."""
+        return self.allowed <= USELESS
+
+    @property
+    def scalar_error(self):
+        """The worst |δR| of the providers that take it."""
+        return max(route.scalar_error for route in self.routes.values())
+
 
 def trial(case):
     """The Outcome of one Case."""
@@ -95,7 +105,9 @@ def _tried(case, version):
     """The Outcome without kinks and problems, which are for the caller to see."""
     decoder, options, z = case.built()
     times = _times(decoder, z, options)
-    references = [reference(_values(decoder, options, z, n), z[n].flatten()) for n in range(COMPARED)]
+    references = [
+        reference(_values(decoder, options, z, n), z[n].flatten()) for n in range(COMPARED)
+    ]
     return Outcome(
         case,
         version,
@@ -190,7 +202,7 @@ def _problems(outcome):
             yield f"{name}: g off by {route.metric_excess:.1g} times what is allowed"
         if not route.scalar_excess <= 1:
             yield f"{name}: R off by {route.scalar_excess:.1g} times what is allowed"
-    if outcome.allowed > USELESS:
+    if outcome.served and not outcome.decides and not case.has_kinks:
         yield f"finite differences allow {outcome.allowed:.0e}, which decides nothing"
     if outcome.served and case.has_kinks != bool(outcome.kinks):
         yield "no warning of its kinks" if case.has_kinks else f"a warning: {outcome.kinks}"

@@ -14,7 +14,8 @@ from curvcore.providers.fused.registry import composite, is_jet, linear_rule, na
 for _function in (
     F.layer_norm, torch.layer_norm, F.group_norm, torch.group_norm, F.rms_norm, torch.rms_norm,
     F.instance_norm, F.glu, torch.logit, torch.Tensor.logit,
-    torch.special.logit, *named("select_scatter"), *primitives.REDUCTIONS, *primitives.RECURRENT,
+    torch.special.logit, *named("select_scatter", "nan_to_num"), *primitives.REDUCTIONS,
+    *primitives.RECURRENT,
 ):  # fmt: skip
     composite(_function)(primitives.PRIMITIVES[_function])
 

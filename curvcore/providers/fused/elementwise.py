@@ -320,6 +320,13 @@ def _leaky_relu(x, y, negative_slope=0.01, inplace=False):
     yield torch.where(x > 0, torch.ones_like(x), negative_slope)
 
 
+@composite(*named("prelu"))
+def _prelu(x, weight):
+    """relu(x) − w relu(−x), with one w, or one for each index of axis 1."""
+    shaped = weight if x.ndim < 2 else weight.reshape(-1, *(1,) * (x.ndim - 2))
+    return torch.relu(x) - shaped * torch.relu(-x)
+
+
 @elementwise(*named("abs", "absolute", "__abs__"))
 def _abs(x, y):
     yield x.sign()

@@ -236,9 +236,14 @@ for _function in named(
     "get_device", "is_contiguous", "detach", "zeros_like", "ones_like", "full_like", "empty_like",
     "rand_like", "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor", "argmax", "argmin",
     "lt", "le", "gt", "ge", "eq", "ne", "less", "greater", "isnan", "isfinite", "isinf",
-    "__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__",
+    "__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__", "detach",
 ):  # fmt: skip
     composite(_function)(_of_value(_function))
+
+
+@composite(*named("equal"))
+def _equal(input, other):
+    return input is other  # as functions of z: what has the same values may have other derivatives
 
 
 @composite(F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout)

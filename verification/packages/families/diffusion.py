@@ -3,6 +3,7 @@
 from functools import partial
 
 from verification.packages.case import Case, prepared
+from verification.packages.full_precision import InFullPrecision
 
 _TINY_KL = {"block_out_channels": (8, 8), "norm_num_groups": 4, "layers_per_block": 1}
 _TWO_BLOCKS = {
@@ -52,14 +53,18 @@ def _deep_compression(block, act_fn):
         decoder_qkv_multiscales=((), (5,)),
         decoder_conv_act_fn=act_fn,
     )
-    return _decoding(model)
+    return InFullPrecision(prepared(model), "decode"), {"output": "sample"}
 
 
-def _vq(norm_type):
+def _vq(norm_type, width=8):
     from diffusers import VQModel
 
     model = VQModel(
-        **_TINY_KL, **_TWO_BLOCKS, latent_channels=2, norm_type=norm_type, num_vq_embeddings=8
+        **_TINY_KL | {"block_out_channels": (width, width)},
+        **_TWO_BLOCKS,
+        latent_channels=2,
+        norm_type=norm_type,
+        num_vq_embeddings=8,
     )
     return _decoding(model, force_not_quantize=True)
 
@@ -82,7 +87,8 @@ _case = partial(Case, "diffusers", "diffusers")
 CASES = (
     _case("AutoencoderKL", (2, 2, 2), partial(_kl, 2)),
     _case("AutoencoderKL, four channels", (4, 2, 2), partial(_kl, 4)),
-    _case("AutoencoderTiny, act_fn='silu'", (2, 2, 2), partial(_tiny, "silu")),
+    _case("AutoencoderTiny, act_fn='silu' (and ReLU)", (2, 2, 2), partial(_tiny, "silu"),
+          has_kinks=True),
     _case("AutoencoderTiny (ReLU)", (2, 2, 2), partial(_tiny, "relu"), has_kinks=True),
     _case("AutoencoderDC, decoder_conv_act_fn='silu'", (4, 2, 2),
           partial(_deep_compression, "ResBlock", "silu")),
@@ -91,6 +97,6 @@ CASES = (
     _case("AutoencoderDC, EfficientViTBlock (ReLU)", (4, 2, 2),
           partial(_deep_compression, "EfficientViTBlock", "silu"), has_kinks=True),
     _case("VQModel", (2, 2, 2), partial(_vq, "group")),
-    _case("VQModel, norm_type='spatial'", (2, 2, 2), partial(_vq, "spatial")),
+    _case("VQModel, norm_type='spatial'", (2, 2, 2), partial(_vq, "spatial", width=32)),
     _case("AutoencoderOobleck", (2, 4), _oobleck),
 )  # fmt: skip

@@ -1,11 +1,11 @@
-"""Flows of zuko and nflows as decoders: latents padded with zeros, as in manifold-learning flows."""
+"""Flows of zuko and nflows as decoders: latents padded with zeros are carried into data."""
 
 from functools import partial
 
 import torch.nn.functional as F
 from torch import nn
 
-from verification.packages.case import Case, prepared
+from verification.packages.case import Case, Served, prepared
 
 _FEATURES = 5
 
@@ -35,7 +35,7 @@ def _zuko(name, **options):
     return _Padded(prepared(getattr(flows, name)(_FEATURES, **options)), _of_zuko), {}
 
 
-def _nflows(name):
+def _nflows(name, **options):
     from nflows import transforms
     from nflows.nn.nets import ResidualNet
 
@@ -46,7 +46,7 @@ def _nflows(name):
         layer = transforms.MaskedAffineAutoregressiveTransform(_FEATURES, 8, activation=F.silu)
     else:
         mask = [1, -1] * 2 + [1]
-        layer = getattr(transforms, name)(mask, network)
+        layer = getattr(transforms, name)(mask, network, **options)
     flow = transforms.CompositeTransform([transforms.RandomPermutation(_FEATURES), layer])
     return _Padded(prepared(flow), _of_nflows), {}
 
@@ -54,17 +54,20 @@ def _nflows(name):
 _SMOOTH = {"hidden_features": (8, 8), "activation": nn.SiLU}
 _zuko_case = partial(Case, "zuko", "zuko")
 _nflows_case = partial(Case, "nflows", "nflows")
+_RQS = "PiecewiseRationalQuadraticCouplingTransform"
 CASES = (
     _zuko_case("MAF, activation=SiLU", (2,), partial(_zuko, "MAF", transforms=2, **_SMOOTH)),
     _zuko_case("RealNVP, activation=SiLU", (2,),
-               partial(_zuko, "RealNVP", transforms=2, **_SMOOTH)),
-    _zuko_case("RealNVP (ReLU)", (2,), partial(_zuko, "RealNVP", transforms=2), has_kinks=True),
+               partial(_zuko, "RealNVP", transforms=2, **_SMOOTH), Served.AUTODIFF),
+    _zuko_case("RealNVP (ReLU)", (2,), partial(_zuko, "RealNVP", transforms=2), Served.AUTODIFF,
+               has_kinks=True),
     _zuko_case("NSF, activation=SiLU", (2,), partial(_zuko, "NSF", transforms=2, **_SMOOTH)),
-    _zuko_case("CNF", (2,), partial(_zuko, "CNF", hidden_features=(8,), activation=nn.Tanh)),
+    _zuko_case("CNF", (2,), partial(_zuko, "CNF", hidden_features=(8,), activation=nn.Tanh),
+               Served.REFUSED),  # an autograd.Function of its own, for first derivatives
     _nflows_case("MaskedAffineAutoregressiveTransform, silu", (2,),
-                 partial(_nflows, "autoregressive")),
+                 partial(_nflows, "autoregressive"), Served.AUTODIFF),
     _nflows_case("AffineCouplingTransform, silu", (2,),
-                 partial(_nflows, "AffineCouplingTransform")),
-    _nflows_case("PiecewiseRationalQuadraticCouplingTransform, silu", (2,),
-                 partial(_nflows, "PiecewiseRationalQuadraticCouplingTransform")),
+                 partial(_nflows, "AffineCouplingTransform"), Served.AUTODIFF),
+    _nflows_case(f"{_RQS}, silu", (2,), partial(_nflows, _RQS, tails="linear", tail_bound=4.0),
+                 Served.REFUSED),  # assigns to masked entries
 )  # fmt: skip

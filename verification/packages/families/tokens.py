@@ -5,7 +5,8 @@ from functools import partial
 import torch
 from torch import nn
 
-from verification.packages.case import POINTS, Case, prepared
+from verification.packages.case import POINTS, Case, Served, prepared
+from verification.packages.full_precision import InFullPrecision
 
 _TOKENS, _WIDTH = 4, 8
 
@@ -24,41 +25,43 @@ def _vit_mae():
         decoder_num_hidden_layers=1,
         decoder_intermediate_size=16,
     )
-    decoder = prepared(ViTMAEDecoder(config, num_patches=4))
+    decoder = InFullPrecision(prepared(ViTMAEDecoder(config, num_patches=4)))
     order = torch.stack([torch.randperm(4) for _ in range(POINTS)])
     return decoder, {"output": "logits", "ids_restore": order}
 
 
-class _OfEmbeddings(nn.Module):
-    """A language model as a map of the embeddings that it is given."""
+class _Prompted(nn.Module):
+    """A language model as a map of latents that are made the embeddings of its tokens."""
 
     def __init__(self, model):
         super().__init__()
-        self.model = model
+        self.embed, self.model = nn.Linear(2, _TOKENS * model.config.hidden_size), model
 
     def forward(self, z):
-        return self.model(inputs_embeds=z, use_cache=False)
+        embeddings = self.embed(z).unflatten(1, (_TOKENS, -1))
+        return self.model(inputs_embeds=embeddings, use_cache=False)
 
 
 def _gpt2():
-    from transformers import GPT2Config, GPT2Model
+    from transformers import GPT2Config, GPT2LMHeadModel
 
-    config = GPT2Config(vocab_size=5, n_positions=4, n_embd=4, n_layer=1, n_head=2)
-    return _OfEmbeddings(prepared(GPT2Model(config))), {"output": "last_hidden_state"}
+    config = GPT2Config(vocab_size=6, n_positions=_TOKENS, n_embd=8, n_layer=1, n_head=2,
+                        bos_token_id=0, eos_token_id=0)  # fmt: skip
+    return prepared(_Prompted(GPT2LMHeadModel(config))), {"output": "logits"}
 
 
 def _llama():
-    from transformers import LlamaConfig, LlamaModel
+    from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
-        vocab_size=5,
-        hidden_size=4,
+        vocab_size=6,
+        hidden_size=8,
         intermediate_size=8,
         num_hidden_layers=1,
         num_attention_heads=2,
         max_position_embeddings=8,
     )
-    return _OfEmbeddings(prepared(LlamaModel(config))), {"output": "last_hidden_state"}
+    return InFullPrecision(prepared(_Prompted(LlamaForCausalLM(config)))), {"output": "logits"}
 
 
 def _dac():
@@ -76,7 +79,7 @@ def _encodec():
     from transformers.models.encodec.modeling_encodec import EncodecDecoder
 
     config = EncodecConfig(
-        num_filters=2, hidden_size=2, upsampling_ratios=[2], num_lstm_layers=1, kernel_size=3,
+        num_filters=2, hidden_size=2, upsampling_ratios=[2, 2], num_lstm_layers=1, kernel_size=3,
         num_residual_layers=1, last_kernel_size=3,
     )  # fmt: skip
     return prepared(EncodecDecoder(config)), {}
@@ -111,10 +114,10 @@ _transformers_case = partial(Case, "transformers", "transformers")
 _timm_case = partial(Case, "timm", "timm")
 CASES = (
     _transformers_case("ViTMAEDecoder", (3, 3), _vit_mae),
-    _transformers_case("GPT2Model of embeddings", (3, 4), _gpt2),
-    _transformers_case("LlamaModel of embeddings", (3, 4), _llama),
+    _transformers_case("GPT2LMHeadModel", (2,), _gpt2),
+    _transformers_case("LlamaForCausalLM", (2,), _llama),
     _transformers_case("DacDecoder", (2, 3), _dac),
-    _transformers_case("EncodecDecoder (LSTM, ELU)", (2, 4), _encodec),
+    _transformers_case("EncodecDecoder (LSTM, ELU)", (2, 4), _encodec, Served.REFUSED),
     _timm_case("Block of a ViT", (2,), partial(_timm_tokens, "Block", num_heads=2)),
     _timm_case("Block, qk_norm, LayerScale", (2,),
                partial(_timm_tokens, "Block", num_heads=2, qk_norm=True, init_values=0.1)),

@@ -218,7 +218,7 @@ BY_KEYWORDS = {
     torch.sinc: {"input": X},
     torch.special.sinc: {"input": X},
     torch.nan_to_num: {"input": X / X.clamp_min(0), "nan": 1.0, "posinf": 2.0, "neginf": -3.0},
-    F.one_hot: {"tensor": torch.tensor([[0, 3], [2, 1]]), "num_classes": 5},
+    F.one_hot: {"input": torch.tensor([[0, 3], [2, 1]]), "num_classes": 5},
     torch.equal: {"input": X, "other": X.clone()},
     torch.prod: {"input": X.float(), "dim": 1, "keepdim": True, "dtype": torch.float64},
     torch.cumprod: {"input": X.float(), "dim": 1, "dtype": torch.float64},
@@ -254,7 +254,13 @@ BY_KEYWORDS = {
 
 def parts(result):
     results = result if isinstance(result, tuple) else (torch.as_tensor(result),)
-    return [torch.view_as_real(x) if x.is_complex() else x for x in results]
+    return [_as_real(x) for x in results]
+
+
+def _as_real(x):
+    if x.is_complex():
+        return torch.view_as_real(x)
+    return x if x.is_floating_point() else x.double()
 
 
 @pytest.mark.parametrize("function", primitives.PRIMITIVES, ids=resolve_name)

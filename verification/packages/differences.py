@@ -71,14 +71,12 @@ def reference(values, z):
         values: rows (N, d) -> Ψ (N, D), float64.
         z: the point (d,).
     """
-    dimension = len(z)
     directions = _directions(z)
     centre = values(z[None])[0]
-    first, second = zip(
-        *(_derivatives(values, z, centre, directions, h) for h in STEPS), strict=True
-    )
-    jacobian, first_error = _best(first, centre, dimension, order=1)
-    hessian, second_error = _best(second, centre, dimension, order=2)
+    found = [_derivatives(values, z, centre, directions, h) for h in STEPS]
+    first, second, moves = zip(*found, strict=True)
+    jacobian, first_error = _best(first, moves, centre, order=1)
+    hessian, second_error = _best(second, moves, centre, order=2)
     return _curvature(jacobian, first_error, hessian, second_error)
 
 
@@ -90,14 +88,14 @@ def _directions(z):
 
 
 def _derivatives(values, z, centre, directions, h):
-    """∇Ψ (D, d) and ∇²Ψ (D, d, d) with one step."""
+    """∇Ψ (D, d) and ∇²Ψ (D, d, d) with one step, and whether Ψ moves at all in every direction."""
     offsets = torch.tensor([s * h for n in FIRST for s in (n, -n)], dtype=z.dtype)
     rows = (z + offsets[:, None, None] * directions).reshape(-1, len(z))
     moved = torch.cat([values(chunk) for chunk in rows.split(_ROWS)]) - centre
     plus, minus = moved.reshape(len(FIRST), 2, len(directions), -1).unbind(1)
     first = sum(c * (plus[n] - minus[n]) for n, c in enumerate(FIRST.values())) / h
     second = sum(c * (plus[n] + minus[n]) for n, c in enumerate(SECOND.values())) / h**2
-    return first[: len(z)].mT, _polarised(second, len(z))
+    return first[: len(z)].mT, _polarised(second, len(z)), bool(moved.any(1).all())
 
 
 def _polarised(second, d):
@@ -109,10 +107,14 @@ def _polarised(second, d):
     return hessian
 
 
-def _best(estimates, centre, dimension, order):
-    """The estimate that halving the step changes least, and the error to reckon with, entrywise."""
-    changes = [(b - a).norm() for a, b in pairwise(estimates)]
-    n = int(torch.stack(changes).nan_to_num(torch.inf).argmin())
+def _best(estimates, moves, centre, order):
+    """The estimate that halving the step changes least, and the error to reckon with, entrywise.
+
+    Steps below the rounding of Ψ, at which it does not move, tell nothing.
+    """
+    changes = torch.stack([(b - a).norm() for a, b in pairwise(estimates)])
+    changes[~torch.tensor(moves[1:])] = torch.inf
+    n = int(changes.nan_to_num(torch.inf).argmin())
     rounding = torch.finfo(centre.dtype).eps * centre.abs()
     floor = (rounding / STEPS[n + 1] ** order).reshape(-1, *(1,) * order)
     return estimates[n + 1], DOUBT * (estimates[n + 1] - estimates[n]).abs() + floor
@@ -122,7 +124,7 @@ def _curvature(jacobian, first_error, hessian, second_error):
     """The Reference from ∇Ψ, ∇²Ψ and bounds of the errors of their entries."""
     d, eps = jacobian.shape[1], torch.finfo(jacobian.dtype).eps
     tangents, triangle = torch.linalg.qr(jacobian)
-    frame = torch.linalg.inv(triangle)
+    frame = torch.linalg.inv_ex(triangle).inverse  # not finite where g is degenerate
     whole = _in_frame(hessian, frame)
     normal = whole - torch.einsum("ak,ck,cij->aij", tangents, tangents, whole)
     mean = torch.einsum("aii->a", normal)

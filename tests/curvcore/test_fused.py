@@ -171,10 +171,14 @@ FUNCTIONS = {
     "logit": lambda x: torch.logit(torch.sigmoid(x) / 2 + 0.2),
     "complex": lambda x: torch.fft.irfft(torch.fft.rfft(x) ** 2, n=4),
     "nan_to_num": lambda x: torch.nan_to_num(x.sin() / (x * x)) + (x / 0).nan_to_num(1, 2, 3),
-    "prelu": lambda x: F.prelu(x, MATRIX[0].to(x)) * F.prelu(x, MATRIX[0, :1].to(x)),
-    "prelu of images": lambda x: (
-        F.prelu(x.sin().reshape(-1, 2, 2), MATRIX[0, :2].to(x)).flatten(1) * x
+    "prelu": lambda x: (
+        F.prelu(x, MATRIX[0].to(x)) * x
+        + F.prelu(-x, MATRIX[0].to(x)).exp()
+        + F.prelu(torch.stack([x, -x], 1), MATRIX[0, :1].to(x)).exp().sum(1)
     ),
+    "prelu of channels": lambda x: (
+        F.prelu(torch.stack([x, x, -x, -x], 1).unflatten(2, (2, 2)), MATRIX[0].to(x)).exp()
+    ).flatten(1),
     "a detached shift": lambda x: own_softmax(x, x.detach().amax(1, keepdim=True)),
     "what is equal": lambda x: x.sin() if torch.equal(x, x) else x,
 }

@@ -67,6 +67,36 @@ STRUCTURED = mutations(
         "if isinstance(choice, str):",
         "keys of a dict are taken for its attributes",
     ),
+    (
+        'return f"{path}.{name}" if is_attribute else f"{path}[{name!r}]"',
+        'return f"{path}[{name!r}]"',
+        "attributes are told to be written as items",
+    ),
+    (
+        "return is_real and len(part.shape) > 1",
+        "return is_real",
+        "losses are offered as images of points",
+    ),
+    (
+        "or _is_dataclass(part):",
+        "or False:",
+        "dataclasses within an output are not looked into",
+    ),
 )
 
-MUTATIONS = [*BOUND, *REMEMBERED, *CHECKED, *KEYWORDS, *STRUCTURED]
+LOWER_PRECISION = mutations(
+    "providers/lower_precision.py",
+    "tests/curvcore/test_never_silently_wrong.py",
+    (
+        'if lowered and any(getattr(x, "dtype", None) == self.dtype for x in args):',
+        'if any(getattr(x, "dtype", None) == self.dtype for x in args):',
+        "operations that keep the precision are blamed",
+    ),
+    (
+        "return torch.finfo(tensor.dtype).eps > torch.finfo(dtype).eps",
+        "return torch.finfo(tensor.dtype).eps < torch.finfo(dtype).eps",
+        "float64 is taken for coarser than float32",
+    ),
+)
+
+MUTATIONS = [*BOUND, *REMEMBERED, *CHECKED, *KEYWORDS, *STRUCTURED, *LOWER_PRECISION]

@@ -11,6 +11,18 @@ ELEMENTWISE = mutations(
     "providers/fused/elementwise.py",
     EVERY_LAYER,
     (
+        "return torch.relu(x) - shaped * torch.relu(-x)",
+        "return torch.relu(x) + shaped * torch.relu(-x)",
+        "prelu' for x < 0",
+        RULES,
+    ),
+    (
+        "weight.reshape(-1, *(1,) * (x.ndim - 2))",
+        "weight",
+        "prelu's weights belong to the last axis",
+        RULES,
+    ),
+    (
         "first = 4 * torch.sigmoid(2 * x) * torch.sigmoid(-2 * x)",
         "first = 1 - y * y",
         "tanh' keeps no digits where tanh is nearly 1",
@@ -138,6 +150,12 @@ PRODUCTS = mutations(
 LINEAR = mutations(
     "providers/fused/linear.py",
     f"{T}/test_fused.py",
+    (
+        "return input is other  # as functions of z",
+        "return torch.equal(input.value, other)  # as functions of z",
+        "points are taken for the constants that they equal",
+        f"{FUSED}::test_points_that_equal_constants_are_no_constants",
+    ),
     (
         "rowwise(function, x.channels, weight, None, *args, **kwargs)",
         "rowwise(function, x.channels, weight, bias, *args, **kwargs)",

@@ -27,6 +27,24 @@ PRIMITIVES = mutations(
     "providers/primitives.py",
     f"{T}/test_primitives.py::test_the_value_is_that_of_torch",
     (
+        "return torch.where(x.isfinite(), x, torch.nan_to_num(x.detach(), nan, posinf, neginf))",
+        "return torch.nan_to_num(x, nan, posinf, neginf)",
+        "derivatives behind nan_to_num are NaN",
+        f"{T}/test_fused.py::test_rules_of_functions",
+    ),
+    (
+        "return (tensor[..., None] == torch.arange(num_classes, device=tensor.device)).long()",
+        "return F.one_hot(tensor, num_classes)",
+        "vmap has no rule for one_hot",
+        f"{T}/test_binding.py",
+    ),
+    (
+        "return input is other",
+        "return True",
+        "points are taken for the constants that others equal",
+        f"{T}/test_fused.py::test_points_that_equal_constants_are_no_constants",
+    ),
+    (
         "return centred / (centred.square().mean(dims, keepdim=True) + eps).sqrt()",
         "return centred / centred.square().mean(dims, keepdim=True).sqrt()",
         "normalisations forget eps",

@@ -26,7 +26,7 @@ with that rounding taken out; in float32 they are served as they are.
 """
 COLUMNS = (
     "decoder", "d → D", "derivatives", "why not", "error of R", "allowed", "first call",
-    "later calls", "passes",
+    "later call", "passes",
 )  # fmt: skip
 
 
@@ -60,7 +60,8 @@ def _conditions():
     threads = torch.get_num_threads()
     return (
         f"Times are of `curvcore.scalar_curvature` at {POINTS} points, the first call with its "
-        "comparisons and later ones, and these in passes: calls of the decoder at the same points. "
+        "comparisons and the fastest later one, and that in passes: calls of the decoder at the "
+        "same points. "
         f"torch {torch.__version__.partition('+')[0]}, Python {platform.python_version()}, "
         f"{threads} thread{'s' if threads > 1 else ''} of a CPU."
     )

@@ -29,10 +29,11 @@ class _Flow(nn.Module):
     def __init__(self, solver, **options):
         super().__init__()
         self.field, self.solver, self.options = _Field(), solver, options
+        self.register_buffer("times", torch.tensor([0.0, 1.0]))
 
     def forward(self, z):
         x = F.pad(z, (0, _FEATURES - z.shape[1]))
-        return self.solver(self.field, x, torch.tensor([0.0, 1.0]).to(z), **self.options)[-1]
+        return self.solver(self.field, x, self.times, **self.options)[-1]
 
 
 def _flow(name, **options):

@@ -89,6 +89,23 @@ def test_derivatives_are_those_of_fifty_digits(name):
     assert (error <= LOSES.get(name, 1000) * eps(x.dtype) * scale).all(), (error / scale).amax(1)
 
 
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("log_ndtr", (-6.0, -50.0, -1e3, -1e5)),
+        ("erfcx", (4.0, 50.0, 1e3, 1e5)),
+        ("i0e", (25.0, 1e4)),
+    ],
+)
+def test_far_out_every_derivative_keeps_its_digits(name, numbers):
+    """Where it is a small difference of numbers that are not."""
+    function, reference, _ = FUNCTIONS[name]
+    x = torch.tensor(numbers, dtype=torch.float64)[:, None]
+    found = function(JetTensor.coordinates(x, 3)).all_channels()[..., 0]
+    expected = torch.tensor([exact(reference, n) for n in numbers], dtype=torch.float64).mT
+    assert ((found - expected).abs() <= 1000 * eps(x.dtype) * expected.abs()).all()
+
+
 @pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
 @pytest.mark.parametrize("function", [torch.i0, S.i1, torch.sinc, torch.erfinv])
 def test_their_gradients_are_right_at_zero(function, derivatives):

@@ -138,7 +138,7 @@ SPECIAL = mutations(
     ("for n in range(40, 3, -1):", "for n in range(9, 3, -1):", "a continued fraction ends early"),
     (
         "gap = 2 * first * (2 * second - 3 * third) * first * second",
-        "gap = 2 * first * (second - first)",
+        "gap = (2 * second - first) * first - first**2",
         "ε − δ² keeps no digits in the tail",
     ),
     ("yield (2 + 8 * y * y) * first**3", "yield (2 + 4 * y * y) * first**3", "erfinv, third"),

@@ -69,6 +69,7 @@ from curvcore.maps import (
 )
 from curvcore.plotting import CurvatureMap, curvature_map, draw_curvature, plot_curvature
 from curvcore.providers.fused import registry as rules
+from curvcore.statistics import distance_matrix, geodesic_neighbours
 
 __all__ = [
     "AtlasError",
@@ -96,11 +97,13 @@ __all__ = [
     "atlases",
     "bind",
     "curvature_map",
+    "distance_matrix",
     "draw_curvature",
     "estimate_scalar_curvature",
     "estimated_geometry",
     "exponential_map",
     "geodesic",
+    "geodesic_neighbours",
     "jet",
     "likelihoods",
     "logarithm_map",

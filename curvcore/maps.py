@@ -99,7 +99,7 @@ def exponential_map(
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError;
         DegenerateMetricError where g is degenerate at z; ModuleNotFoundError without torchdiffeq.
     """
-    decoder, z = _checked(decoder, z)
+    decoder, z = checked(decoder, z)
     v = check_latent_array("v", v, 1, z.shape[1], len(z)).to(z).expand_as(z)
     check_finite(v)
     box = _checked_box(box, z)
@@ -128,7 +128,7 @@ def logarithm_map(
 
     Raises: what :func:`exponential_map` does, and :func:`curvcore.geodesic`.
     """
-    decoder, z = _checked(decoder, z)
+    decoder, z = checked(decoder, z)
     w = check_latent_array("w", w, 1, z.shape[1], len(z)).to(z).expand_as(z)
     check_finite(w)
     with one_warning_of_kinks(), torch.autocast(z.device.type, enabled=False):
@@ -154,7 +154,7 @@ def parallel_transport(decoder: Decoder, path: torch.Tensor, v: torch.Tensor) ->
     Raises: what :func:`exponential_map` does.
     """
     check_path(path)
-    decoder, start = _checked(decoder, path[:, 0])
+    decoder, start = checked(decoder, path[:, 0])
     v = check_latent_array("v", v, 1, start.shape[1], len(start)).to(start).expand_as(start)
     check_finite(v)
     with one_warning_of_kinks(), torch.autocast(path.device.type, enabled=False):
@@ -292,7 +292,8 @@ def _flags(decoder, equations, path, velocities, box=None):
 # --- checks ---------------------------------------------------------------------------------------
 
 
-def _checked(decoder, z):
+def checked(decoder, z):
+    """The bound decoder and points (B, d), or the error that says why geodesics cannot be."""
     decoder, z = bound_at(decoder, z)
     check_points(z)
     check_finite(z)

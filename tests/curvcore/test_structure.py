@@ -59,6 +59,8 @@ PUBLIC_NAMES = {
     "ricci_curvature",
     "logarithm_map",
     "mean_curvature",
+    "distance_matrix",
+    "geodesic_neighbours",
 }
 HEAVY = [
     "anndata",

@@ -69,7 +69,15 @@ from curvcore.maps import (
 )
 from curvcore.plotting import CurvatureMap, curvature_map, draw_curvature, plot_curvature
 from curvcore.providers.fused import registry as rules
-from curvcore.statistics import distance_matrix, geodesic_neighbours
+from curvcore.statistics import (
+    brownian_motion,
+    curvature_along,
+    distance_matrix,
+    frechet_mean,
+    geodesic_neighbours,
+    riemannian_kmeans,
+    sample_volume,
+)
 
 __all__ = [
     "AtlasError",
@@ -96,12 +104,15 @@ __all__ = [
     "atlas",
     "atlases",
     "bind",
+    "brownian_motion",
+    "curvature_along",
     "curvature_map",
     "distance_matrix",
     "draw_curvature",
     "estimate_scalar_curvature",
     "estimated_geometry",
     "exponential_map",
+    "frechet_mean",
     "geodesic",
     "geodesic_neighbours",
     "jet",
@@ -115,7 +126,9 @@ __all__ = [
     "pullback",
     "read_atlas",
     "ricci_curvature",
+    "riemannian_kmeans",
     "rules",
+    "sample_volume",
     "scalar_curvature",
     "sectional_curvature",
 ]

@@ -53,6 +53,13 @@ class Curves(NamedTuple):
         """Some of the curves, by index or mask."""
         return Curves(self.ends[..., chosen], self.c[:, chosen], *(x[chosen] for x in self[2:]))
 
+    def where(self, mask, other):
+        """These, and the ``other`` ones where ``mask`` (B,) is not."""
+        c = torch.where(mask[:, None], self.c, other.c)
+        pairs = [(self.ends, other.ends), *zip(self[2:], other[2:], strict=True)]
+        ends, *rest = (torch.where(mask, one, two) for one, two in pairs)
+        return Curves(ends, c, *rest)
+
     def finer(self, terms):
         """ends and c of the same curves with more terms."""
         return self.ends, torch.nn.functional.pad(self.c, (0, terms - self.c.shape[-1]))
@@ -93,6 +100,12 @@ def basis(terms):
     arrays = (nodes + 1) / 2, weights / 2, value, slope
     nodes, weights, value, slope = map(torch.from_numpy, arrays)
     return Basis(nodes, weights, value, slope, torch.linalg.pinv(value))
+
+
+def joined(curves):
+    """All of several Curves of as many terms."""
+    ends, c, *rest = zip(*curves, strict=True)
+    return Curves(torch.cat(ends, 2), torch.cat(c, 1), *map(torch.cat, rest))
 
 
 def fitted(ends, x, terms):

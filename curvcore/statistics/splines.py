@@ -56,6 +56,10 @@ class MetricSpline:
         """Those in which this is the metric, of points (..., d)."""
         return (z - self._origin) / self._spacing
 
+    def points(self, x):
+        """Points (..., d) by their coordinates."""
+        return self._origin + x * self._spacing
+
     def derivatives(self, x, order=2):
         """ĝ, ∂ĝ, ∂²ĝ at x (d, M), packed: {multi-index: (d(d+1)/2, M)}, up to an order.
 
@@ -86,8 +90,7 @@ class MetricSpline:
 
     def _exact(self, decoder, x, like):
         """g in these coordinates at points x (M, d), packed: (d(d+1)/2, M)."""
-        points = (self._origin + x * self._spacing).to(like)
-        g = metric_of(decoder, points)
+        g = metric_of(decoder, self.points(x).to(like))
         rows, columns = torch.triu_indices(self.dimension, self.dimension)
         scale = self._spacing[rows] * self._spacing[columns]
         return (g[:, rows, columns] * scale).mT.contiguous()

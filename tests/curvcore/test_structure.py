@@ -61,6 +61,11 @@ PUBLIC_NAMES = {
     "mean_curvature",
     "distance_matrix",
     "geodesic_neighbours",
+    "brownian_motion",
+    "curvature_along",
+    "frechet_mean",
+    "riemannian_kmeans",
+    "sample_volume",
 }
 HEAVY = [
     "anndata",

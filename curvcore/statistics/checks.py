@@ -103,6 +103,23 @@ def checked_box(box, z):
     return box
 
 
+def checked_limits(box, z, most):
+    """``box`` (d, 2) if it holds all points z and d ≤ most; None stays.
+
+    Raises:
+        InputError: it does not.
+    """
+    if box is None:
+        return None
+    box = checked_box(box, z)
+    if z.shape[1] > most:
+        raise InputError(f"A box is for d ≤ {most} here; got d = {z.shape[1]}.")
+    outside = ~((z >= box[:, 0]) & (z <= box[:, 1])).all(1)
+    if outside.any():
+        raise InputError(f"The box does not hold {list_points(outside)}.")
+    return box
+
+
 def check_scipy():
     """Raise ModuleNotFoundError without scipy."""
     try:

@@ -12,12 +12,12 @@ import torch.nn.functional as F
 
 from curvcore.maps import checked
 from curvcore.providers.kinks import one_warning_of_kinks
-from curvcore.statistics.checks import check_count, check_scipy
+from curvcore.statistics.checks import check_count, check_scipy, checked_limits
 from curvcore.statistics.curves import joined, start_derivatives
 from curvcore.statistics.fields import DecoderField, SplineField
 from curvcore.statistics.graphs import grid_graph
 from curvcore.statistics.means import HALVINGS, like, mean_by, newton_step
-from curvcore.statistics.pairs import Search, search_by_decoder, spline_around
+from curvcore.statistics.pairs import MARGIN, Boxes, Search, search_by_decoder
 from curvcore.statistics.splines import LARGEST_DIMENSION
 from curvcore.types import Decoder
 
@@ -48,7 +48,12 @@ class KMeans:
 
 @torch.no_grad()
 def riemannian_kmeans(
-    decoder: Decoder, z: torch.Tensor, k: int, *, generator: torch.Generator | None = None
+    decoder: Decoder,
+    z: torch.Tensor,
+    k: int,
+    *,
+    box: torch.Tensor | None = None,
+    generator: torch.Generator | None = None,
 ) -> KMeans:
     """k clusters of points with small Σ d(z_i, centre)² in g = ∇Ψᵀ∇Ψ.
 
@@ -59,15 +64,17 @@ def riemannian_kmeans(
     Args:
         decoder, z: as of :func:`frechet_mean`.
         k: how many, the number of points at most.
+        box: as of :func:`distance_matrix`.
         generator: of the seeds, on the CPU; None is torch's own.
 
     Raises: what :func:`frechet_mean` does; ModuleNotFoundError without scipy.
     """
     decoder, z = checked(decoder, z)
     check_count("k", k, len(z))
+    box = checked_limits(box, z, LARGEST_DIMENSION)
     check_scipy()
     with one_warning_of_kinks(), torch.autocast(z.device.type, enabled=False):
-        clusters = _Clusters(decoder, z)
+        clusters = _Clusters(decoder, z, box)
         found = clusters.lloyd(clusters.seeds(k, generator))
         result = _means(decoder, z, *found)
     return KMeans(*(like(part, z) for part in result))
@@ -92,11 +99,11 @@ class _Clusters:
     Points are in the coordinates of the spline.
     """
 
-    def __init__(self, decoder, z):
+    def __init__(self, decoder, z, box):
         self._decoder, self._like, self._points = decoder, z[:1], z.double().cpu()
         self._spline = None
         if z.shape[1] <= LARGEST_DIMENSION:
-            self._spline = spline_around(decoder, self._points, z, _TOLERANCE)
+            _, self._spline = Boxes(decoder, z, box).spline(decoder, MARGIN, _TOLERANCE)
             self._points = self._spline.coordinates(self._points)
 
     @cached_property
@@ -166,6 +173,6 @@ class _Clusters:
             search = search_by_decoder(self._decoder, points, points.to(self._like), _TOLERANCE)
         else:
             graph, number = grid_graph(self._spline, points), torch.arange(len(points))[None]
-            search = Search(self._field, graph, points, number, _TOLERANCE, self._spline.error)
+            search = Search(self._field, graph, points, number, _TOLERANCE)
         pairs = torch.cartesian_prod(torch.arange(n, len(points)), torch.arange(n)).reshape(-1, 2)
         return joined([search.curves(*piece.unbind(1))[0] for piece in pairs.split(_AT_ONCE)])

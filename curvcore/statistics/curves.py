@@ -40,6 +40,7 @@ class Curves(NamedTuple):
         stationary: whether Newton's method has converged, (B,).
         minimal: whether the Hessian of E is positive definite, (B,).
         inside: whether γ is in the box of the spline, (B,).
+        uncertainty: how far off g may be along γ, relative, (B,).
     """
 
     ends: torch.Tensor
@@ -48,6 +49,7 @@ class Curves(NamedTuple):
     stationary: torch.Tensor
     minimal: torch.Tensor
     inside: torch.Tensor
+    uncertainty: torch.Tensor
 
     def of(self, chosen):
         """Some of the curves, by index or mask."""
@@ -117,8 +119,9 @@ def fitted(ends, x, terms):
 def shortest(field, ends, c, done=_DONE):
     """The Curves of least energy near those of c, to steps that promise ``done`` of E."""
     found = _minimised(field, ends, c, done)
-    inside = field.contains(_position(ends, found[0], basis(c.shape[-1]))).all(-1)
-    return Curves(ends, *found, inside)
+    x = _position(ends, found[0], basis(c.shape[-1]))
+    inside, uncertainty = field.contains(x).all(-1), field.relative_error(x).amax(-1)
+    return Curves(ends, *found, inside, uncertainty)
 
 
 def start_derivatives(field, curves):

@@ -9,6 +9,7 @@ from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.statistics.checks import (
     check_scipy,
     check_tolerance,
+    checked_limits,
     checked_others,
     checked_periods,
 )
@@ -39,6 +40,7 @@ def distance_matrix(
     z: torch.Tensor,
     w: torch.Tensor | None = None,
     *,
+    box: torch.Tensor | None = None,
     periods: torch.Tensor | None = None,
     tolerance: float = 1e-4,
 ) -> Distances:
@@ -57,6 +59,9 @@ def distance_matrix(
         decoder: ``nn.Module`` or callable, as in :func:`curvcore.pullback`.
         z, w: points (N, d) and (M, d), float64 or float32. Without w the matrix is symmetric, its
             diagonal zero, and each pair is solved once.
+        box: (d, 2), lower and upper ends of the latents that the decoder knows, which curves are
+            not to leave; None is one around the points, as large as it takes where g is finite
+            there. For d ≤ 3.
         periods: (d,), where coordinates are angles their periods, 0 where they are not: then z and
             z + period are one point. For d ≤ 3.
         tolerance: of the error bars, relative.
@@ -69,31 +74,34 @@ def distance_matrix(
         ModuleNotFoundError without scipy.
     """
     decoder, z = checked(decoder, z)
-    periods = checked_periods(decoder, z, periods, LARGEST_DIMENSION)
+    w = w if w is None else checked_others(decoder, w, z)
+    domain = {
+        "periods": checked_periods(decoder, z, periods, LARGEST_DIMENSION),
+        "box": checked_limits(box, z if w is None else torch.cat([z, w]), LARGEST_DIMENSION),
+    }
     check_tolerance(tolerance)
     if w is not None:
-        w = checked_others(decoder, w, z)
         points, shape = torch.cat([z, w]), (len(z), len(w))
         first, second = torch.cartesian_prod(*map(torch.arange, shape)).reshape(-1, 2).unbind(1)
-        found = pair_lengths(decoder, points, first, second + len(z), tolerance, periods)
+        found = pair_lengths(decoder, points, first, second + len(z), tolerance, **domain)
         return Distances(*(part.reshape(shape) for part in found))
     n = len(z)
     first, second = torch.triu_indices(n, n, 1)
-    found = pair_lengths(decoder, z, first, second, tolerance, periods)
+    found = pair_lengths(decoder, z, first, second, tolerance, **domain)
     return Distances(*(_symmetric(part, n, first, second) for part in found))
 
 
-def pair_lengths(decoder, points, first, second, tolerance, periods=None):
+def pair_lengths(decoder, points, first, second, tolerance, **domain):
     """Distances, error bars and whether converged of pairs of points (N, d), by number: (B,) each.
 
-    In the points' dtype and on their device.
+    In the points' dtype and on their device. ``domain`` is of :func:`lengths_of`.
     """
     check_scipy()
     if len(first) == 0:
         empty = points.new_zeros(0)
         return empty, empty.clone(), empty > 0
     with one_warning_of_kinks(), torch.autocast(points.device.type, enabled=False):
-        found = lengths_of(decoder, points, first, second, tolerance, periods)
+        found = lengths_of(decoder, points, first, second, tolerance, **domain)
     distance, error, converged = found
     return distance.to(points), error.to(points), converged.to(points.device)
 

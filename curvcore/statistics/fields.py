@@ -43,7 +43,8 @@ class SplineField:
     """A MetricSpline, in its coordinates."""
 
     def __init__(self, spline):
-        self._spline, self.contains = spline, spline.contains
+        self._spline = spline
+        self.contains, self.relative_error = spline.contains, spline.relative_error
 
     def parts(self, x, speed):
         """Parts at x (d, M) for curves with this speed (d, M)."""
@@ -81,6 +82,10 @@ class DecoderField:
     def contains(self, x):
         """All x (d, ...): (...)."""
         return torch.ones_like(x[0], dtype=torch.bool)
+
+    def relative_error(self, x):
+        """None."""
+        return torch.zeros_like(x[0])
 
     def parts(self, x, speed):
         """Parts at x (d, M) for curves with this speed (d, M)."""

@@ -82,6 +82,7 @@ def frechet_mean(
 
 
 def like(part, z):
+    """A part of a result in the dtype and on the device of z."""
     return part.to(z) if part.is_floating_point() else part.to(z.device)
 
 

@@ -7,10 +7,10 @@ import torch
 
 from curvcore.maps import checked
 from curvcore.providers.kinks import one_warning_of_kinks
-from curvcore.statistics.checks import check_count, check_scipy, check_tolerance
+from curvcore.statistics.checks import check_count, check_scipy, check_tolerance, checked_limits
 from curvcore.statistics.distances import pair_lengths
 from curvcore.statistics.graphs import grid_graph, nearest, pairs_once
-from curvcore.statistics.pairs import graph_of_points, spline_around
+from curvcore.statistics.pairs import MARGIN, Boxes, graph_of_points
 from curvcore.statistics.splines import LARGEST_DIMENSION, metric_of
 from curvcore.types import Decoder
 
@@ -37,7 +37,12 @@ class Neighbours:
 
 @torch.no_grad()
 def geodesic_neighbours(
-    decoder: Decoder, z: torch.Tensor, k: int, *, tolerance: float = 1e-4
+    decoder: Decoder,
+    z: torch.Tensor,
+    k: int,
+    *,
+    box: torch.Tensor | None = None,
+    tolerance: float = 1e-4,
 ) -> Neighbours:
     """The k nearest neighbours of each point in g = ∇Ψᵀ∇Ψ, with their geodesic distances.
 
@@ -47,7 +52,7 @@ def geodesic_neighbours(
     ``metric="precomputed"`` does: scikit-learn, umap, scanpy.
 
     Args:
-        decoder, z, tolerance: as of :func:`distance_matrix`.
+        decoder, z, box, tolerance: as of :func:`distance_matrix`.
         k: how many, without the point itself.
 
     Raises: what :func:`distance_matrix` does.
@@ -55,19 +60,20 @@ def geodesic_neighbours(
     decoder, z = checked(decoder, z)
     check_count("k", k, len(z) - 1)
     check_tolerance(tolerance)
+    box = checked_limits(box, z, LARGEST_DIMENSION)
     check_scipy()
     with one_warning_of_kinks(), torch.autocast(z.device.type, enabled=False):
-        candidates = _candidates(decoder, z, k, tolerance)
-    found = pair_lengths(decoder, z, *candidates, tolerance)
+        candidates = _candidates(decoder, z, k, box, tolerance)
+    found = pair_lengths(decoder, z, *candidates, tolerance, box=box)
     order, columns = _nearest_of(candidates, found[0].cpu(), k)
     return _neighbours(columns, *(part[order.to(part.device)] for part in found))
 
 
-def _candidates(decoder, z, k, tolerance):
+def _candidates(decoder, z, k, box, tolerance):
     """Pairs of points (2, P) that the k nearest are among."""
     points, near = z.double().cpu(), 2 * k + _MORE
     if points.shape[1] <= LARGEST_DIMENSION:
-        spline = spline_around(decoder, points, z, tolerance)
+        _, spline = Boxes(decoder, z, box).spline(decoder, MARGIN, tolerance)
         pairs = pairs_once(nearest(points, metric_of(decoder, z), near))
         graph = grid_graph(spline, spline.coordinates(points), pairs)
     else:

@@ -17,12 +17,13 @@ from curvcore.statistics.splines import LARGEST_DIMENSION, metric_of, metric_spl
 
 _FIRST_TERMS, _MORE_TERMS = 4, (8, 16, 32)
 _AT_ONCE = 4096  # pairs
-_MARGIN, _BOXES = 0.2, 3  # of the box around the points, doubled where it is left
+MARGIN, _BOXES = 0.2, 3  # of the box around the points, doubled where it is left
 _RIVAL = 0.02  # Curves so much longer on few terms are followed too,
 _SAME = 1e-6  # and are taken for others if they are longer than that.
 _DETOUR = 1.2  # of the paths in the graph to images of a point
 _SHORTCUT = 1e-3  # by which a path in the graph may be found shorter than it is
 _SPLINE = 0.5  # of the tolerance
+_SHARES, _LEAST = (1, 0.5, 0.2, 0.05, 0), 1e-6  # of the margin, where g is not finite; of extents
 _NEIGHBOURS = 10  # in the graph of points
 
 
@@ -34,17 +35,18 @@ class Lengths(NamedTuple):
     converged: torch.Tensor
 
 
-def lengths_of(decoder, points, first, second, tolerance, periods=None):
+def lengths_of(decoder, points, first, second, tolerance, periods=None, box=None):
     """Lengths between points (N, d), by number: ``first`` and ``second`` (B,).
 
     Args:
         tolerance: of the error bars, relative.
         periods: (d,), of coordinates that are angles, 0 of others, or None; for d ≤ 3.
+        box: (d, 2), which geodesics must not leave, or None; for d ≤ 3.
     """
     zero = torch.zeros(len(first), dtype=torch.float64)
     found = Lengths(zero, zero.clone(), zero > 0)
     left = torch.arange(len(first))
-    for search in _searches(decoder, points, tolerance, periods):
+    for search in _searches(decoder, points, tolerance, periods, box):
         escaped = []
         for piece in left[first[left].argsort(stable=True)].split(_AT_ONCE):
             lengths, inside = search.lengths(first[piece], second[piece])
@@ -57,27 +59,28 @@ def lengths_of(decoder, points, first, second, tolerance, periods=None):
     return found
 
 
-def _searches(decoder, points, tolerance, periods):
+def _searches(decoder, points, tolerance, periods, limits):
     """Searches in ever larger boxes, or one by the decoder itself."""
-    exact = points.double().cpu()
     if points.shape[1] > LARGEST_DIMENSION:
-        yield search_by_decoder(decoder, exact, points, tolerance)
+        yield search_by_decoder(decoder, points.double().cpu(), points, tolerance)
         return
-    images = _Images(exact, periods, metric_of(decoder, points))
+    boxes, last = Boxes(decoder, points, limits, periods), None
     for attempt in range(_BOXES):
-        box = images.box(_MARGIN * 2**attempt)
-        spline = metric_spline(decoder, points[:1], box, _SPLINE * tolerance)
-        inside, number = images.inside(box)
+        box, spline = boxes.spline(decoder, MARGIN * 2**attempt, tolerance)
+        if last is not None and torch.equal(box, last):
+            return
+        last = box
+        inside, number = boxes.images(box)
         inside = spline.coordinates(inside)
         field, graph = SplineField(spline), grid_graph(spline, inside)
-        yield Search(field, graph, inside, number, tolerance, spline.error)
+        yield Search(field, graph, inside, number, tolerance)
 
 
 def search_by_decoder(decoder, points, like, tolerance):
     """The Search in which a field of the decoder serves, of points (N, d) in float64."""
     graph = graph_of_points(decoder, points, like, _NEIGHBOURS)
     field, number = DecoderField(decoder, like), torch.arange(len(points))[None]
-    return Search(field, graph, points, number, tolerance, 0)
+    return Search(field, graph, points, number, tolerance)
 
 
 def graph_of_points(decoder, points, like, neighbours):
@@ -86,46 +89,58 @@ def graph_of_points(decoder, points, like, neighbours):
     return neighbour_graph(points, pairs, lambda x: metric_of(decoder, x.to(like)))
 
 
-def spline_around(decoder, points, like, tolerance):
-    """The metric spline on the box in which geodesics between points (N, d) are sought first."""
-    box = _Images(points, None, metric_of(decoder, like)).box(_MARGIN)
-    return metric_spline(decoder, like, box, _SPLINE * tolerance)
+class Boxes:
+    """Boxes around points (N, d), and the images of these under whole periods.
 
+    Args:
+        limits: (d, 2), which no box goes beyond, or None.
+        periods: (d,), or None.
+    """
 
-class _Images:
-    """Points (N, d) and their images under whole periods, in a box."""
-
-    def __init__(self, points, periods, g):
-        self.periods = torch.zeros_like(points[0]) if periods is None else periods.to(points)
-        period = torch.where(self.periods > 0, self.periods, 1)
-        self.points = torch.where(self.periods > 0, points.remainder(period), points)
+    def __init__(self, decoder, points, limits=None, periods=None):
+        g, self._like = metric_of(decoder, points), points[:1]
+        points = points.double().cpu()
+        self._periods = torch.zeros_like(points[0]) if periods is None else periods.to(points)
+        period = torch.where(self._periods > 0, self._periods, 1)
+        self._points = torch.where(self._periods > 0, points.remainder(period), points)
         self._units = g.diagonal(dim1=1, dim2=2).median(0).values.sqrt()
+        self._limits = limits if limits is None else limits.to(points)
 
-    def box(self, margin):
-        """(d, 2), around the points, as long as wide in g.
+    def spline(self, decoder, margin, tolerance):
+        """A box, and the metric spline there: the largest one in which g is finite."""
+        for share in _SHARES:
+            box = self._box(margin, share)
+            spline = metric_spline(decoder, self._like, box, _SPLINE * tolerance, self._points)
+            if spline.is_finite:
+                break
+        return box, spline
 
-        Along periods from more than half of one before to as far behind.
-        """
-        lower, upper = self.points.amin(0), self.points.amax(0)
-        size = ((upper - lower) * self._units).max()
-        least = torch.where((self._units > 0) & (size > 0), size / self._units, 1)
-        extent = torch.maximum(upper - lower, least)
-        wider = (extent - (upper - lower)) / 2 + margin * extent
-        half = (0.5 + margin) * self.periods
-        return torch.where(
-            self.periods[:, None] > 0,
-            torch.stack([-half, self.periods + half], 1),
-            torch.stack([lower - wider, upper + wider], 1),
-        )
-
-    def inside(self, box):
+    def images(self, box):
         """All images in the box (M, d), and their numbers (shifts, N), −1 of those outside."""
-        shifts = product(*([0, -p, p] if p > 0 else [0] for p in self.periods.tolist()))
-        every = torch.stack([self.points + box.new_tensor(s) for s in shifts])
+        shifts = product(*([0, -p, p] if p > 0 else [0] for p in self._periods.tolist()))
+        every = torch.stack([self._points + box.new_tensor(s) for s in shifts])
         kept = ((every >= box[:, 0]) & (every <= box[:, 1])).all(2)
         kept[0] = True
         number = torch.where(kept, kept.flatten().cumsum(0).reshape(kept.shape) - 1, -1)
         return every[kept], number
+
+    def _box(self, margin, share):
+        """(d, 2), around the points, as long as wide in g, or a ``share`` of the way there.
+
+        Along periods from more than half of one before to as far behind.
+        """
+        lower, upper = self._points.amin(0), self._points.amax(0)
+        size = ((upper - lower) * self._units).max()
+        least = torch.where((self._units > 0) & (size > 0), size / self._units, 1)
+        extent = torch.maximum(upper - lower, least)
+        wider = share * ((extent - (upper - lower)) / 2 + margin * extent)
+        wider = wider.clamp(min=_LEAST * extent)
+        half = (0.5 + margin) * self._periods
+        around = torch.stack([lower - wider, upper + wider], 1)
+        if self._limits is not None:
+            around = around.clamp(self._limits[:, :1], self._limits[:, 1:])
+        periodic = torch.stack([-half, self._periods + half], 1)
+        return torch.where(self._periods[:, None] > 0, periodic, around)
 
 
 class Search:
@@ -134,12 +149,11 @@ class Search:
     Args:
         points: in the coordinates of both, images included, (M, d).
         number: which of them are the images of the points, (shifts, N).
-        error: of the field, relative, as of lengths squared.
     """
 
-    def __init__(self, field, graph, points, number, tolerance, error):
+    def __init__(self, field, graph, points, number, tolerance):
         self._field, self._graph, self._points, self._number = field, graph, points, number
-        self._tolerance, self._error = tolerance, error
+        self._tolerance = tolerance
 
     def lengths(self, first, second):
         """Lengths of pairs, and whether their curves are in the box."""
@@ -188,8 +202,8 @@ class Search:
             for whole, part in zip(result, finer[2:], strict=True):
                 whole[at] = part
             curves = finer
-        length, stationary, minimal, inside = result
-        error = error + self._error * length  # twice what random points make of it
+        length, stationary, minimal, inside, uncertainty = result
+        error = error + uncertainty * length  # twice what random points make of it
         error = torch.where(stationary & inside, error, torch.inf)
         converged = minimal & (error <= self._tolerance * length)
         return Lengths(length, error, converged & (length <= (1 + _SHORTCUT) * path)), inside

@@ -25,6 +25,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from verification.benchmark import distances as benchmark_distances
 from verification.benchmark import estimates, images, routes, schedule, tables, targets, timing
 from verification.benchmark import growth as benchmark_growth
 from verification.benchmark import scale as benchmark_scale
@@ -99,6 +100,9 @@ def main(
     scale: Annotated[
         bool, typer.Option("--scale", help="Only: R up to d = 256, D = 16384, exact and estimated.")
     ] = False,
+    distances: Annotated[
+        bool, typer.Option("--distances", help="Only: the distances of all pairs of 1000 points.")
+    ] = False,
     sweep: Annotated[
         bool, typer.Option("--sweep", help="Cost against batch size, d and D, for --json.")
     ] = False,
@@ -126,9 +130,11 @@ def main(
     load = _prepare(console)
     settings = _looking_closer(settings, counts, size, time_limit, started)
     record = Record(json, settings, load)
-    stages = ([], []) if scale else schedule.stages(sizes, names, device)
+    stages = ([], []) if scale or distances else schedule.stages(sizes, names, device)
     if scale:
         _scale(record, console)
+    if distances:
+        _distances(record, console)
     _measure_stages(stages, growth, sweep or plot is not None, record, console)
     if plot is not None and record.sweeps:
         _plot(plot, record.sweeps)
@@ -210,6 +216,12 @@ def _scale(record, console):
     with _recorded("images", record, console):
         record.of_images = images.measure(record.settings)
         images.show(console, record.of_images)
+
+
+def _distances(record, console):
+    with _recorded("distances", record, console):
+        record.of_distances = [benchmark_distances.measure(record.settings)]
+        benchmark_distances.show(console, record.of_distances[0])
 
 
 @contextmanager

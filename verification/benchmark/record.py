@@ -10,7 +10,7 @@ import torch
 
 import curvcore
 from verification import report
-from verification.benchmark import estimates, growth, images, scale, sweep, targets
+from verification.benchmark import distances, estimates, growth, images, scale, sweep, targets
 from verification.benchmark.environment import describe
 from verification.benchmark.measurement import Settings
 from verification.benchmark.timing import is_cuda
@@ -28,6 +28,7 @@ class Record:
     scaled: list = field(default_factory=list)
     estimated: list = field(default_factory=list)
     of_images: list = field(default_factory=list)
+    of_distances: list = field(default_factory=list)
     sweeps: list = field(default_factory=list)
     unavailable: dict = field(default_factory=dict)
     crashed: dict = field(default_factory=dict)
@@ -35,7 +36,8 @@ class Record:
     @property
     def results(self):
         """What passed or failed."""
-        return self.lines + self.grown + self.scaled + self.estimated + self.of_images
+        scaled = self.scaled + self.estimated + self.of_images
+        return self.lines + self.grown + scaled + self.of_distances
 
     @property
     def passed(self):
@@ -86,6 +88,7 @@ class Record:
             "scale": scale.as_dicts(self.scaled),
             "estimates": estimates.as_dicts(self.estimated),
             "images": images.as_dicts(self.of_images),
+            "distances": distances.as_dicts(self.of_distances),
             "sweeps": sweep.as_dicts(self.sweeps),
             "targets": targets.as_dicts(self.verdicts),
         }

@@ -14,6 +14,7 @@ from verification.mutants.catalogue import (
     operations,
     providers,
     rounding,
+    statistics,
 )
 
 PARTS = (
@@ -30,5 +31,6 @@ PARTS = (
     maps,
     operations,
     rounding,
+    statistics,
 )
 MUTATIONS = [mutation for part in PARTS for mutation in part.MUTATIONS]

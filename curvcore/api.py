@@ -79,7 +79,7 @@ def jet(
     return _derive(decoder, z, order, derivatives, chunk_size)
 
 
-def _derive(decoder, z, order, derivatives, chunk_size):
+def _derive(decoder, z, order, derivatives, chunk_size, lenient=False):
     if order not in (1, 2, 3) or type(order) is not int:
         raise InputError(f"order must be 1, 2 or 3; got {order!r}.")
     check_choice("derivatives", derivatives, DERIVATIVES)
@@ -90,7 +90,7 @@ def _derive(decoder, z, order, derivatives, chunk_size):
     check_decoder(decoder, z)
     provider = automatic_jet if derivatives == "auto" else PROVIDERS[derivatives]
     if isinstance(decoder, AmbientDecoder):
-        provider = partial(ambient_jet, provider)
+        provider = partial(ambient_jet, provider, lenient=lenient)
     # Curvature needs every digit of z's dtype.
     with torch.autocast(z.device.type, enabled=False):
         if torch.compiler.is_compiling():  # compilers of torch 2.6 break at contexts of one's own
@@ -154,8 +154,9 @@ def pullback(
     """
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     order = _order_for(formula) if order is None else order
-    decoder, z = bound_at(decoder, z, output, ambient, likelihood, inputs)
-    derived = _derive(decoder, z, order, derivatives, chunk_size)
+    lenient = on_degenerate != "raise"
+    decoder, z = bound_at(decoder, z, output, ambient, likelihood, inputs, lenient=lenient)
+    derived = _derive(decoder, z, order, derivatives, chunk_size, lenient)
     return PullbackGeometry.at(z, derived, formula=formula, on_degenerate=on_degenerate)
 
 
@@ -191,8 +192,8 @@ def scalar_curvature(
     """
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     check_chunk_size(chunk_size)
-    order = _order_for(formula)
-    decoder, z = bound_at(decoder, z, output, ambient, likelihood, inputs)
+    order, lenient = _order_for(formula), on_degenerate != "raise"
+    decoder, z = bound_at(decoder, z, output, ambient, likelihood, inputs, lenient=lenient)
     check_block_size(block_size, z, formula)
     if estimator is not None:
         if formula != "gauss" or block_size is not None:
@@ -210,7 +211,8 @@ def scalar_curvature(
         return by_pieces(way, decoder, z, derivatives, chunk_size, on_degenerate)[0]
 
     def geometry(decoder, points, on_degenerate):
-        derived = _derive(decoder, points, order, derivatives, None)
+        lenient = on_degenerate != "raise"
+        derived = _derive(decoder, points, order, derivatives, None, lenient)
         return PullbackGeometry.at(points, derived, formula=formula, on_degenerate=on_degenerate)
 
     if chunk_size is None or _is_symbolic(decoder, z):

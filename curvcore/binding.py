@@ -74,8 +74,11 @@ def bind(
     return bound if ambient is None else AmbientDecoder(bound, ambient)
 
 
-def bound_at(decoder, z, output=None, ambient=None, likelihood=None, inputs=None):
+def bound_at(decoder, z, output=None, ambient=None, likelihood=None, inputs=None, *, lenient=False):
     """A decoder of points (B, d), and these points: of z (B, ...) and what is bound by keyword.
+
+    Parameters of likelihoods are seen to be in their range, unless ``lenient``: then Ψ is NaN
+    where they are not.
 
     Raises:
         InputError: what was bound does not fit the points.
@@ -95,7 +98,7 @@ def bound_at(decoder, z, output=None, ambient=None, likelihood=None, inputs=None
     immersion = decoder.immersion if isinstance(decoder, AmbientDecoder) else decoder
     bound, z = _at(immersion, z, shape)
     if isinstance(bound.output, Coordinates) and is_plain_eager():
-        bound.output.check(bound, z)
+        bound.output.check(bound, z, lenient)
     return (bound if immersion is decoder else decoder.with_immersion(bound)), z
 
 

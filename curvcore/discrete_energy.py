@@ -25,10 +25,9 @@ from curvcore.ambient import AmbientField
 from curvcore.api import jet
 from curvcore.jets import all_finite
 from curvcore.packing import count, unpack
-from curvcore.providers.ambient import ambient_jet, ambient_values
+from curvcore.providers.ambient import ambient_jet, ambient_values, numbers_at
 from curvcore.providers.automatic import automatic_jet
 from curvcore.providers.bound import AmbientDecoder
-from curvcore.providers.outputs import ambient_dimension
 from curvcore.providers.primitives import call_plainly
 
 _BUT_LAST, _REST = slice(None, -1), slice(1, None)
@@ -76,26 +75,20 @@ class Model(NamedTuple):
 def model_of(decoder, path):
     """The Model of f at paths (B, n+1, d); of the jets of a piece only this much is kept."""
     d = path.shape[2]
-    pieces = _pieces(path, _components(decoder, path) * (1 + d + count(d, 2)))
+    pieces = _pieces(path, numbers_at(decoder, path[:, 0]) * (1 + d + count(d, 2)))
     models = [_model_of_piece(decoder, piece) for piece in pieces]
     return Model(*map(torch.cat, zip(*models, strict=True)))
 
 
 def lengths_of(decoder, path):
     """Σ √⟨r_k, ρ_k⟩ of paths (B, n+1, d): (B,)."""
-    numbers = _components(decoder, path)
+    numbers = numbers_at(decoder, path[:, 0])
     return torch.cat([_lengths_of_piece(decoder, piece) for piece in _pieces(path, numbers)])
 
 
 def where(mask, one, other):
     """Along axis 0."""
     return torch.where(mask.reshape(-1, *(1,) * (one.ndim - 1)), one, other)
-
-
-def _components(decoder, path):
-    """How many numbers there are of Ψ and G at a point."""
-    is_ambient = isinstance(decoder, AmbientDecoder)
-    return ambient_dimension(decoder.joint() if is_ambient else decoder, path[:, 0])
 
 
 def _pieces(path, numbers):

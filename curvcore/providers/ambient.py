@@ -7,8 +7,8 @@ from curvcore.ambient import AmbientField, AmbientJet
 from curvcore.degenerate import filled
 from curvcore.errors import InputError
 from curvcore.packing import pack
-from curvcore.providers.bound import of_one_row
-from curvcore.providers.outputs import check_output
+from curvcore.providers.bound import AmbientDecoder, of_one_row
+from curvcore.providers.outputs import ambient_dimension, check_output
 from curvcore.providers.primitives import PrimitiveOperations, call_plainly
 from curvcore.validation import list_points
 
@@ -47,6 +47,11 @@ def _split(arrays, components, shape):
         levels = [x[:, None].expand(-1, components, *x.shape[1:]) for x in levels]
     field = AmbientField(tuple(levels), is_diagonal=len(shape) < 2)
     return [array[:, :components] for array in arrays], field
+
+
+def numbers_at(decoder, z):
+    """How many numbers there are of Ψ at a point, and of G where there is one."""
+    return ambient_dimension(decoder.joint() if isinstance(decoder, AmbientDecoder) else decoder, z)
 
 
 def shape_of(decoder, z):

@@ -100,9 +100,8 @@ class AmbientDecoder(nn.Module):
         """Nothing: Ψ alone would be taken to be in a Euclidean space."""
         raise InputError(
             "This function takes the data space to be Euclidean; the decoder is bound to an "
-            "ambient metric or a likelihood. curvcore.pullback, scalar_curvature, metric, jet, "
-            "geodesic, path_length, exponential_map, logarithm_map and parallel_transport know of "
-            "these."
+            "ambient metric or a likelihood. curvcore.pullback, scalar_curvature, metric, jet, the "
+            "maps, geodesics and curvcore.statistics know of these."
         )
 
 

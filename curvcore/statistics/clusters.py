@@ -129,10 +129,10 @@ class _Clusters:
         """Centres (k, d), labels (N,), objectives, and whether they stay as they are."""
         k, n = len(centres), len(self._points)
         curves, shrink, objective = self._curves(centres), centres.new_ones(k), []
-        labels = curves.length.reshape(k, n).argmin(0)
+        labels = _table(curves, k).argmin(0)
         for _ in range(_ITERATIONS):
             own = F.one_hot(labels, k).to(centres).mT
-            before = (own * curves.length.reshape(k, n) ** 2).sum(1)
+            before = torch.where(own > 0, _table(curves, k) ** 2, 0).sum(1)
             objective.append(before.sum())
             step, promised = self._steps(curves, centres, own)
             shrink = torch.where(promised <= _DONE * before, 0, shrink)
@@ -140,12 +140,12 @@ class _Clusters:
                 break
             ahead = centres + shrink[:, None] * step
             trial = self._curves(ahead)
-            better = (own * trial.length.reshape(k, n) ** 2).sum(1) < before
+            better = torch.where(own > 0, _table(trial, k) ** 2, 0).sum(1) < before
             centres = torch.where(better[:, None], ahead, centres)
             curves = trial.where(better.repeat_interleave(n), curves)
             shrink = torch.where(better, 1, shrink / 2)
             shrink = torch.where(shrink < 2.0**-HALVINGS, 0, shrink)
-            nearest = curves.length.reshape(k, n).argmin(0)
+            nearest = _table(curves, k).argmin(0)
             shrink = torch.where((nearest != labels).any(), 1, shrink)
             labels = nearest
         found = curves.stationary & curves.minimal & curves.inside
@@ -176,3 +176,8 @@ class _Clusters:
             search = Search(self._field, graph, points, number, _TOLERANCE)
         pairs = torch.cartesian_prod(torch.arange(n, len(points)), torch.arange(n)).reshape(-1, 2)
         return joined([search.curves(*piece.unbind(1))[0] for piece in pairs.split(_AT_ONCE)])
+
+
+def _table(curves, k):
+    """Lengths of curves (k N,) as (k, N); infinite where none was found."""
+    return curves.length.reshape(k, -1).nan_to_num(nan=torch.inf)

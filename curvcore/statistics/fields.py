@@ -22,7 +22,7 @@ import torch
 
 from curvcore.api import pullback
 from curvcore.packing import count
-from curvcore.providers.outputs import ambient_dimension
+from curvcore.providers.ambient import numbers_at
 from curvcore.statistics.splines import symmetric
 
 _NUMBERS_AT_ONCE = 2**23  # of derivatives
@@ -76,7 +76,7 @@ class DecoderField:
 
     def __init__(self, decoder, like):
         self._decoder, self._like, d = decoder, like[:1], like.shape[1]
-        numbers = d**4 + ambient_dimension(decoder, self._like) * (1 + d + count(d, 2))
+        numbers = d**4 + numbers_at(decoder, self._like) * (1 + d + count(d, 2))
         self._at_once = max(1, _NUMBERS_AT_ONCE // numbers)
 
     def contains(self, x):

@@ -13,7 +13,7 @@ from itertools import chain, product
 import torch
 import torch.nn.functional as F
 
-from curvcore.api import metric
+from curvcore.api import pullback
 from curvcore.constants import indices, numbers
 from curvcore.packing import count
 
@@ -152,9 +152,12 @@ def metric_spline(decoder, like, box, tolerance, points):
 
 
 def metric_of(decoder, points):
-    """g (M, d, d) at points (M, d), in float64 on the CPU."""
+    """g (M, d, d) at points (M, d), in float64 on the CPU; NaN where an ambient metric is none."""
     with torch.no_grad():
-        return metric(decoder, points, chunk_size=_POINTS_AT_ONCE).double().cpu()
+        geometry = pullback(
+            decoder, points, order=1, chunk_size=_POINTS_AT_ONCE, on_degenerate="nan"
+        )
+        return geometry.metric.double().cpu()
 
 
 def symmetric(packed, d):

@@ -272,3 +272,18 @@ def test_no_estimate_of_rounding():
     geometry = curvcore.pullback(lambda z: 1 * z, inside(4, 2), ambient=ball)
     with pytest.raises(curvcore.InputError, match="rounding is not estimated"):
         _ = geometry.scalar_error
+
+
+def test_where_the_ambient_metric_is_none():
+    """An error, or NaN if degenerate points may be that."""
+    z = torch.tensor([[0.5, 0.5], [2.0, 0.5]], dtype=D)
+
+    def cut(x):
+        return 1 - x.square().sum(1)
+
+    with pytest.raises(curvcore.InputError, match=r"not positive at Ψ\(z\) of 1 of 2 points: 1"):
+        curvcore.pullback(lambda z: 1 * z, z, ambient=cut)
+    geometry = curvcore.pullback(lambda z: 1 * z, z, ambient=cut, on_degenerate="nan")
+    assert geometry.scalar.isnan().tolist() == [False, True]
+    scalar = curvcore.scalar_curvature(lambda z: 1 * z, z, ambient=cut, on_degenerate="flat")
+    assert scalar[1] == 0

@@ -261,3 +261,13 @@ def test_weights_of_an_ensemble():
         curvcore.Ensemble([net, net], [0.5, 0.6])
     with pytest.raises(curvcore.InputError, match=r"one decoder or more"):
         curvcore.Ensemble([])
+
+
+def test_points_outside_the_range_may_be_nan():
+    z = torch.tensor([[0.5, 0.5], [0.5, -0.5]], dtype=D)
+    options = {"likelihood": "gaussian", "on_degenerate": "nan"}
+    geometry = curvcore.pullback(lambda z: (1 * z[:, :1], 1 * z[:, 1:]), z, **options)
+    assert geometry.scalar.isnan().tolist() == [False, True]
+    assert curvcore.scalar_curvature(
+        lambda z: (1 * z[:, :1], 1 * z[:, 1:]), z, **options
+    ).isnan().tolist() == [False, True]

@@ -436,7 +436,6 @@ ARROWS = {
         "providers.ambient",
         "providers.automatic",
         "providers.bound",
-        "providers.outputs",
         "providers.primitives",
     },
     "curvcore.expected": {"errors"},
@@ -481,7 +480,7 @@ ARROWS = {
         "statistics.splines",
         "types",
     },
-    "curvcore.statistics.fields": {"api", "packing", "providers.outputs", "statistics.splines"},
+    "curvcore.statistics.fields": {"api", "packing", "providers.ambient", "statistics.splines"},
     "curvcore.statistics.graphs": set(),
     "curvcore.statistics.means": {
         "maps",

@@ -50,8 +50,9 @@ def test_the_metric_tells_classes_apart_that_latents_do_not():
 
 def test_a_rolled_sheet_needs_the_metric():
     """Classes at both ends of a spiral whose ends lie side by side in space."""
-    angle = np.concatenate([rng.uniform(0, 1.0, 40), rng.uniform(5.3, 6.2, 40)])
-    z, labels = np.stack([angle, rng.uniform(0, 6, 80)], 1), np.repeat([0, 1], 40)
+    own = np.random.default_rng(2)
+    angle = np.concatenate([own.uniform(0, 1.0, 40), own.uniform(5.3, 6.2, 40)])
+    z, labels = np.stack([angle, own.uniform(0, 6, 80)], 1), np.repeat([0, 1], 40)
 
     def decode(z):
         radius = 1 + 0.02 * z[:, 0]
@@ -77,7 +78,7 @@ def test_the_command(tmp_path, capsys):
 
 
 def test_no_classes(tmp_path, capsys):
-    run = fit(tmp_path / "run", of_file(tmp_path, rng.normal(size=(40, 5))), epochs=1)
+    run = fit(tmp_path / "run", of_file(tmp_path, rng.normal(size=(80, 5))), epochs=1)
     assert main(["kmeans", str(run)]) == 2
     assert "no classes to find" in one_line(capsys)
 

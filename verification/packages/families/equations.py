@@ -43,9 +43,10 @@ def _flow(name, **options):
 
 
 _FIXED = {"options": {"step_size": 0.25}}
-_case = partial(Case, "torchdiffeq", "torchdiffeq", served=Served.REFUSED)  # writes in place
+_case = partial(Case, "torchdiffeq", "torchdiffeq", served=Served.REFUSED)
 CASES = (
-    _case("odeint, rk4", (2,), partial(_flow, "odeint", method="rk4", **_FIXED)),
+    _case("odeint, rk4", (2,), partial(_flow, "odeint", method="rk4", **_FIXED),
+          served=Served.AUTODIFF),
     _case("odeint, dopri5", (2,),
           partial(_flow, "odeint", method="dopri5", rtol=1e-10, atol=1e-12)),
     _case("odeint_adjoint, rk4", (2,), partial(_flow, "odeint_adjoint", method="rk4", **_FIXED)),

@@ -58,16 +58,16 @@ _RQS = "PiecewiseRationalQuadraticCouplingTransform"
 CASES = (
     _zuko_case("MAF, activation=SiLU", (2,), partial(_zuko, "MAF", transforms=2, **_SMOOTH)),
     _zuko_case("RealNVP, activation=SiLU", (2,),
-               partial(_zuko, "RealNVP", transforms=2, **_SMOOTH), Served.AUTODIFF),
-    _zuko_case("RealNVP (ReLU)", (2,), partial(_zuko, "RealNVP", transforms=2), Served.AUTODIFF,
+               partial(_zuko, "RealNVP", transforms=2, **_SMOOTH)),
+    _zuko_case("RealNVP (ReLU)", (2,), partial(_zuko, "RealNVP", transforms=2),
                has_kinks=True),
     _zuko_case("NSF, activation=SiLU", (2,), partial(_zuko, "NSF", transforms=2, **_SMOOTH)),
     _zuko_case("CNF", (2,), partial(_zuko, "CNF", hidden_features=(8,), activation=nn.Tanh),
                Served.REFUSED),  # an autograd.Function of its own, for first derivatives
     _nflows_case("MaskedAffineAutoregressiveTransform, silu", (2,),
-                 partial(_nflows, "autoregressive"), Served.AUTODIFF),
+                 partial(_nflows, "autoregressive")),
     _nflows_case("AffineCouplingTransform, silu", (2,),
-                 partial(_nflows, "AffineCouplingTransform"), Served.AUTODIFF),
+                 partial(_nflows, "AffineCouplingTransform")),
     _nflows_case(f"{_RQS}, silu", (2,), partial(_nflows, _RQS, tails="linear", tail_bound=4.0),
-                 Served.REFUSED),  # assigns to masked entries
+                 Served.REFUSED),  # branches on values
 )  # fmt: skip

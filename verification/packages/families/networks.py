@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from verification.packages.case import Case, Served, prepared
+from verification.packages.case import Case, prepared
 
 _STEPS, _WIDTH = 4, 6
 
@@ -68,10 +68,10 @@ def _alone(module):
 
 _case = partial(Case, "torch", "torch")
 CASES = (
-    _case("GRU", (2,), partial(_sequence, "GRU"), Served.AUTODIFF),
-    _case("LSTM", (2,), partial(_sequence, "LSTM"), Served.AUTODIFF),
-    _case("RNN (tanh)", (2,), partial(_sequence, "RNN"), Served.AUTODIFF),
-    _case("GRUCell", (2,), partial(_alone, _Cell), Served.AUTODIFF),
+    _case("GRU", (2,), partial(_sequence, "GRU")),
+    _case("LSTM", (2,), partial(_sequence, "LSTM")),
+    _case("RNN (tanh)", (2,), partial(_sequence, "RNN")),
+    _case("GRUCell", (2,), partial(_alone, _Cell)),
     _case("weight_norm", (2,), partial(_with, parametrizations.weight_norm)),
     _case("spectral_norm", (2,), partial(_with, parametrizations.spectral_norm)),
     _case("TransformerDecoder", (2,), partial(_alone, _Queries)),

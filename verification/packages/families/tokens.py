@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from verification.packages.case import POINTS, Case, Served, prepared
+from verification.packages.case import POINTS, Case, prepared
 from verification.packages.full_precision import InFullPrecision
 
 _TOKENS, _WIDTH = 4, 8
@@ -117,7 +117,7 @@ CASES = (
     _transformers_case("GPT2LMHeadModel", (2,), _gpt2),
     _transformers_case("LlamaForCausalLM", (2,), _llama),
     _transformers_case("DacDecoder", (2, 3), _dac),
-    _transformers_case("EncodecDecoder (LSTM, ELU)", (2, 4), _encodec, Served.REFUSED),
+    _transformers_case("EncodecDecoder (LSTM, ELU)", (2, 4), _encodec),
     _timm_case("Block of a ViT", (2,), partial(_timm_tokens, "Block", num_heads=2)),
     _timm_case("Block, qk_norm, LayerScale", (2,),
                partial(_timm_tokens, "Block", num_heads=2, qk_norm=True, init_values=0.1)),

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import curvcore
+from curvcore.geodesics import is_local_minimum
 from curvcore.statistics.curves import basis, shortest, start_derivatives
 from curvcore.statistics.fields import DecoderField, SplineField
 from curvcore.statistics.splines import MetricSpline
@@ -98,20 +99,24 @@ def test_the_shorter_way_around(surface, periods, radius):
     assert found.converged.all()
 
 
-def test_around_a_hill_or_over_it():
-    """From both sides of a steep hill the straight line is a geodesic, but not the shortest."""
+def ridge(z):
+    """A ridge along y, with a pass at y = 0, which ends at |y| = 1."""
+    x, y = z[:, :1], z[:, 1:]
+    crest = (3.5 - 1.3 * torch.exp(-6 * y**2)) * torch.exp(-((y / 1.2) ** 4))
+    return torch.cat([z, crest * torch.exp(-3 * x**2)], 1)
 
-    def steep(z):
-        return torch.cat([z, 4 * torch.exp(-z.square().sum(1, keepdim=True))], 1)
 
+def test_around_a_ridge_or_over_its_pass():
+    """The straight line is a local minimum, and the way around, from a path in the graph, less."""
     z = torch.tensor([[-2.0, 0], [2, 0]], dtype=torch.float64)
-    over = curvcore.geodesic(steep, z[:1], z[1:], segments=128).length
-    path = torch.linspace(0, math.pi, 129, dtype=torch.float64)
-    side = torch.stack([-2 * path.cos(), 2 * path.sin()], 1)[None]
+    over = curvcore.geodesic(ridge, z[:1], z[1:], segments=128)
+    assert is_local_minimum(ridge, over.path).all()
+    turn = torch.linspace(0, math.pi, 129, dtype=torch.float64)
+    side = torch.stack([-2 * turn.cos(), 2 * turn.sin()], 1)[None]
     side[:, 0], side[:, -1] = z
-    around = curvcore.geodesic(steep, z[:1], z[1:], path=side, segments=128).length
-    assert around < 0.9 * over
-    found = curvcore.distance_matrix(steep, z, tolerance=1e-3)
+    around = curvcore.geodesic(ridge, z[:1], z[1:], path=side, segments=128).length
+    assert around < 0.95 * over.length
+    found = curvcore.distance_matrix(ridge, z, tolerance=1e-3)
     assert found.converged.all()
     assert abs(found.distance[0, 1] - around) <= 1e-3 * around
 
@@ -186,6 +191,17 @@ def test_polynomials_converge_faster_than_any_power(d):
         assert curves.minimal.all()
     assert errors[1] <= 1e-3 * errors[0]
     assert errors[2] <= 1e-13
+
+
+def test_geodesics_behind_a_conjugate_point_are_no_minima():
+    """The outer equator of a torus, conjugate after π √(r/(R + r)) of angle."""
+    field = DecoderField(ring_torus(), random_points(0, 2, 1))
+    for angle, expected in ((1.3, True), (1.5, False)):  # π/√5 = 1.405
+        end = torch.tensor([[0.0, 0], [angle, 0]], dtype=torch.float64)
+        curves = shortest(field, end[..., None], torch.zeros(2, 1, 12, dtype=torch.float64))
+        assert curves.stationary.all()
+        assert abs(curves.length - 2.5 * angle) <= 1e-10
+        assert curves.minimal.item() == expected
 
 
 @pytest.mark.parametrize("d", [2, 4])

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 import curvcore
+from curvcore.statistics.fields import DecoderField
+from curvcore.statistics.means import _PRECISION, _Objective
 from tests.support.curves import hill
 from tests.support.immersions import (
     RandomImmersion,
@@ -66,6 +68,20 @@ def test_the_mean_in_the_hyperbolic_plane():
     assert abs(found.point[0].cosh().log() - t.cosh().log().mean()) <= 1e-9
     assert abs(found.point[1] - 0.3) <= 1e-9
     assert found.converged
+
+
+def test_steps_that_are_too_long_are_halved():
+    """Five times the way to the mean raises the objective; a quarter of that does not."""
+    z = random_points(0, 2, 8)
+    mean = curvcore.frechet_mean(sphere, z).point
+    objective = _Objective(DecoderField(sphere, z), z, uniform(z), _PRECISION[D])
+    start = mean + 0.1
+    curves = objective.curves(start, torch.zeros(2, 8, 16, dtype=D))
+    value = uniform(z) @ curves.length**2
+    ahead, trial = objective._lower(start, 5 * (mean - start), curves, value)
+    share = (ahead - start) / (mean - start)
+    assert (share < 2).all()
+    assert uniform(z) @ trial.length**2 < value
 
 
 def test_of_what_a_mean_consists():

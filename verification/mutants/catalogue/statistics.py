@@ -41,8 +41,8 @@ PAIRS = mutations(
         "a curve that leaves the box has an error bar",
     ),
     (
-        "shifts = product(*([0, -p, p] if p > 0 else [0] for p in self.periods.tolist()))",
-        "shifts = product(*([0] for p in self.periods.tolist()))",
+        "shifts = product(*([0, -p, p] if p > 0 else [0] for p in self._periods.tolist()))",
+        "shifts = product(*([0] for p in self._periods.tolist()))",
         "no way across the end of a period",
     ),
 )

@@ -263,7 +263,7 @@ def desk(finished, tmp_path):
 FIT = "fit --config config.yaml --run new "
 PATH = "--data.source.init_args.path "
 BAD = {
-    "": "The commands are fit, evaluate, encode",
+    "": "The commands are fit, evaluate, kmeans, encode",
     "train": "got train",
     "fit --config missing.yaml --run new": "missing.yaml",
     "fit --config torn.yaml --run new": "Problems parsing config",

@@ -214,6 +214,8 @@ class JetTensor:
         """``new`` with the strides of this, on which it depends what of it are views."""
         if torch.compiler.is_compiling() or (new.is_pending and self.is_pending):
             return new
+        if not isinstance(self.value, torch.Tensor):  # exact numbers have none
+            return new
         axes = sorted(range(self.ndim), key=lambda axis: -self.value.stride(axis))
         value = new.value.permute(axes).contiguous()
         value = value.permute(sorted(range(self.ndim), key=axes.__getitem__))

@@ -80,8 +80,8 @@ IN_PLACE = (
             "a linear layer sees what is written to its input afterwards",
         ),
         (
-            "        new = self._laid_out(new)\n",
-            "",
+            "new = self._laid_out(new)",
+            "pass",
             "what is written has strides of its own",
         ),
     )

@@ -95,8 +95,8 @@ PRIMITIVES = mutations(
         GRADIENTS,
     ),
     (
-        "return x * torch.sigmoid(x)\n",
-        "return x * torch.sigmoid(x.detach())\n",
+        "return x * torch.sigmoid(x)",
+        "return x * torch.sigmoid(x.detach())",
         "SiLU loses a derivative",
         "check decoder",
     ),

@@ -8,7 +8,7 @@ import torch
 import curvcore
 from curvcore.statistics.fields import DecoderField
 from curvcore.statistics.means import _PRECISION, _Objective
-from tests.support.curves import hill
+from tests.support.curves import hill, sphere_by_angles
 from tests.support.immersions import (
     RandomImmersion,
     pseudosphere,
@@ -175,6 +175,16 @@ def test_heat_kernel_moments_on_a_sphere():
     for moment, rate in ((cosine, 1), ((3 * cosine**2 - 1) / 2, 3)):
         error = moment.mean() - math.exp(-rate * t)
         assert error.abs() <= 3 * moment.std() / math.sqrt(count)
+
+
+def test_heat_kernel_moments_in_a_chart_with_drift():
+    """In angles, where g^{ij} Γ^θ_ij = −cot θ: E cos θ = e^(−t) cos θ₀ all the same."""
+    count, t = 4000, 0.1
+    start = torch.tensor([[1.0, 0]], dtype=D).expand(count, -1)
+    found = curvcore.brownian_motion(sphere_by_angles, start, t, 20, generator=generator())
+    cosine = found.path[:, -1, 0].cos()
+    error = cosine.mean() - math.exp(-t) * math.cos(1)
+    assert error.abs() <= 3 * cosine.std() / math.sqrt(count)
 
 
 def test_the_quadratic_variation():

@@ -8,7 +8,10 @@ import threading
 
 import torch.utils.checkpoint as checkpoint
 
-_NAMES = "CheckpointFunction", "_checkpoint_without_reentrant_generator"
+_GENERATOR = "_checkpoint_without_reentrant_generator"
+if hasattr(checkpoint, f"{_GENERATOR}_impl"):  # from torch 2.14 on
+    _GENERATOR += "_impl"
+_NAMES = "CheckpointFunction", _GENERATOR
 _lock, _here = threading.Lock(), threading.local()
 
 

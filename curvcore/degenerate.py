@@ -11,6 +11,16 @@ import torch
 from curvcore.constants import identity
 from curvcore.jets import Derivatives
 
+_IN_COMPILED = (
+    "The metric is degenerate, or a derivative is not finite, at some points. Run the same without "
+    "torch.compile to see which, or write on_degenerate='nan'."
+)
+
+
+def assert_regular(mask):
+    """Refuse degenerate points in compiled code, which cannot branch on them."""
+    torch._assert_async(~mask.any(), _IN_COMPILED)
+
 
 def smallest_reciprocal_condition(dtype, ambient_dimension=1):
     """1/κ below which a metric counts as degenerate: fewer than two digits would be left.

@@ -17,6 +17,7 @@ from curvcore.caching import cached_quantity, quantity
 from curvcore.constants import identity
 from curvcore.curved import CurvedFormulas
 from curvcore.degenerate import (
+    assert_regular,
     filled,
     flat_derivatives,
     flat_metric,
@@ -42,11 +43,6 @@ from curvcore.validation import (
 
 FORMULAS = ("gauss", "intrinsic")
 ON_DEGENERATE = ("raise", "nan", "flat")
-
-_DEGENERATE_IN_COMPILED = (
-    "The metric is degenerate, or a derivative is not finite, at some points. Run the same without "
-    "torch.compile to see which, or write on_degenerate='nan'."
-)
 
 
 class PullbackGeometry:
@@ -338,7 +334,7 @@ class PullbackGeometry:
     def _refuse_degeneracy(self):
         """Raise at degenerate points: the one place where the host waits for the device."""
         if torch.compiler.is_compiling():
-            torch._assert_async(~self.is_degenerate.any(), _DEGENERATE_IN_COMPILED)
+            assert_regular(self.is_degenerate)
         elif not self._is_known_regular:
             check_regular(self.is_degenerate, self.condition_number, self._points)
 

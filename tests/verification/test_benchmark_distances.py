@@ -17,7 +17,7 @@ def run(monkeypatch, tmp_path):
     """(exit code, the numbers) of a small run."""
     monkeypatch.setattr(distances, "POINTS", 12)
     monkeypatch.setattr(distances, "COMPARED", 5)
-    monkeypatch.setattr(distances, "WIDTH", 16)
+    monkeypatch.setattr(distances, "WIDTH", 64)
     monkeypatch.setattr(distances, "AMBIENT", 32)
 
     def of():

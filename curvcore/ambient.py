@@ -32,7 +32,7 @@ from curvcore.jets import Derivatives, Jet, all_finite
 from curvcore.packing import pack
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class AmbientField:
     """G along an immersion, and its derivatives in z, as far as they are held.
 
@@ -65,22 +65,29 @@ class AmbientField:
         equation = "...ak,...aj->...akj" if self.is_diagonal else "...abk,...bj->...akj"
         return einsum(equation, self.levels[1], vectors)
 
-    def frame(self):
+    @property
+    def device_type(self):
+        """``"cpu"``, ``"cuda"``, ..."""
+        value = self.levels[0]
+        return value.device.type if isinstance(value, torch.Tensor) else "cpu"
+
+    @cached_quantity
+    def _frame(self):
         """√G, of a diagonal, or L with G = LLᵀ."""
         value = self.levels[0]
         return sqrt(value) if self.is_diagonal else torch.linalg.cholesky_ex(value).L
 
     def components(self, vectors):
         """LᵀV of vectors (..., D, P)."""
-        frame = self.frame()
-        return frame[..., None] * vectors if self.is_diagonal else frame.mT @ vectors
+        if self.is_diagonal:
+            return self._frame[..., None] * vectors
+        return self._frame.mT @ vectors
 
     def components_of_covectors(self, covectors):
         """L⁻¹ω of covectors (..., D, P)."""
-        frame = self.frame()
         if self.is_diagonal:
-            return covectors / frame[..., None]
-        return torch.linalg.solve_triangular(frame, covectors, upper=False)
+            return covectors / self._frame[..., None]
+        return torch.linalg.solve_triangular(self._frame, covectors, upper=False)
 
 
 class AmbientJet(Jet):

@@ -102,8 +102,7 @@ def _derive(decoder, z, order, derivatives, chunk_size, lenient=False):
 
 def _jet_of_pieces(provider, decoder, z, order, chunk_size):
     if len(z) == 0:
-        immersion = decoder.immersion if isinstance(decoder, AmbientDecoder) else decoder
-        return _empty_jet(z, order, ambient_dimension(immersion, z))
+        return _empty_jet(z, order, ambient_dimension(decoder, z))
     pieces = [provider(*piece, order) for piece in _chunks(decoder, z, chunk_size)]
     if len(pieces) == 1:
         return pieces[0]
@@ -211,8 +210,7 @@ def scalar_curvature(
         return by_pieces(way, decoder, z, derivatives, chunk_size, on_degenerate)[0]
 
     def geometry(decoder, points, on_degenerate):
-        lenient = on_degenerate != "raise"
-        derived = _derive(decoder, points, order, derivatives, None, lenient)
+        derived = _derive(decoder, points, order, derivatives, None, on_degenerate != "raise")
         return PullbackGeometry.at(points, derived, formula=formula, on_degenerate=on_degenerate)
 
     if chunk_size is None or _is_symbolic(decoder, z):

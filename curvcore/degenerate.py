@@ -9,6 +9,7 @@ singular itself makes NaN of it none the less, 0 · ∞.
 import torch
 
 from curvcore.constants import identity
+from curvcore.errors import DegenerateMetricError
 from curvcore.jets import Derivatives
 
 _IN_COMPILED = (
@@ -20,6 +21,15 @@ _IN_COMPILED = (
 def assert_regular(mask):
     """Refuse degenerate points in compiled code, which cannot branch on them."""
     torch._assert_async(~mask.any(), _IN_COMPILED)
+
+
+def check_not_degenerate_everywhere(density):
+    """Raise a DegenerateMetricError where det g of expressions is zero."""
+    if hasattr(density, "equals") and density.equals(0):  # sympy; exact fields divide by zero
+        raise DegenerateMetricError(
+            "det g vanishes identically: these expressions are not an immersion. Check that "
+            "no coordinate is superfluous."
+        )
 
 
 def smallest_reciprocal_condition(dtype, ambient_dimension=1):

@@ -25,7 +25,7 @@ from curvcore.ambient import AmbientField
 from curvcore.api import jet
 from curvcore.jets import all_finite
 from curvcore.packing import count, unpack
-from curvcore.providers.ambient import ambient_jet, ambient_values, numbers_at
+from curvcore.providers.ambient import ambient_arrays, ambient_values, numbers_at, shape_of
 from curvcore.providers.automatic import automatic_jet
 from curvcore.providers.bound import AmbientDecoder
 from curvcore.providers.primitives import call_plainly
@@ -110,9 +110,12 @@ def _model_of_piece(decoder, path):
     shape, d = path.shape[:2], path.shape[2]
     if isinstance(decoder, AmbientDecoder):
         with torch.autocast(path.device.type, enabled=False):
-            derived = ambient_jet(automatic_jet, decoder, path.flatten(0, 1), 2, lenient=True)
-        value, first, second = (x.unflatten(0, shape) for x in derived.arrays())
-        return _curved_model(value, first, second[:, 1:-1], _at_nodes(derived.field, shape))
+            nodes = path.flatten(0, 1)
+            arrays, field = ambient_arrays(
+                automatic_jet, decoder, nodes, 2, shape_of(decoder, nodes), lenient=True
+            )
+        value, first, second = (x.unflatten(0, shape) for x in arrays)
+        return _curved_model(value, first, second[:, 1:-1], _at_nodes(field, shape))
     derived = jet(decoder, path.flatten(0, 1), order=2)
     value = derived.value.unflatten(0, shape)
     first, second = (x.unflatten(0, shape)[:, 1:-1] for x in derived.derivatives().levels())

@@ -18,13 +18,14 @@ from curvcore.constants import identity
 from curvcore.curved import CurvedFormulas
 from curvcore.degenerate import (
     assert_regular,
+    check_not_degenerate_everywhere,
     filled,
     flat_derivatives,
     flat_metric,
     plane_curvature,
     smallest_reciprocal_condition,
 )
-from curvcore.errors import DegenerateMetricError, InputError
+from curvcore.errors import InputError
 from curvcore.formulas import Formulas, check_order
 from curvcore.frame_sums import LARGEST_TABLE, FrameSums
 from curvcore.frames import CoordinateFrame, Frame
@@ -316,7 +317,7 @@ class PullbackGeometry:
     def _regular(self, derivatives):
         """They where the metric is regular; elsewhere an error, NaN, or flat ones."""
         if self.jet.is_symbolic:
-            self._refuse_symbolic_degeneracy()
+            check_not_degenerate_everywhere(determinant(self.metric))
             return derivatives
         if self._on_degenerate == "flat":
             return flat_derivatives(self.is_degenerate, derivatives)
@@ -391,14 +392,6 @@ class PullbackGeometry:
         ambient_dimension = self._derivatives.ambient_dimension
         smallest = smallest_reciprocal_condition(self._own_metric.dtype, ambient_dimension)
         return ~(self.jet.is_finite() & (self.condition_number < 1 / smallest))
-
-    def _refuse_symbolic_degeneracy(self):
-        density = determinant(self.metric)
-        if hasattr(density, "equals") and density.equals(0):  # sympy; exact fields divide by zero
-            raise DegenerateMetricError(
-                "det g vanishes identically: these expressions are not an immersion. Check that "
-                "no coordinate is superfluous."
-            )
 
     def _checked(self, name, array, rank):
         count = None if self.jet.is_symbolic else len(self.metric)

@@ -30,6 +30,7 @@ from curvcore.validation import (
     check_latent_array,
     check_points,
     check_regular,
+    checked_box,
 )
 
 SEGMENTS = 32  # of the paths that are returned
@@ -102,7 +103,7 @@ def exponential_map(
     decoder, z = checked(decoder, z)
     v = check_latent_array("v", v, 1, z.shape[1], len(z)).to(z).expand_as(z)
     check_finite(v)
-    box = _checked_box(box, z)
+    box = None if box is None else checked_box(box, z)
     with one_warning_of_kinks(), torch.autocast(z.device.type, enabled=False):
         equations = _Equations(decoder, z, v)
         path, velocities = equations.geodesics(equations.chart.to_components(v))
@@ -303,12 +304,3 @@ def checked(decoder, z):
     check_decoder(decoder, z)
     load_forward_mode()
     return decoder, z
-
-
-def _checked_box(box, z):
-    if box is None:
-        return None
-    box = torch.as_tensor(box).to(z)
-    if box.shape != (z.shape[1], 2) or not (box[:, 0] < box[:, 1]).all():
-        raise InputError(f"box must be (d, 2) = ({z.shape[1]}, 2), lower ends below upper ones.")
-    return box

@@ -113,6 +113,18 @@ def _check_module(module, z):
         )
 
 
+def checked_box(box, z):
+    """``box`` (d, 2) as a tensor like points z (B, d).
+
+    Raises:
+        InputError: it is not one, or its ends are not in order.
+    """
+    box, d = torch.as_tensor(box).to(z), z.shape[1]
+    if box.shape != (d, 2) or not (box[:, 0] < box[:, 1]).all():
+        raise InputError(f"box must be (d, 2) = ({d}, 2), lower ends below upper ones.")
+    return box
+
+
 def list_points(mask, most=8):
     """ "3 of 64 points: 1, 5, 9" for a boolean mask of points."""
     indices = mask.nonzero()[:, 0].tolist()

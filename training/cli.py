@@ -38,6 +38,7 @@ from training.evaluation.held_out import (
 )
 from training.flows.monitor import FlowMonitor
 from training.module import RegularizedAutoEncoder
+from training.parsing import TRUST, add_checkpoint, one_line, parsed, run_parser
 from training.study import study
 from training.text import printable
 from training.trust import class_paths, read_yaml
@@ -91,7 +92,6 @@ class _Reader(_CLI):
 
 RUN = "runs/run"
 YAML = (".yaml", ".yml")
-TRUST = "import classes that the run's configuration names, wherever they are: runs their code"
 DEFAULTS = {
     "max_epochs": 50,
     "accelerator": "auto",
@@ -198,7 +198,7 @@ def _parsed_by(kind, arguments):
             parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
         )
     except (ArgumentError, MisconfigurationException, ValueError) as error:
-        raise TrainingError(_one_line(error)) from error
+        raise TrainingError(one_line(error)) from error
 
 
 def _change(path, arguments):
@@ -217,25 +217,17 @@ def _settings(arguments):
     return runs.plain(cli.parser, cli.config)
 
 
-def _one_line(error):
-    cause = error
-    while cause and not isinstance(cause, TrainingError):
-        cause = cause.__cause__ or cause.__context__
-    error = cause or error  # what this project's classes found wrong says more than who called them
-    return " ".join(str(error).split())[:600]
-
-
 # --- evaluate -------------------------------------------------------------------------------------
 
 
 def _evaluate(arguments):
     """Writes metrics.json, or metrics_best.json, on the test part; prints its main numbers."""
-    parser = _parser("evaluate")
-    _add_checkpoint(parser)
+    parser = run_parser("evaluate")
+    add_checkpoint(parser)
     parser.add_argument(
         "--downstream", action="store_true", help="clusters, few labels, ways: downstream.json"
     )
-    options = _parsed(parser, arguments)
+    options = parsed(parser, arguments)
     module, data = runs.load(options.run, options.checkpoint, options.trust)
     runs.check_no_links(options.run)
     if options.downstream:
@@ -257,10 +249,10 @@ def _show(run, metrics, keys=SHOWN):
 
 def _kmeans(arguments):
     """Writes kmeans.json, F1 of k-means clusters of the test part in four spaces; prints it."""
-    parser = _parser("kmeans")
-    _add_checkpoint(parser)
+    parser = run_parser("kmeans")
+    add_checkpoint(parser)
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the starts")
-    options = _parsed(parser, arguments)
+    options = parsed(parser, arguments)
     module, data = runs.load(options.run, options.checkpoint, options.trust)
     runs.check_no_links(options.run)
     found = clusters(module, data, options.seed)
@@ -273,7 +265,7 @@ def _kmeans(arguments):
 
 def _encode(arguments):
     """Writes latent points, R and the metric of every point of a file."""
-    parser = _parser("encode")
+    parser = run_parser("encode")
     parser.add_argument("--data", required=True, help="points (n, D): .npy, .npz, .csv, .parquet")
     parser.add_argument("--labels", help="column, array or second file of labels, copied to --out")
     for name in ("separator", "decimal"):
@@ -282,8 +274,8 @@ def _encode(arguments):
     parser.add_argument(
         "--normalised", action="store_true", help="latents in which the mean metric is I"
     )
-    _add_checkpoint(parser)
-    print(printable(encode(_parsed(parser, arguments))))
+    add_checkpoint(parser)
+    print(printable(encode(parsed(parser, arguments))))
 
 
 # --- atlas ----------------------------------------------------------------------------------------
@@ -291,7 +283,7 @@ def _encode(arguments):
 
 def _atlas(arguments):
     """Writes R, its error, log √det g and the eigenvalues of g at many latents."""
-    parser = _parser("atlas")
+    parser = run_parser("atlas")
     parser.add_argument(
         "--points", required=True,
         help="latents (N, d): .npy, .npz of encode, .h5ad; grid; or how many at random",
@@ -301,8 +293,8 @@ def _atlas(arguments):
     parser.add_argument("--probes", type=PositiveInt, help="estimate R from so many directions")
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of latents, and probes")
     parser.add_argument("--obsm", default="X_latent", help="name of the latents in a .h5ad")
-    _add_checkpoint(parser)
-    print(printable(run_atlas(_parsed(parser, arguments))))
+    add_checkpoint(parser)
+    print(printable(run_atlas(parsed(parser, arguments))))
 
 
 # --- plot -----------------------------------------------------------------------------------------
@@ -314,8 +306,8 @@ def _plot(arguments):
     parser.add_argument("runs", nargs="+", help="the folder of a run, or of two to compare")
     parser.add_argument("--out", required=True, help="folder of the figures, new or empty")
     parser.add_argument("--format", default="png", choices=("png", "pdf"))
-    _add_checkpoint(parser)
-    options = _parsed(parser, arguments)
+    add_checkpoint(parser)
+    options = parsed(parser, arguments)
     from training import pictures  # needs matplotlib, which only this command does
 
     out = Path(options.out)
@@ -333,8 +325,8 @@ def _report(arguments):
     parser = ArgumentParser(prog="python -m training report", exit_on_error=False)
     parser.add_argument("runs", nargs="+", help="folders of runs; those of one data set compared")
     parser.add_argument("--out", default="report.html", help="a new .html file")
-    _add_checkpoint(parser)
-    options = _parsed(parser, arguments)
+    add_checkpoint(parser)
+    options = parsed(parser, arguments)
     from training import report  # needs plotly and matplotlib, which no other command does
 
     report.check_new(options.out)
@@ -348,7 +340,7 @@ def _flow(arguments):
     """Lets a decoder flow; writes a table and a picture."""
     from training.flows import command  # needs matplotlib
 
-    for path in command.run(_parsed(command.parser(), arguments)):
+    for path in command.run(parsed(command.parser(), arguments)):
         print(printable(str(path)))
 
 
@@ -368,7 +360,7 @@ def _study(arguments):
         "--ledger", help="JSON file of the numbers of runs of --design, to go on elsewhere"
     )
     own, overrides = _split(arguments, "--")
-    options = _parsed(parser, own)
+    options = parsed(parser, own)
     if options.design:
         if overrides or options.seeds:
             raise TrainingError("A design has its own seeds and options: write them into it.")
@@ -386,23 +378,3 @@ def _split(arguments, separator):
         return arguments, []
     place = arguments.index(separator)
     return arguments[:place], arguments[place + 1 :]
-
-
-def _parser(command):
-    parser = ArgumentParser(prog=f"python -m training {command}", exit_on_error=False)
-    parser.add_argument("run", help="the run's folder")
-    return parser
-
-
-def _add_checkpoint(parser):
-    parser.add_argument(
-        "--checkpoint", default="last", choices=KEPT, help="best: of the lowest val/loss"
-    )
-    parser.add_argument("--trust", action="store_true", help=TRUST)
-
-
-def _parsed(parser, arguments):
-    try:
-        return parser.parse_args(arguments)
-    except ArgumentError as error:
-        raise TrainingError(_one_line(error)) from error

@@ -25,11 +25,16 @@ def ambient_jet(provider, decoder, z, order, *, lenient=False, shape=None):
         InputError: G is not of that shape, or not positive. And what the provider raises.
     """
     components, shape = shape_of(decoder, z) if shape is None else shape
-    joint = provider(decoder.joint(), z, order)
-    arrays, field = _split(joint.arrays(), components, shape)
-    field = _positive(field, lenient)
+    arrays, field = ambient_arrays(provider, decoder, z, order, (components, shape), lenient)
     slopes = None if order == 1 else _slopes(decoder.ambient, *arrays[:2], shape)
     return AmbientJet(arrays, field, slopes)
+
+
+def ambient_arrays(provider, decoder, z, order, shape, lenient):
+    """Derivatives of Ψ, a list, and an AmbientField: all but the slopes; arguments as above."""
+    joint = provider(decoder.joint(), z, order)
+    arrays, field = _split(joint.arrays(), *shape)
+    return arrays, _positive(field, lenient)
 
 
 def ambient_values(decoder, z):
@@ -50,7 +55,7 @@ def _split(arrays, components, shape):
 
 
 def numbers_at(decoder, z):
-    """How many numbers there are of Ψ at a point, and of G where there is one."""
+    """How many numbers there are at a point, of Ψ, and of G where there is one."""
     return ambient_dimension(decoder.joint() if isinstance(decoder, AmbientDecoder) else decoder, z)
 
 
@@ -79,9 +84,7 @@ def _positive(field, lenient):
         positive = (value > 0).all(1)
     else:
         positive = torch.linalg.cholesky_ex(value).info == 0
-    if positive.all():
-        return field
-    if lenient:
+    if lenient:  # nothing waits for the device
         return field.map(lambda level: filled(~positive, level, torch.nan))
     bad = ~positive & value.isfinite().flatten(1).all(1)
     if bad.any():

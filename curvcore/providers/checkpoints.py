@@ -43,19 +43,24 @@ class PlainCheckpoints:
                 _replace(PlainCheckpoints._originals)
 
 
+class _Reentrant:
+    """What stands for torch's function of checkpoints that are reentrant."""
+
+    @staticmethod
+    def apply(run, preserve, *args):
+        if _is_plain(0):
+            return run(*args)
+        return PlainCheckpoints._originals[0].apply(run, preserve, *args)
+
+
+def _other(*args, **kwargs):
+    """And for the generator of the others."""
+    return iter((None,)) if _is_plain(1) else PlainCheckpoints._originals[1](*args, **kwargs)
+
+
 def _install():
-    function, generator = originals = tuple(getattr(checkpoint, name) for name in _NAMES)
-
-    class Reentrant:
-        @staticmethod
-        def apply(run, preserve, *args):
-            return run(*args) if _is_plain(0) else function.apply(run, preserve, *args)
-
-    def other(*args, **kwargs):
-        return iter((None,)) if _is_plain(1) else generator(*args, **kwargs)
-
-    PlainCheckpoints._originals = originals
-    _replace((Reentrant, other))
+    PlainCheckpoints._originals = tuple(getattr(checkpoint, name) for name in _NAMES)
+    _replace((_Reentrant, _other))
 
 
 def _is_plain(place):

@@ -3,13 +3,15 @@
 import torch
 
 from curvcore.errors import DecoderError
-from curvcore.providers.bound import of_one_row
+from curvcore.providers.bound import AmbientDecoder, of_one_row
 from curvcore.providers.primitives import PrimitiveOperations, call_plainly
 from curvcore.providers.structured import advice
 
 
 def ambient_dimension(decoder, z):
     """D, from calling the decoder on the first point; raises what :func:`check_output` does."""
+    if isinstance(decoder, AmbientDecoder):
+        decoder = decoder.immersion
     rows = z.detach()[:1].clone()
     with torch.no_grad(), PrimitiveOperations():
         output = call_plainly(of_one_row(decoder), rows)

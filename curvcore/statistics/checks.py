@@ -7,7 +7,7 @@ import torch
 from curvcore.api import metric
 from curvcore.errors import InputError
 from curvcore.maps import checked
-from curvcore.validation import check_latent_array, list_points
+from curvcore.validation import check_latent_array, checked_box, list_points
 
 _PERIODIC = {torch.float64: 1e-8, torch.float32: 1e-3}
 _SUM = {torch.float64: 1e-6, torch.float32: 1e-3}
@@ -88,16 +88,13 @@ def checked_periods(decoder, z, periods, most):
     return periods
 
 
-def checked_box(box, z):
+def checked_finite_box(box, z):
     """``box`` (d, 2) like z.
 
     Raises:
-        InputError: it is not, or not a box.
+        InputError: it is not, or not a box, or has no end.
     """
-    box = torch.as_tensor(box).to(z)
-    if box.shape != (z.shape[-1], 2) or not (box[:, 0] < box[:, 1]).all():
-        d = z.shape[-1]
-        raise InputError(f"box must be (d, 2) = ({d}, 2), lower ends below upper ones.")
+    box = checked_box(box, z)
     if not box.isfinite().all():
         raise InputError("box must be finite.")
     return box
@@ -111,7 +108,7 @@ def checked_limits(box, z, most):
     """
     if box is None:
         return None
-    box = checked_box(box, z)
+    box = checked_finite_box(box, z)
     if z.shape[1] > most:
         raise InputError(f"A box is for d ≤ {most} here; got d = {z.shape[1]}.")
     outside = ~((z >= box[:, 0]) & (z <= box[:, 1])).all(1)

@@ -17,7 +17,7 @@ from curvcore.errors import InputError
 from curvcore.geodesics import check_path
 from curvcore.maps import checked
 from curvcore.providers.kinks import one_warning_of_kinks
-from curvcore.statistics.checks import check_count, check_positive, checked_box
+from curvcore.statistics.checks import check_count, check_positive, checked_finite_box
 from curvcore.types import Decoder
 
 _POINTS_AT_ONCE = 4096
@@ -105,7 +105,7 @@ def brownian_motion(
     decoder, z = checked(decoder, z)
     check_positive("time", time)
     check_count("steps", steps)
-    box = None if box is None else checked_box(box, z)
+    box = None if box is None else checked_finite_box(box, z)
     path, converged = [z], torch.ones_like(z[:, 0], dtype=torch.bool)
     known = z
     with one_warning_of_kinks():
@@ -160,7 +160,7 @@ def sample_volume(
     """
     if not isinstance(box, torch.Tensor) or not box.is_floating_point() or box.ndim != 2:
         raise InputError("box must be a floating tensor (d, 2): lower and upper ends of latents.")
-    box = checked_box(box, box[:, :1].mT)
+    box = checked_finite_box(box, box[:, :1].mT)
     check_count("n", n)
     decoder, _ = checked(decoder, box.mT)
     points, density, level = box.new_zeros(0, len(box)), box.new_zeros(0), box.new_zeros(0)

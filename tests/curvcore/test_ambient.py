@@ -3,21 +3,13 @@
 import pytest
 import sympy
 import torch
-from torch import nn
 
 import curvcore
+from tests.support.ambient import Immersion, ball, half_space, points
 
 D = torch.float64
 EPS = torch.finfo(D).eps
 ROUTES = [(f, p) for f in ("gauss", "intrinsic") for p in ("fused", "autodiff")]
-
-
-def half_space(x):
-    return x[:, -1] ** -2
-
-
-def ball(x):
-    return (2 / (1 - x.square().sum(1))) ** 2
 
 
 def stereographic(x):
@@ -40,37 +32,6 @@ def inside(count, d):
     """Points with |x| < 0.9 and x_d > 0.1."""
     x = torch.rand(count, d, generator=torch.Generator().manual_seed(d), dtype=D)
     return 0.1 + x * (0.8 / d**0.5 - 0.1)
-
-
-class Immersion(nn.Module):
-    """R^d -> R^D, and metrics there, all of them random."""
-
-    def __init__(self, d=3, outputs=6):
-        super().__init__()
-        torch.manual_seed(d)
-        self.net = nn.Sequential(nn.Linear(d, 16), nn.Tanh(), nn.Linear(16, outputs)).to(D)
-        self.mixing = 0.3 * torch.randn(outputs, outputs, dtype=D)
-
-    def forward(self, z):
-        return self.net(z)
-
-    def metric(self, kind):
-        return getattr(self, kind)
-
-    def factor(self, x):
-        return torch.exp(torch.sin(x @ self.mixing).sum(1))
-
-    def diagonal(self, x):
-        return torch.exp(torch.sin(x @ self.mixing))
-
-    def dense(self, x):
-        lower = torch.tanh(x @ self.mixing)[:, :, None] * torch.sin(x)[:, None, :]
-        lower = torch.tril(lower) + 2 * torch.eye(x.shape[1], dtype=D)
-        return lower @ lower.mT
-
-
-def points(count=5, d=3):
-    return torch.randn(count, d, generator=torch.Generator().manual_seed(7), dtype=D)
 
 
 @pytest.mark.parametrize("d", [2, 3])

@@ -7,38 +7,21 @@ import torch
 
 import curvcore
 from curvcore.discrete_energy import model_of
-from tests.curvcore.test_ambient import Immersion, ball, half_space, points
+from tests.support.ambient import (
+    BALL,
+    GAUSSIANS,
+    HALF_PLANE,
+    Immersion,
+    in_ball,
+    in_half_plane,
+    of_ball,
+    of_half_plane,
+    points,
+    same,
+)
 
 D = torch.float64
 EPS = torch.finfo(D).eps
-
-
-def same(z):
-    return 1 * z
-
-
-HALF_PLANE = curvcore.bind(same, ambient=half_space)
-BALL = curvcore.bind(same, ambient=ball)
-GAUSSIANS = curvcore.bind(lambda z: (2**0.5 * z[:, :1], z[:, 1:]), likelihood="gaussian")
-
-
-def of_half_plane(z, w):
-    return torch.acosh(1 + (z - w).square().sum(-1) / (2 * z[..., 1] * w[..., 1]))
-
-
-def of_ball(z, w):
-    room = (1 - z.square().sum(-1)) * (1 - w.square().sum(-1))
-    return torch.acosh(1 + 2 * (z - w).square().sum(-1) / room)
-
-
-def in_half_plane(count, seed=0):
-    z = torch.rand(count, 2, generator=torch.Generator().manual_seed(seed), dtype=D)
-    return torch.stack([4 * z[:, 0] - 2, 0.2 + 2 * z[:, 1]], 1)
-
-
-def in_ball(count, seed=0):
-    z = torch.randn(count, 3, generator=torch.Generator().manual_seed(seed), dtype=D)
-    return 0.8 * z / (1 + z.norm(dim=1, keepdim=True))
 
 
 SPACES = {

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import curvcore
-from tests.curvcore.test_ambient_geodesics import (
+from tests.support.ambient import (
     BALL,
     GAUSSIANS,
     HALF_PLANE,

@@ -6,6 +6,8 @@ from torch import nn
 
 import curvcore
 from curvcore.providers.fused import MissingRuleError
+from tests.support.both_providers import assert_gradients_of_both
+from tests.support.custom_functions import saving
 from tests.support.referees import finite_differences_with_error
 from tests.support.tolerance import assert_close
 
@@ -83,16 +85,7 @@ def test_derivatives_are_those_of_differences(name):
 
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in NOT_BY_TORCH])
 def test_gradients_are_those_of_autodiff(name):
-    decoder = graph(FUNCTIONS[name])
-
-    def gradients(derivatives):
-        z = points(2).requires_grad_()
-        jet = curvcore.jet(decoder, z, 2, derivatives=derivatives)
-        loss = sum(array.sin().sum() for array in jet.arrays())
-        return [*jet.arrays(), *torch.autograd.grad(loss, [z, *LIFT.parameters()])]
-
-    for one, other in zip(gradients("fused"), gradients("autodiff"), strict=True):
-        assert_close(one, other, scale=1 + other.abs().max(), factor=1e4)
+    assert_gradients_of_both(graph(FUNCTIONS[name]), points(2), LIFT.parameters(), factor=1e4)
 
 
 @pytest.mark.parametrize(
@@ -108,27 +101,8 @@ def test_what_is_piecewise_is_refused(function, words):
         curvcore.jet(graph(function), points(1), derivatives="fused")
 
 
-class Saving(torch.autograd.Function):
-    """sin, whose jvp is right once, and in torch not twice."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x):
-        return x.sin()
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient * ctx.saved_tensors[0].cos()
-
-    @staticmethod
-    def jvp(ctx, tangent):
-        return tangent * ctx.saved_tensors[0].cos()
+# sin, whose jvp is right once, and in torch not twice.
+Saving = saving(torch.sin, torch.cos)
 
 
 class Elsewhere(torch.autograd.Function):

@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 import curvcore
 from curvcore import RowsNotIndependentError, UnsupportedOperationError
+from tests.support.custom_functions import saving
 from tests.support.referees import finite_differences
 from tests.support.tolerance import assert_close
 
@@ -85,27 +86,8 @@ class Experts(nn.Module):
         return sum(weights[:, n : n + 1] * part for n, part in enumerate(parts))
 
 
-class ConstantSlope(torch.autograd.Function):
-    """sin, whose derivative is said to be constant."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x):
-        return x.sin()
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient * ctx.saved_tensors[0].cos().detach()
-
-    @staticmethod
-    def jvp(ctx, tangent):
-        return tangent * ctx.saved_tensors[0].cos().detach()
+# sin, whose derivative is said to be constant.
+ConstantSlope = saving(torch.sin, lambda x: x.cos().detach())
 
 
 class WrongTangent(ConstantSlope):

@@ -1,26 +1,16 @@
 """Each torch function that is swapped for primitives keeps its value, whatever its arguments."""
 
-import itertools
-import math
-
 import pytest
 import torch
 import torch.nn.functional as F
 from torch.overrides import resolve_name
 
-import curvcore
 from curvcore.providers import primitives
 from tests.support import recurrent
-from tests.support.immersions import random_rotation
+from tests.support.immersions import random_rotation, tensor
 from tests.support.tolerance import assert_close
 
 linalg = torch.linalg
-
-
-def tensor(*shape, seed=0, positive=False):
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(shape, generator=generator, dtype=torch.float64)
-    return x.sigmoid() if positive else x
 
 
 X, Y = tensor(4, 6), tensor(4, 6, seed=1)
@@ -359,48 +349,3 @@ def test_the_context_leaves_torch_as_it_was():
     assert F.layer_norm is torch.nn.functional.layer_norm
     torch.tanh(X)
     assert mode.operation == "torch.relu"
-
-
-def leibniz(matrix):
-    """det by its definition."""
-    total, size = 0, matrix.shape[-1]
-    for order in itertools.permutations(range(size)):
-        inversions = sum(a > b for a, b in itertools.combinations(order, 2))
-        term = math.prod(matrix[..., i, j] for i, j in enumerate(order))
-        total = total + (-1) ** inversions * term
-    return total
-
-
-@pytest.mark.parametrize(("size", "rank"), [(2, 0), (3, 0), (3, 1), (4, 2), (5, 3), (5, 5), (5, 1)])
-def test_determinants_are_differentiated_at_singular_matrices(size, rank):
-    """Polynomials all of them."""
-    singular = tensor(size, rank, seed=1) @ tensor(rank, size, seed=2)
-    assert_determinant_is_differentiated(size, singular)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [4, 5])
-def test_determinants_are_differentiated_at_empty_columns(size):
-    """Where partial pivoting finds no pivot, and det has derivatives other than zero."""
-    full = tensor(size, size, seed=1)
-    for column in (0, size - 1):
-        for matrix in (full, 0 * full):
-            singular = matrix.clone()
-            singular[:, column] = 0
-            assert_determinant_is_differentiated(size, singular)
-
-
-def assert_determinant_is_differentiated(size, singular):
-    one, other = tensor(size, size, seed=3), tensor(size, size, seed=4)
-
-    def decoder(det):
-        def of_points(z):
-            x, y = z[:, 0, None, None], z[:, 1, None, None]
-            return torch.cat([z, det(singular + x * one + y * other)[:, None]], 1)
-
-        return of_points
-
-    z = torch.tensor([[0.0, 0.0], [1e-9, -2e-9], [0.3, 0.2]], dtype=torch.float64)
-    expected = curvcore.scalar_curvature(decoder(leibniz), z, derivatives="fused")
-    found = curvcore.scalar_curvature(decoder(torch.linalg.det), z, derivatives="autodiff")
-    assert_close(found, expected, scale=1 + expected.abs(), factor=1e4)

@@ -80,3 +80,15 @@ def random_rotation(seed, n):
     """An orthogonal matrix (n, n)."""
     generator = torch.Generator().manual_seed(seed)
     return torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64)).Q
+
+
+def graph(function):
+    """z ↦ (z, f(z)), of f (B, d) -> (B, n)."""
+    return lambda z: torch.cat([z, function(z)], 1)
+
+
+def tensor(*shape, seed=0, positive=False):
+    """Random numbers, float64; if ``positive`` in (0, 1)."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(shape, generator=generator, dtype=torch.float64)
+    return x.sigmoid() if positive else x

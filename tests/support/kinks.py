@@ -4,28 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.support.custom_functions import saving
 
-class Clamped(torch.autograd.Function):
-    """max(h, 0) with derivatives of its own."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x):
-        return torch.where(x > 0, x, 0 * x)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient * (ctx.saved_tensors[0] > 0)
-
-    @staticmethod
-    def jvp(ctx, tangent):
-        return tangent * (ctx.saved_tensors[0] > 0)
+# max(h, 0) with derivatives of its own.
+Clamped = saving(lambda x: torch.where(x > 0, x, 0 * x), lambda x: x > 0)
 
 
 def pairs(h):

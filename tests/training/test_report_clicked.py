@@ -1,8 +1,5 @@
 """Geodesics that the report's page solves itself, on the grid of a map's metric."""
 
-import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +8,26 @@ import torch
 
 import curvcore
 import training.report
+from tests.support.chromium import NoBrowserError, browser
 from training.report.paths import GRID, grid_metric
 
-NODE = shutil.which("node")
+pytestmark = pytest.mark.xdist_group("browser")
+slow = pytest.mark.slow
+
 SCRIPT = Path(training.report.__file__).with_name("geodesics.js")
 BOX = ((-2.0, 2.0), (0.3, 3.0))
+
+
+@pytest.fixture(scope="module")
+def page():
+    """An empty one, with the script."""
+    try:
+        with browser() as chromium:
+            page = chromium.new_page()
+            page.add_script_tag(path=SCRIPT)
+            yield page
+    except NoBrowserError as error:
+        pytest.skip(str(error))
 
 
 def half_plane():
@@ -24,24 +36,14 @@ def half_plane():
     return np.stack([height**-2, 0 * height, height**-2], -1).astype(np.float32)
 
 
-def solved(grid, pairs, box=BOX):
+def solved(page, grid, pairs, box=BOX):
     """What the page's script finds."""
-    if NODE is None:
-        pytest.skip("node is missing")
-    rows = grid.tolist()
-    flat = [None if np.isnan(x) else x for x in np.ravel(rows)]
-    program = f"""
-        const {{ Metric, solve }} = require({json.dumps(str(SCRIPT))});
-        const {{ box, shape, values, pairs }} = JSON.parse(require("fs").readFileSync(0));
-        const known = Float32Array.from(values, (x) => (x === null ? NaN : x));
-        const metric = new Metric(box, shape, known);
-        console.log(JSON.stringify(pairs.map(([from, to]) => solve(metric, from, to))));
-    """
-    given = {"box": box, "shape": grid.shape, "values": flat, "pairs": np.asarray(pairs).tolist()}
-    ran = subprocess.run(
-        [NODE, "-e", program], input=json.dumps(given), capture_output=True, text=True, check=True
-    )
-    return json.loads(ran.stdout)
+    program = """({ box, shape, values, pairs }) => {
+        const metric = new LatentGeodesics.Metric(box, shape, Float32Array.from(values));
+        return pairs.map(([from, to]) => LatentGeodesics.solve(metric, from, to));
+    }"""
+    given = {"box": box, "shape": grid.shape, "values": np.ravel(grid).tolist()}
+    return page.evaluate(program, given | {"pairs": np.asarray(pairs).tolist()})
 
 
 def distance(z, w):
@@ -53,9 +55,10 @@ def random_pairs(count):
     return unit * [2, 1] + [-1, 0.5]
 
 
-def test_hyperbolic_distances():
+@slow
+def test_hyperbolic_distances(page):
     pairs = random_pairs(20)
-    found = solved(half_plane(), pairs)
+    found = solved(page, half_plane(), pairs)
     lengths = np.array([curve["length"] for curve in found])
     # 64 segments err by (L/64)²/24, interpolation by h³ of ∂³g.
     np.testing.assert_allclose(lengths, distance(pairs[:, 0], pairs[:, 1]), rtol=2e-4)
@@ -64,22 +67,25 @@ def test_hyperbolic_distances():
         assert curve["straightLength"] >= curve["length"] * (1 - 1e-6)
 
 
-def test_a_wall_is_gone_around():
+@slow
+def test_a_wall_is_gone_around(page):
     grid = half_plane()
     grid[:50, 32] = np.nan  # up to a height of 2.4
-    (curve,) = solved(grid, [[[-1, 1], [1, 1]]])
+    (curve,) = solved(page, grid, [[[-1, 1], [1, 1]]])
     assert np.max(curve["path"], axis=0)[1] > 2.3
     assert curve["length"] > 1.2 * distance(np.array([-1, 1]), np.array([1, 1]))
-    assert curve["straightLength"] is None  # NaN: it is not known
+    assert np.isnan(curve["straightLength"])  # not known
     grid[:, 32] = np.nan
-    assert solved(grid, [[[-1, 1], [1, 1]]]) == [None]
+    assert solved(page, grid, [[[-1, 1], [1, 1]]]) == [None]
 
 
-def test_points_outside():
-    assert solved(half_plane(), [[[-3, 1], [1, 1]], [[0, 1], [1, 9]]]) == [None, None]
+@slow
+def test_points_outside(page):
+    assert solved(page, half_plane(), [[[-3, 1], [1, 1]], [[0, 1], [1, 9]]]) == [None, None]
 
 
-def test_two_ways_around_a_hill():
+@slow
+def test_two_ways_around_a_hill(page):
     """The straight line over it is a geodesic too, and longer."""
 
     def decoder(z):
@@ -92,7 +98,7 @@ def test_two_ways_around_a_hill():
     g = curvcore.metric(decoder, nodes).numpy()
     np.testing.assert_allclose(grid[0, [0, -1]], g[:, [0, 0, 1], [0, 1, 1]])
     ends = [[-1.2, 0.0], [1.2, 0.05]]
-    (curve,) = solved(grid.astype(np.float32), [ends], ((-1.5, 1.5), (-1.5, 1.5)))
+    (curve,) = solved(page, grid.astype(np.float32), [ends], ((-1.5, 1.5), (-1.5, 1.5)))
     path = torch.tensor(curve["path"], dtype=torch.float64)[None]
     start, end = torch.tensor(ends, dtype=torch.float64)[:, None]
     path = torch.cat([start[:, None], path[:, 1:-1], end[:, None]], 1)

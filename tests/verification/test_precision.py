@@ -103,6 +103,7 @@ def test_fails_without_a_frame(one_decoder, monkeypatch, tmp_path):
     assert "FAIL: Cholesky" in outcome.output
     highest = json.loads(file.read_text())["results"][-1]
     assert highest["median"]["Cholesky"] > 10 * highest["median"]["QR"]
+    assert highest["share_of_law"] > 0.1  # with the frame a thousandth
 
 
 def test_nan_at_a_regular_point_fails(one_decoder, monkeypatch):

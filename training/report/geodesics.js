@@ -257,5 +257,3 @@ const LatentGeodesics = (() => {
 
   return { Metric, solve };
 })();
-
-if (typeof module !== "undefined") module.exports = LatentGeodesics;

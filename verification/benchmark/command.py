@@ -49,6 +49,7 @@ class Dtype(StrEnum):
         return getattr(torch, self.value)
 
 
+Quick = Annotated[bool, typer.Option("--quick", help="Two sizes, few repeats.")]
 Rows = Annotated[
     list[int] | None,
     typer.Option(metavar="N", min=1, help="Only this row of the sizes."),
@@ -60,6 +61,12 @@ Sizes = Annotated[
 Routes = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME", help=f"Only these: {', '.join(routes.NAMES)}."),
+]
+Peers = Annotated[
+    bool, typer.Option("--peers", help="JAX too; folx and torch-jet, where installed.")
+]
+Growth = Annotated[
+    bool, typer.Option("--growth", help="Time and memory up to a million points, on CUDA ten.")
 ]
 Counts = Annotated[
     bool | None,
@@ -78,13 +85,11 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    quick: Annotated[bool, typer.Option("--quick", help="Two sizes, few repeats.")] = False,
+    quick: Quick = False,
     row: Rows = None,
     size: Sizes = None,
     route: Routes = None,
-    peers: Annotated[
-        bool, typer.Option("--peers", help="JAX too; folx and torch-jet, where installed.")
-    ] = False,
+    peers: Peers = False,
     dtype: Annotated[Dtype, typer.Option(help="Working precision.")] = Dtype.float32,
     device: Annotated[str, typer.Option(help="Torch device, such as cpu or cuda.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch on a CPU.")] = None,
@@ -93,10 +98,7 @@ def main(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and points.")] = 0,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every number.")] = None,
-    growth: Annotated[
-        bool,
-        typer.Option("--growth", help="Time and memory up to a million points, on CUDA ten."),
-    ] = False,
+    growth: Growth = False,
     scale: Annotated[
         bool, typer.Option("--scale", help="Only: R up to d = 256, D = 16384, exact and estimated.")
     ] = False,

@@ -42,7 +42,7 @@ PRIMITIVES = mutations(
         "return input is other",
         "return True",
         "points are taken for the constants that others equal",
-        f"{T}/test_fused.py::test_points_that_equal_constants_are_no_constants",
+        f"{T}/test_own_rules.py::test_points_that_equal_constants_are_no_constants",
     ),
     (
         "return centred / (centred.square().mean(dims, keepdim=True) + eps).sqrt()",
@@ -174,7 +174,7 @@ REDUCTIONS = mutations(
         "if not isinstance(x, torch.Tensor):",
         "if x is None:",
         "norms that have no rule call themselves",
-        f"{T}/test_fused.py::test_norms_that_are_piecewise_or_of_singular_values_have_no_rule",
+        f"{T}/test_own_rules.py::test_norms_that_are_piecewise_or_of_singular_values_have_no_rule",
     ),
 )
 
@@ -197,25 +197,25 @@ MATRICES = mutations(
         "sign = sign * torch.where(place[..., 0] == 0, 1, -1)",
         "sign = sign * torch.where(place[..., 0] == 0, 1, 1)",
         "det forgets the sign of the permutation",
-        f"{T}/test_primitives.py::test_determinants_are_differentiated_at_empty_columns",
+        f"{T}/test_determinants.py::test_determinants_are_differentiated_at_empty_columns",
     ),
     (
         "row = rest[..., :1, 1:] / torch.where(pivot == 0, 1, pivot)",
         "row = rest[..., :1, 1:] / pivot",
         "det is NaN at matrices whose rank is far too low",
-        f"{T}/test_primitives.py::test_determinants_are_differentiated_at_empty_columns",
+        f"{T}/test_determinants.py::test_determinants_are_differentiated_at_empty_columns",
     ),
     (
         "largest = matrix.detach().abs().flatten(-2).argmax(-1, keepdim=True)",
         "largest = matrix.detach()[..., :, 0].abs().argmax(-1, keepdim=True) * n",
         "det pivots in one column, which may be zero",
-        f"{T}/test_primitives.py::test_determinants_are_differentiated_at_empty_columns",
+        f"{T}/test_determinants.py::test_determinants_are_differentiated_at_empty_columns",
     ),
     (
         "while rest.shape[-1] > 3:",
         "while rest.shape[-1] > 1:",
         "det has no derivatives at singular matrices",
-        f"{T}/test_primitives.py::test_determinants_are_differentiated_at_singular_matrices",
+        f"{T}/test_determinants.py::test_determinants_are_differentiated_at_singular_matrices",
     ),
     (
         "for _ in range(3):",

@@ -2,8 +2,10 @@
 
 import sys
 import warnings
+from collections import Counter
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
@@ -27,6 +29,21 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     warnings.simplefilter("ignore", FutureWarning)
     torch.func.jacfwd(torch.sin)(torch.ones(1))
+
+GOLDEN = 0.6180339887498949  # its multiples, modulo 1, fall evenly on whatever a grid is made of
+FAST = 0.2
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Of a grid, the first case and about a fifth of the others are fast; what is left is slow."""
+    seen = Counter()
+    for item in items:
+        if item.get_closest_marker("grid"):
+            function = item.nodeid.partition("[")[0]
+            if seen[function] * GOLDEN % 1 > FAST:
+                item.add_marker("slow")
+            seen[function] += 1
 
 
 def pytest_runtest_setup(item):

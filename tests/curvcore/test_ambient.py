@@ -34,6 +34,7 @@ def inside(count, d):
     return 0.1 + x * (0.8 / d**0.5 - 0.1)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("d", [2, 3])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", SPACE_FORMS)

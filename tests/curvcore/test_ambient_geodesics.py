@@ -76,6 +76,7 @@ def test_discrete_geodesics_converge_with_order_two(name):
     assert 1.7 < order < 2.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPACES)
 def test_logarithms(name):
     decoder, sample, distance, unit = SPACES[name]

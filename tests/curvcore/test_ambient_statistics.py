@@ -59,6 +59,7 @@ def test_the_mean_where_logarithms_cancel():
     assert found.converged
 
 
+@pytest.mark.slow
 def test_clusters():
     centres = torch.tensor([[-1.5, 0.4], [1.5, 0.4], [0.0, 2.0]], dtype=D)
     noise = torch.randn(3, 12, 2, generator=torch.Generator().manual_seed(0), dtype=D)

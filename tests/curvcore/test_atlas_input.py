@@ -178,6 +178,7 @@ def test_a_damaged_shard_is_seen_on_resuming_and_on_reading(damage, rank, copy, 
     one_line(error)
 
 
+@pytest.mark.slow
 def test_every_byte_of_a_shard_matters_or_is_not_looked_at(copy, whole):
     """A flipped bit anywhere is an error, or changes no number."""
     path, expected = shards.path_of(copy, 4), curvcore.read_atlas(whole)

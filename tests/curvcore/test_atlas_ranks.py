@@ -94,6 +94,7 @@ def killed(folder, lines):
     process.stdout.close()
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on_to_the_same_files(tmp_path):
     expected = contents(written(tmp_path / "whole", rows_per_shard=10))
     folder = tmp_path / "atlas"

@@ -29,6 +29,7 @@ SHAPES = {  # of every quantity at B points, d = 2, D = 4
 DECODER = RandomImmersion(11, 2, 4)
 
 
+@pytest.mark.grid
 @every_formula
 @every_provider
 @pytest.mark.parametrize("batch", [0, 1, 5])
@@ -71,6 +72,7 @@ def test_one_point_is_the_first_of_many(d, formula):
         assert_close(getattr(alone, name), expected, scale=1 + expected.abs().max())
 
 
+@pytest.mark.grid
 @cases_named("tanh", "layer_norm", "logdet", "attention", "image_conv_transpose", "curve")
 @every_formula
 @every_provider
@@ -159,6 +161,7 @@ RESHAPED = {
 }
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("shape", RESHAPED.values(), ids=RESHAPED)
 @every_formula
 def test_output_of_any_shape_is_flattened(shape, formula):

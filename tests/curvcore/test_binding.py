@@ -194,6 +194,7 @@ def one_by_one(decoder, z, inputs):
     return torch.cat(found)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
 @pytest.mark.parametrize("formula", ["gauss", "intrinsic"])
 @pytest.mark.parametrize("chunk_size", [None, 3])

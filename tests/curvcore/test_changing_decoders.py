@@ -150,6 +150,7 @@ CHANGES = {
 }  # fmt: skip
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_change_to_what_is_wrong_is_refused(change, monkeypatch):
     decoder = Decoder().double()
@@ -223,6 +224,7 @@ def test_a_hidden_change_is_found_at_one_of_the_next_calls():
         call(decoder)
 
 
+@pytest.mark.slow
 def test_comparisons_come_round_ever_more_seldom(comparisons):
     decoder = Decoder().double()
     at = []

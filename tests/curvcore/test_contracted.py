@@ -55,6 +55,7 @@ def assert_equal(found, expected):
     assert (found - expected).norm() <= TOLERANCE * expected.norm()
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", ["stack", "skip"])
 @pytest.mark.parametrize("d", [2, 5, 12])
@@ -67,6 +68,7 @@ def test_they_are_those_of_the_geometry(way, kind, d, derivatives):
     assert_equal(function(decoder, z, derivatives=derivatives, chunk_size=3), expected)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("block_size", [3, 7, 20, 50, 1000])
 def test_blocks_of_ricci(block_size):
     decoder, z = decoder_of("skip", 11), points(11)
@@ -147,6 +149,7 @@ def test_parallel_vectors_span_no_plane():
     assert curvcore.sectional_curvature(decoder, z, z, -2 * z).isnan().all()
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("d", [6, 12])
 @pytest.mark.parametrize("sine", [1e-1, 1e-2, 1e-3, 1e-4])
 def test_vectors_that_are_nearly_parallel(d, sine):
@@ -175,6 +178,7 @@ def _angle(u, v, metric):
     return 2 * torch.atan2((u - v).norm(dim=1), (u + v).norm(dim=1))[:, 0]
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("scale", [1e-15, 1e-10, 1e15])
 @pytest.mark.parametrize("d", [6, 12])
 def test_units_of_planes(d, scale):

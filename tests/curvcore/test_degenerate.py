@@ -49,6 +49,7 @@ def routes(test):
     return every_formula(every_provider(test))
 
 
+@pytest.mark.grid
 @routes
 @pytest.mark.parametrize("quantity", NEEDS_INVERSE)
 def test_every_quantity_that_needs_the_inverse_raises(quantity, formula, provider):
@@ -102,6 +103,7 @@ def test_indices_count_through_the_chunks(chunk_size, bad):
     assert caught.value.points.tolist() == list(bad)
 
 
+@pytest.mark.grid
 @routes
 @pytest.mark.parametrize("quantity", NEEDS_INVERSE)
 def test_nan_there_and_only_there(quantity, formula, provider):
@@ -152,6 +154,7 @@ def test_points_whose_sums_leave_half_precision_are_regular():
     assert not curvcore.PullbackGeometry(jet).is_degenerate.any()
 
 
+@pytest.mark.grid
 @routes
 @pytest.mark.parametrize("quantity", NEEDS_INVERSE)
 def test_nan_where_the_inverse_exists_but_has_no_digits(quantity, formula, provider):
@@ -167,6 +170,7 @@ def test_value_metric_and_condition_exist_at_degenerate_points():
     assert geometry.condition_number[1].isinf()
 
 
+@pytest.mark.grid
 @routes
 @pytest.mark.parametrize("chunk_size", [None, 2])
 @pytest.mark.parametrize("on_degenerate", ["nan", "flat"])
@@ -206,6 +210,7 @@ FLAT = {
 }
 
 
+@pytest.mark.grid
 @routes
 @pytest.mark.parametrize("quantity", FLAT)
 def test_flat_at_degenerate_points(quantity, formula, provider):
@@ -318,6 +323,7 @@ def lower(z):
     return torch.stack([1 + x, 0 * x, y, y], 1).reshape(-1, 2, 2)
 
 
+@pytest.mark.grid
 @pytest.mark.filterwarnings("ignore::curvcore.FallbackWarning")
 @pytest.mark.parametrize("derivatives", ["auto", "autodiff"])
 @pytest.mark.parametrize(

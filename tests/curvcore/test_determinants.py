@@ -21,6 +21,7 @@ def leibniz(matrix):
     return total
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(("size", "rank"), [(2, 0), (3, 0), (3, 1), (4, 2), (5, 3), (5, 5), (5, 1)])
 def test_determinants_are_differentiated_at_singular_matrices(size, rank):
     """Polynomials all of them."""

@@ -106,6 +106,7 @@ def ridge(z):
     return torch.cat([z, crest * torch.exp(-3 * x**2)], 1)
 
 
+@pytest.mark.slow
 def test_around_a_ridge_or_over_its_pass():
     """The straight line is a local minimum, and the way around, from a path in the graph, less."""
     z = torch.tensor([[-2.0, 0], [2, 0]], dtype=torch.float64)
@@ -254,6 +255,7 @@ def test_a_basis_is_orthonormal():
 # --- neighbours -----------------------------------------------------------------------------------
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(("d", "count"), [(2, 60), (4, 12)])
 def test_the_nearest_of_all(d, count):
     """As the whole matrix has them, behind the point itself."""

@@ -73,6 +73,7 @@ def points(seed):
     return torch.randn(3, 2, generator=torch.Generator().manual_seed(seed)).double()
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_derivatives_are_those_of_differences(name):
     decoder, z = graph(FUNCTIONS[name]), points(1)

@@ -100,6 +100,7 @@ def test_fused_is_autodiff_on_random_architectures(names, residual, d, seed):
         assert_close(one, other, scale=1 + other.abs().max(), factor=1e4)
 
 
+@pytest.mark.grid
 @pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")  # selu
 @pytest.mark.parametrize("name", sorted(LAYERS))
 def test_every_layer_to_third_order(name):
@@ -190,6 +191,7 @@ def own_softmax(x, shift):
     return exponential / exponential.sum(1, keepdim=True)
 
 
+@pytest.mark.grid
 @pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_rules_of_functions(name):

@@ -153,6 +153,7 @@ def test_the_length_converges_with_order_two():
 # --- laws -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.grid
 @cases_named(
     "silu",
     "layer_norm",

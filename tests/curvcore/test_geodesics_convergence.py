@@ -44,6 +44,7 @@ def test_curves_that_run_out_of_iterations_say_so(monkeypatch):
     assert (found.length <= line).all()
 
 
+@pytest.mark.slow
 def test_a_minimum_on_a_kink_is_not_taken_for_convergence():
     """The plane outside a disc, twice: the shortest way is along the rim, which no step finds."""
 

@@ -54,6 +54,7 @@ def test_first_order_quantities_need_one_derivative(quantity):
     assert_identical(getattr(geometry, quantity), expected)
 
 
+@pytest.mark.grid
 @every_formula
 @every_provider
 def test_short_cuts_agree_with_the_geometry(formula, provider):
@@ -81,6 +82,7 @@ def test_repr_says_what_it_is():
 # --- sectional curvature --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @every_formula
 @given(seed=st.integers(0, 10**6))
 def test_sectional_curvature_belongs_to_the_plane(formula, seed):
@@ -117,6 +119,7 @@ def test_sectional_takes_one_vector_or_one_for_each_point():
     assert_close(geometry.sectional(u[2], v[2])[2], each[2])
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 10**6),
     d=st.integers(2, 4),

@@ -43,6 +43,7 @@ def gradcheck_from_zero(function):
     return gradcheck(function, start, eps=1e-6, atol=1e-5, rtol=1e-4, check_undefined_grad=False)
 
 
+@pytest.mark.grid
 @every_provider
 @every_formula
 @every_case

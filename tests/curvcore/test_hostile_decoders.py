@@ -152,6 +152,7 @@ DECODERS = {
 }  # fmt: skip
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("name", DECODERS)
 @pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
 def test_right_or_refused(name, derivatives):
@@ -171,6 +172,7 @@ def test_right_or_refused(name, derivatives):
     assert torch.equal(z, before)
 
 
+@pytest.mark.slow
 def test_a_compiled_module():
     """The rules are traced into the graph, or left out of it: the numbers are the same."""
     torch.compiler.reset()  # of what other tests compiled

@@ -39,6 +39,7 @@ def assert_mean(samples, expected):
     assert ((samples.mean(0) - expected).abs() <= STANDARD_ERRORS * error).all()
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("distribution", ["rademacher", "gaussian"])
 @pytest.mark.parametrize("probes", [2, 5, 8])
 @pytest.mark.parametrize("d", [2, 10])

@@ -31,6 +31,7 @@ def scale_of(*geometries):
     return sum(curvature_scale(geometry.jet) for geometry in geometries) + 1e-12
 
 
+@pytest.mark.slow
 @routes
 @given(seed=seeds, d=dimensions)
 def test_reparametrisation_of_latent_space(formula, provider, seed, d):
@@ -50,6 +51,7 @@ def test_reparametrisation_of_latent_space(formula, provider, seed, d):
     assert_close(here.ricci, expected, scale=lowered(scale, here.metric, 2), factor=DERIVATIVES)
 
 
+@pytest.mark.slow
 @routes
 @given(seed=seeds, d=dimensions)
 def test_isometry_of_the_ambient_space(formula, provider, seed, d):
@@ -65,6 +67,7 @@ def test_isometry_of_the_ambient_space(formula, provider, seed, d):
     assert_close(there.mean_curvature, here.mean_curvature @ rotation.T, factor=DERIVATIVES)
 
 
+@pytest.mark.slow
 @routes
 @given(seed=seeds, d=dimensions, c=st.sampled_from([-3.0, 0.01, 2.0, 1000.0]))
 def test_scaling_the_decoder(formula, provider, seed, d, c):
@@ -80,6 +83,7 @@ def test_scaling_the_decoder(formula, provider, seed, d, c):
     assert_close(there.volume_density / abs(c) ** d, here.volume_density)
 
 
+@pytest.mark.slow
 @routes
 @given(seed=seeds, d=dimensions, power=st.integers(-20, 20))
 def test_unit_of_a_latent_coordinate(formula, provider, seed, d, power):
@@ -107,6 +111,7 @@ def test_skew_coordinates(formula, provider, shear, seed, d):
     assert_close(here.scalar, there.scalar, scale=scale)
 
 
+@pytest.mark.slow
 @routes
 @given(seed=seeds, d1=st.integers(1, 2), d2=st.integers(1, 3))
 def test_product_of_manifolds(formula, provider, seed, d1, d2):
@@ -131,6 +136,7 @@ def test_product_of_manifolds(formula, provider, seed, d1, d2):
     assert_close(product.sectional(u, v), 0, scale=scale, factor=DERIVATIVES)
 
 
+@pytest.mark.slow
 @routes
 @given(seed=seeds, d=dimensions, zeros=st.integers(1, 20))
 def test_padding_with_zeros(formula, provider, seed, d, zeros):
@@ -145,6 +151,7 @@ def test_padding_with_zeros(formula, provider, seed, d, zeros):
     assert not there.mean_curvature[:, d + 1 :].any()
 
 
+@pytest.mark.slow
 @routes
 @given(seed=seeds, d=dimensions)
 def test_permutation_of_latent_coordinates(formula, provider, seed, d):

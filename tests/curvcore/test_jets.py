@@ -13,6 +13,7 @@ from tests.support.tolerance import assert_close, eps
 SMALL = 1e-2  # finite differences that estimate a larger error of their own say nothing
 
 
+@pytest.mark.grid
 @every_provider
 @every_case
 def test_value_is_the_decoder(case, provider):
@@ -20,6 +21,7 @@ def test_value_is_the_decoder(case, provider):
     assert_close(jet(case, provider).value, expected)
 
 
+@pytest.mark.grid
 @every_provider
 @pytest.mark.parametrize("case", [case for case in CASES if case.d <= 3], ids=str)  # 9^d points
 @pytest.mark.parametrize("order", [1, 2, 3])
@@ -30,6 +32,7 @@ def test_derivative_is_that_of_finite_differences(case, provider, order):
     assert_close(actual, expected, scale=error / eps(actual.dtype), factor=1)
 
 
+@pytest.mark.grid
 @every_provider
 @every_case
 def test_derivatives_are_symmetric(case, provider):
@@ -39,6 +42,7 @@ def test_derivatives_are_symmetric(case, provider):
         assert_close(third.transpose(i, j), third, scale=1 + third.abs().max())
 
 
+@pytest.mark.grid
 @every_provider
 @every_case
 @pytest.mark.parametrize("order", [1, 2, 3])
@@ -71,6 +75,7 @@ def _taylor_remainder(case, provider, order, step):
     return remainder.detach().norm(dim=1)
 
 
+@pytest.mark.grid
 @every_provider
 @every_case
 def test_jet_of_a_batch_is_the_jet_of_each_point(case, provider):

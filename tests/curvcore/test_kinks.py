@@ -48,6 +48,7 @@ def has_forward_mode(function):
     return True
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("derivatives", ["auto", "autodiff"])
 @pytest.mark.parametrize("function", KINKS.values(), ids=KINKS)
 def test_every_way_to_write_a_kink_is_noticed(function, derivatives):
@@ -58,6 +59,7 @@ def test_every_way_to_write_a_kink_is_noticed(function, derivatives):
     assert len(warned(graph(function), derivatives=derivatives)) == 1
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("derivatives", ["auto", "autodiff"])
 @pytest.mark.parametrize("function", SMOOTH.values(), ids=SMOOTH)
 def test_guards_and_formulas_that_fit_together_are_no_kinks(function, derivatives):
@@ -251,6 +253,7 @@ def test_jumps_are_told_from_what_is_steep_or_singular(function, jumps):
     assert has_jumps(along(function), CORNERS) == jumps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pole", [torch.reciprocal, lambda x: x**-2])
 def test_poles_are_no_jumps_wherever_they_lie(pole):
     """Close to a corner of an interval they stay what they are for some halvings."""

@@ -80,6 +80,7 @@ def test_moments_of_hidden_units(name, monkeypatch):
     assert_equal(curvcore.scalar_curvature(decoder, z), by_table(decoder, z))
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("name", [*STACKS, *OTHERS])
 @pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
 def test_along_a_frame(name, derivatives, monkeypatch):
@@ -105,6 +106,7 @@ def test_blocks_at_small_d():
     assert_equal(found, curvcore.scalar_curvature(decoder, z))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["units", "frame", "blocks"])
 def test_pieces_give_the_same(way, monkeypatch):
     """Of points and of moments: what each holds does not depend on the others."""
@@ -120,6 +122,7 @@ def test_pieces_give_the_same(way, monkeypatch):
     assert_equal(curvcore.scalar_curvature(decoder, z, **options), whole)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("name", ["two layers", "three layers", "no last layer", "a skip"])
 @pytest.mark.parametrize("options", [{}, {"block_size": 12}])
 def test_gradients(name, options):
@@ -280,6 +283,7 @@ WAYS = {
 }
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("unit", [10.0**k for k in range(-24, 25, 4)])
 def test_units_in_float32_are_right_or_refused(way, unit):

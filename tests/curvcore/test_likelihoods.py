@@ -112,6 +112,7 @@ def test_the_fisher_metric_of_gaussians():
     assert (found - expected).norm() < 1e3 * EPS * expected.norm()
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("kind", curvcore.likelihoods.LIKELIHOODS)
 @pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
 def test_both_formulas_agree(kind, derivatives):
@@ -140,6 +141,7 @@ CLOSED_FORMS = {
 }
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("kind", CLOSED_FORMS)
 @pytest.mark.parametrize(("formula", "derivatives"), ROUTES)
 def test_curvature_of_families(kind, formula, derivatives):

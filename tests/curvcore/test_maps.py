@@ -59,6 +59,7 @@ def great_circle(z, v):
 LENGTHS = torch.tensor([0.1, 0.6, 1.1, 1.6, 2.1], dtype=D)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [2, 5])
 def test_great_circles(d):
     z = points(d) / 4
@@ -74,6 +75,7 @@ def test_great_circles(d):
     assert (sphere(found.path[:, 16]) - half).abs().max() <= 1e-8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_the_logarithm_undoes_the_exponential(d):
     z = points(d) / 4
@@ -85,6 +87,7 @@ def test_the_logarithm_undoes_the_exponential(d):
     assert found.before_conjugate.all()
 
 
+@pytest.mark.slow
 def test_float32():
     z = points(2) / 4
     v = vectors(sphere, z, LENGTHS)
@@ -103,6 +106,7 @@ def test_lines_of_a_flat_torus():
     assert (back.vector - v).abs().max() <= 1e-9
 
 
+@pytest.mark.slow
 def test_the_relation_of_clairaut():
     """Along geodesics of a surface of revolution r² φ' is constant."""
     z = points(2, 20)
@@ -136,6 +140,7 @@ def test_units(scale, unit):
     assert (back.vector / unit - v[:2]).abs().max() <= 1e-8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [2, *(pytest.param(d, marks=pytest.mark.slow) for d in (3, 4))])
 def test_behind_a_conjugate_point(d):
     """That of all geodesics of a sphere lies at π, of multiplicity d − 1."""
@@ -179,6 +184,7 @@ def test_a_decoder_that_ends():
     assert (short.point - torch.tensor([[math.sin(1.0), 0.0]], dtype=D)).abs().max() <= 1e-8
 
 
+@pytest.mark.slow
 def test_gradients():
     z, v = (points(2, 3, seed).requires_grad_() for seed in (0, 1))
 
@@ -197,6 +203,7 @@ def test_gradients():
             assert (a - b).abs().max() <= 1e-7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_transport_along_great_circles(d):
     """The velocity stays the velocity, and what is orthogonal to its plane stays in space."""
@@ -243,6 +250,7 @@ def _angle(u, v, g):
     return torch.atan2(area, u @ g @ v)
 
 
+@pytest.mark.slow
 def test_bound_decoders():
     z, v = points(2) / 2, points(2, seed=1) / 4
     bound = curvcore.bind(lambda z: {"x": sphere(z)}, output="x")

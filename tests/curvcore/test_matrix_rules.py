@@ -80,6 +80,7 @@ def points(seed, batch=5):
     return torch.randn(batch, 2, generator=torch.Generator().manual_seed(seed)).double()
 
 
+@pytest.mark.grid
 @pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")  # the sign
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_derivatives_are_those_of_differences(name):
@@ -99,6 +100,7 @@ def test_gradients_are_those_of_autodiff(name):
     assert_gradients_of_both(graph(FUNCTIONS[name]), z, LIFT.parameters(), factor=1e5)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(
     "function", [linalg.inv, torch.logdet, linalg.cholesky, lambda a: linalg.solve(a, CONSTANT[0])]
 )

@@ -22,6 +22,7 @@ def forward_and_backward(network, z, on_degenerate):
     scalar.square().mean().backward()
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("d", [2, 3, 6])
 @pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
 @pytest.mark.parametrize(("on_degenerate", "reads"), [("nan", 0), ("raise", 1)])

@@ -75,6 +75,7 @@ def geometry_at_the_point(name, kind, formula):
     return curvcore.PullbackGeometry(jet_at_the_point(name, kind), formula=formula)
 
 
+@pytest.mark.grid
 @every_immersion
 @every_formula
 @pytest.mark.parametrize("quantity", QUANTITIES)
@@ -97,6 +98,7 @@ def test_both_formulas_give_the_same_fraction(name, quantity):
     assert (np.asarray(gauss) == np.asarray(intrinsic)).all()
 
 
+@pytest.mark.grid
 @every_formula
 @pytest.mark.parametrize("name", ["curve", "surface", "plane"])
 def test_symbols_specialise_to_the_same_fraction(name, formula):
@@ -162,6 +164,7 @@ def test_symbolic_operators(formula):
     assert_exactly_zero(geometry.christoffel[0, 1, 1] + r)
 
 
+@pytest.mark.slow
 def test_symbolic_sectional_curvature():
     theta, phi = sympy.symbols("theta phi", positive=True)
     s, c = sympy.sin(theta), sympy.cos(theta)

@@ -85,6 +85,7 @@ def test_chain_rule_by_hand_is_the_plain_one(d, with_second, points):
     assert_close(by_hand(d)(channels, *factors), expected, scale=1 + expected.abs().max())
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("d", [1, 2, 3])
 @every_chain
 def test_chain_rule_by_hand_differentiates(d, with_second, points):

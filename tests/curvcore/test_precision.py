@@ -13,6 +13,7 @@ from tests.support.tolerance import assert_close, assert_identical, eps
 QUANTITIES = ["metric", "volume_density", "christoffel", "riemann", "ricci", "scalar"]
 
 
+@pytest.mark.grid
 @every_provider
 @every_formula
 @every_case
@@ -46,6 +47,7 @@ def test_half_precision_runs(dtype, formula):
     assert_close(scalar, 2, scale=10.0, factor=10)
 
 
+@pytest.mark.grid
 @every_provider
 @every_case
 @pytest.mark.parametrize(
@@ -68,6 +70,7 @@ def test_points_made_in_inference_mode():
     assert_identical(curvcore.scalar_curvature(ring_torus(), z), expected)
 
 
+@pytest.mark.grid
 @every_formula
 @cases_named("tanh", "layer_norm", "attention", "image_conv_transpose")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)

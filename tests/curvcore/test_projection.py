@@ -42,6 +42,7 @@ def test_values(d, points, size):
         assert_close(one, other, scale=1 + other.abs().max(), factor=100)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("bent", [False, True], ids=["orthonormal", "any basis"])
 @pytest.mark.parametrize(("d", "points", "size"), [(1, 1, 3), (2, 2, 3), (3, 1, 4)])
 def test_gradients_of_each_result_and_of_gradients(d, points, size, bent):

@@ -100,6 +100,7 @@ UNITLESS = {
 }
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
 @pytest.mark.parametrize("formula", ["gauss", "intrinsic"])
 @pytest.mark.parametrize("exponent", [-45, 45])

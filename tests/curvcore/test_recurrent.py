@@ -50,6 +50,7 @@ def points(seed, batch=3):
     return torch.randn(batch, 2, generator=torch.Generator().manual_seed(seed)).double()
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(("kind", "options", "derivatives"), CASES)
 def test_derivatives_are_those_of_differences(kind, options, derivatives):
     decoder, z = Sequences(kind, OPTIONS[options], 1), points(2)
@@ -60,6 +61,7 @@ def test_derivatives_are_those_of_differences(kind, options, derivatives):
         assert (array - expected).abs().max() <= error
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("derivatives", PROVIDERS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_of_curvature_are_those_of_differences(kind, derivatives):
@@ -90,6 +92,7 @@ def test_gradients_of_curvature_are_those_of_differences(kind, derivatives):
 CELLS = {"rnn": nn.RNNCell, "gru": nn.GRUCell, "lstm": nn.LSTMCell}
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("derivatives", PROVIDERS)
 @pytest.mark.parametrize("begins_at_zero", [True, False])
 @pytest.mark.parametrize("kind", CELLS)

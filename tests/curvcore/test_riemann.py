@@ -45,24 +45,28 @@ def scale(case, provider):
     return curvature_scale(decoders.jet(case, provider)) + 1e-12
 
 
+@pytest.mark.grid
 @over_the_table
 def test_antisymmetry_in_the_first_pair(geometry, scale):
     R = geometry.riemann
     assert_close(R.transpose(1, 2), -R, scale=lowered(scale, geometry.metric, 4))
 
 
+@pytest.mark.grid
 @over_the_table
 def test_antisymmetry_in_the_second_pair(geometry, scale):
     R = geometry.riemann
     assert_close(R.transpose(3, 4), -R, scale=lowered(scale, geometry.metric, 4))
 
 
+@pytest.mark.grid
 @over_the_table
 def test_pair_symmetry(geometry, scale):
     R = geometry.riemann
     assert_close(R.permute(0, 3, 4, 1, 2), R, scale=lowered(scale, geometry.metric, 4))
 
 
+@pytest.mark.grid
 @over_the_table
 def test_first_bianchi_identity(geometry, scale):
     """R_ijkl + R_jkil + R_kijl = 0 (with antisymmetry, the cyclic sum over any three)."""
@@ -71,6 +75,7 @@ def test_first_bianchi_identity(geometry, scale):
     assert_close(cyclic, 0, scale=lowered(scale, geometry.metric, 4))
 
 
+@pytest.mark.grid
 @over_the_table
 def test_ricci_is_symmetric(geometry, scale):
     ricci = geometry.ricci
@@ -154,6 +159,7 @@ def test_intrinsic_is_gauss_on_random_decoders(provider, seed, d, codimension, d
 PLAIN = [case for case in CASES if case.plain]
 
 
+@pytest.mark.grid
 @every_formula
 @every_provider
 @pytest.mark.parametrize("case", PLAIN, ids=str)
@@ -176,6 +182,7 @@ def test_curvature_is_that_of_the_textbook(case, formula, provider):
 # --- what must vanish -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @every_formula
 @every_provider
 @given(seed=st.integers(0, 10**6), ambient=st.integers(1, 5))
@@ -188,6 +195,7 @@ def test_a_curve_has_curvature_exactly_zero(formula, provider, seed, ambient):
     assert not geometry.scalar.any()
 
 
+@pytest.mark.slow
 @every_formula
 @every_provider
 @given(seed=st.integers(0, 10**6), d=st.integers(1, 5))

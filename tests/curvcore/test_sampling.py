@@ -67,6 +67,7 @@ def test_derivatives_in_the_grid_are_those_of_differences(mode, padding, derivat
         assert (array - expected).abs().max() <= error
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")
 @pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
 @pytest.mark.parametrize("both", [True, False])

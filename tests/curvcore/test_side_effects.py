@@ -40,6 +40,7 @@ def global_state():
     )
 
 
+@pytest.mark.grid
 @every_case
 @every_formula
 def test_decoder_and_points_are_untouched(case, formula):

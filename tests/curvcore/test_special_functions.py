@@ -76,6 +76,7 @@ def exact(function, x):
         return [float(mpmath.diff(function, mp.mpf(x), order)) for order in (1, 2, 3)]
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_derivatives_are_those_of_fifty_digits(name):
     function, reference, numbers = FUNCTIONS[name]

@@ -45,6 +45,7 @@ def mean_on_a_sphere(points, weights):
 # --- means ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [2, 4])
 def test_the_mean_on_a_sphere(d):
     z = random_points(0, d, 20)
@@ -136,6 +137,7 @@ def test_clusters_on_a_sphere():
     assert found.converged
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("d", "count"), [(2, 60), pytest.param(4, 16, marks=pytest.mark.slow)])
 def test_lloyd_never_rises(d, count):
     """And at the end every point is with its nearest centre."""

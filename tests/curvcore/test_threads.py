@@ -20,6 +20,7 @@ def decoder():
     return network.double()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [True, False], ids=["one decoder", "a decoder each"])
 @pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
 def test_threads_compute_what_one_does(derivatives, shared):

@@ -240,6 +240,7 @@ def program(seed):
     return decoder
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("seed", range(60))
 def test_what_shares_memory_is_what_it_is_in_torch(seed):
     decoder, z = program(seed), points(2, seed)

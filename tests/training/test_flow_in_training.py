@@ -145,6 +145,7 @@ def rows_of(run):
         return [*csv.DictReader(file)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TERMS)
 def test_every_epoch_has_the_numbers_of_the_flow(runs, name):
     rows = [row for row in rows_of(runs[name]) if row["train/loss"]]
@@ -313,6 +314,7 @@ def chapter(runs, plain):
     return chapter
 
 
+@pytest.mark.slow
 def test_the_report_has_r_and_f_at_every_snapshot(chapter, runs):
     assert chapter.runs[0].flow is None
     for run in chapter.runs[1:]:
@@ -327,6 +329,7 @@ def test_the_report_has_r_and_f_at_every_snapshot(chapter, runs):
         assert flow.curves.keys() == {column.partition("/")[2] for column in COLUMNS}
 
 
+@pytest.mark.slow
 def test_f_of_uniform_measure_is_log_volume_up_to_a_constant(chapter, runs):
     run = chapter.runs[1]
     module, _ = loaded(run.folder)
@@ -336,6 +339,7 @@ def test_f_of_uniform_measure_is_log_volume_up_to_a_constant(chapter, runs):
     assert f[2, 1] - f[30, 20] == pytest.approx((volume[0] - volume[1]).item(), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_page_of_a_flow(chapter, tmp_path):
     write_report([chapter], tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()

@@ -211,6 +211,7 @@ def test_scale(functional, scaled, power):
 FEW = LatentSample.encoded(torch.rand(5, 2, dtype=torch.float64))
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(
     "functional",
     [

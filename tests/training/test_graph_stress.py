@@ -107,6 +107,7 @@ def test_terms_at_one_step_draw_by_the_step():
     assert found[0][1] == found[1][1] != found[2][1]
 
 
+@pytest.mark.slow
 def test_a_run_has_it_keeps_it_out_of_its_checkpoints_and_resumes(tmp_path):
     source = gaussians(offset=0.0)
     whole = fit(tmp_path / "whole", source, epochs=3, terms={"stress": STRESS})

@@ -113,6 +113,7 @@ def fit(folder, kind, start):
     return main(["fit", "--config", str(config), "--run", str(run)]), run
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_result_of_finite_numbers(name, start, tmp_path, capsys):
@@ -123,6 +124,7 @@ def test_a_result_of_finite_numbers(name, start, tmp_path, capsys):
     assert metrics["mse_raw"] >= 0
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("name", REFUSED)
 def test_one_line_and_nothing_written(name, start, tmp_path, capsys):

@@ -37,6 +37,7 @@ def two_rows(n=40):
     return z, labels
 
 
+@pytest.mark.slow
 def test_the_metric_tells_classes_apart_that_latents_do_not():
     """g = diag(1, 400): the rows are far apart in it, and in what is decoded."""
     z, labels = two_rows()
@@ -48,6 +49,7 @@ def test_the_metric_tells_classes_apart_that_latents_do_not():
     assert found[LATENT] < 0.7
 
 
+@pytest.mark.slow
 def test_a_rolled_sheet_needs_the_metric():
     """Classes at both ends of a spiral whose ends lie side by side in space."""
     own = np.random.default_rng(2)

@@ -238,6 +238,7 @@ def test_every_term_has_its_curve(plane_view):
     assert len(entropy.lines) == 1
 
 
+@pytest.mark.slow
 def test_without_a_log_there_is_no_figure_of_it(plane_view):
     assert set(figures_of(plane_view)) == NAMES
     assert set(figures_of(replace(plane_view, curves={}))) == NAMES - {"training"}
@@ -256,6 +257,7 @@ def test_other_dimensions_have_pair_plots(space_view):
     assert points.get_clim() == (-space_view.limit, space_view.limit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("D", "d"), [(2, 1), (5, 1), (2, 2), (9, 7)])
 def test_every_dimension_can_be_drawn(D, d, tmp_path):
     for name, figure in figures_of(make_view(clouds(D, 1), d)).items():
@@ -288,6 +290,7 @@ def names_in(folder):
     return {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
 
 
+@pytest.mark.slow
 def test_plot_writes_all_figures(run, tmp_path):
     assert main(["plot", str(run), "--out", str(tmp_path / "a" / "b")]) == 0
     assert names_in(tmp_path / "a" / "b") == {f"{name}.png" for name in NAMES}

@@ -36,6 +36,7 @@ def ellipses_of(ax):
     return [patch for patch in ax.patches if isinstance(patch, Ellipse)]
 
 
+@pytest.mark.slow
 def test_two_runs_share_the_radius_of_the_ellipses(plane_view):
     larger = scaled(plane_view, 3)
     assert larger.map.radius == pytest.approx(3 * plane_view.map.radius)
@@ -99,6 +100,7 @@ def test_two_runs_have_boxes_of_one_ratio(plain, regularised):
             assert low <= first + 1e-6 < last - 1e-6 <= high
 
 
+@pytest.mark.slow
 def test_maps_of_one_ratio_fill_their_places(plane_view):
     """No blank band: both are as wide as the histograms below, and as high as each other."""
     figure = side_by_side(plane_view, plane_view)
@@ -110,6 +112,7 @@ def test_maps_of_one_ratio_fill_their_places(plane_view):
         assert above.width > 0.93 * histogram.width
 
 
+@pytest.mark.slow
 def test_boxes_in_space_fill_their_axes(plane_view):
     """Whatever their shape: no less than three quarters of the width or height."""
     points = np.random.default_rng(0).normal(size=(50, 3))
@@ -136,6 +139,7 @@ def insets_of(ax):
     return [child for child in ax.child_axes if child.get_label() != "<colorbar>"]
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(("count", "expected"), [(2, 2), (3, 3), (6, 4)])
 def test_specks_have_insets(plane_view, count, expected):
     view = specked(plane_view, 0.05, count)
@@ -161,6 +165,7 @@ def test_specks_have_insets_on_the_map(plane_view):
     assert len(insets_of(ax)) == 3 + 1  # and the colour bar's axes
 
 
+@pytest.mark.slow
 def test_ordinary_latents_have_no_insets(plane_view):
     for view in (plane_view, specked(plane_view, 0.5)):
         ax = panels_of(figures_of(view)["data"])["autoencoder latents"]

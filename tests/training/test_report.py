@@ -4,7 +4,9 @@ import base64
 import json
 import re
 import shutil
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,6 +40,7 @@ def test_runs_of_one_data_set_are_seen_at_the_same_points(chapter):
     assert chapter.total == 120
 
 
+@pytest.mark.slow
 def test_runs_of_other_data_have_a_chapter_of_their_own(plain, regularised, tmp_path):
     other = fit(tmp_path / "plain", gaussians(D=4), D=4)
     found = chapters_of([plain, other, regularised])
@@ -238,6 +241,7 @@ def test_strange_files_are_no_snapshots(tmp_path):
     assert list(snapshots(tmp_path)) == [2]
 
 
+@pytest.mark.slow
 def test_runs_of_data_that_changed_are_not_compared(tmp_path, capsys):
     points = np.random.default_rng(0).normal(size=(2, 90, 5))
     folders = []
@@ -274,6 +278,7 @@ def test_report_of_a_damaged_snapshot(tmp_path):
         chapters_of([folder])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("d", "latent"), [(1, "plane"), (2, "torus")])
 def test_report_of_lines_and_tori(tmp_path, d, latent):
     folder = fit(tmp_path / "run", gaussians(), d=d, latent=latent)
@@ -288,3 +293,10 @@ def test_decoded_images_are_in_the_page(tmp_path):
     (chapter,) = chapters_of([fit(tmp_path / "run", source, D=6)])
     assert chapter.images.shape == (120, 2, 3)
     assert chapter.runs[0].images.shape == (120, 2, 3)
+
+
+def test_an_installation_has_all_that_the_page_is_made_of():
+    folder = Path(page.__file__).parent
+    settings = tomllib.loads(folder.parents[1].joinpath("pyproject.toml").read_text())
+    shipped = settings["tool"]["setuptools"]["package-data"]["training.report"]
+    assert {f.name for f in folder.iterdir() if f.is_file() and f.suffix != ".py"} == {*shipped}

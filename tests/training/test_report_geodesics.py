@@ -46,6 +46,7 @@ def test_landmarks_are_far_apart():
     assert paths.landmarks_of(line, 3).tolist() == [0, 10, 5]
 
 
+@pytest.mark.slow
 def test_geodesics_go_around_a_hill():
     latents = square(15)
     ends = np.array([7, 217])  # the middles of two opposite sides

@@ -28,6 +28,7 @@ def test_snapshots_begin_before_the_training_and_follow_it(plain):
     assert not torch.equal(*(s["state_dict"]["autoencoder.decoder.0.weight"] for s in states[:2]))
 
 
+@pytest.mark.slow
 def test_snapshots_thin_out_evenly(tmp_path):
     folder = fit(tmp_path / "long", gaussians(per_cloud=20), epochs=2 * MOST + 3)
     assert list(snapshots(folder)) == [*range(0, 2 * MOST + 3, 4)]

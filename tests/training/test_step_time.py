@@ -32,6 +32,7 @@ def test_every_functional_is_timed_against_none(tmp_path):
         assert line["functional"] in outcome.output
 
 
+@pytest.mark.slow
 def test_estimates_of_many_latent_dimensions_are_timed(tmp_path):
     file = tmp_path / "step_time.json"
     outcome = run(

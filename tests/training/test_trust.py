@@ -91,6 +91,7 @@ HIDDEN = {
 }  # fmt: skip
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("how", HIDDEN)
 @pytest.mark.parametrize("name", ["evaluate", "resume"])
 def test_nor_by_any_text_that_is_read_as_a_class(how, name, foreign, capsys, monkeypatch):
@@ -231,6 +232,7 @@ OTHER_WAYS = {  # of a text to a parser that reads it as a class
 }  # fmt: skip
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("how", OTHER_WAYS)
 @pytest.mark.parametrize("name", ["evaluate", "report", "resume"])
 def test_nothing_is_imported_whatever_the_way(how, name, foreign, capsys, monkeypatch):

@@ -80,6 +80,7 @@ def step(model, x):
     return loss
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda m: type(m).__name__)
 @pytest.mark.parametrize("name", FUNCTIONALS)
 def test_a_step_on_a_gpu_waits_for_nothing(name, measure, on_a_gpu):
@@ -97,6 +98,7 @@ def test_a_step_on_a_cpu_looks_at_once_whether_the_loss_is_finite():
     assert waits.met == ["aten._local_scalar_dense.default"]
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda m: type(m).__name__)
 @pytest.mark.parametrize("name", FUNCTIONALS)
 def test_a_step_on_a_gpu_is_the_same(name, measure, monkeypatch):
@@ -174,6 +176,7 @@ def test_a_collapsed_latent_space_is_nan_on_a_gpu(measure, on_a_gpu):
 of_the_compiler = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 
 
+@pytest.mark.slow
 @of_the_compiler
 @pytest.mark.parametrize(
     "names",

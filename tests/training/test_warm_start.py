@@ -87,6 +87,7 @@ def test_a_line_has_no_two_dimensions():
 # --- the fit ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_fit_makes_the_decoder_a_chart_with_that_metric():
     u, x = paraboloid()
     model = Autoencoder()

@@ -246,6 +246,7 @@ def test_json_tells_the_work_of_a_call_and_where_it_ran(tmp_path):
     assert json.loads(file.read_text())["results"][0]["counts"] is None
 
 
+@pytest.mark.slow
 def test_sweeps_are_recorded_and_drawn(monkeypatch, tmp_path):
     for name in ("BATCHES", "DIMENSIONS", "AMBIENTS"):
         monkeypatch.setattr(sweep, name, (3, 4))

@@ -86,6 +86,7 @@ def test_a_wrong_rule_leaves_the_truth_outside(monkeypatch):
         assert not encloses(ball, 2 / Fraction(square) ** 2)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
 @pytest.mark.filterwarnings("ignore::curvcore.PiecewiseLinearWarning")  # SELU has two slopes
 def test_float_results_of_every_activation_lie_near_the_enclosure(activation):

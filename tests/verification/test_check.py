@@ -34,6 +34,7 @@ def test_passes_on_a_sphere_and_says_so():
     assert "exact" in outcome.output
 
 
+@pytest.mark.slow
 def test_passes_on_the_digits_decoder():
     outcome = run("--only", "decoder", "--quick")
     assert outcome.exit_code == 0, outcome.output
@@ -92,6 +93,7 @@ def broken(function, formula):
     return lambda *arguments: factor * function(*arguments)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("formula", BROKEN_FORMULAS)
 def test_fails_when_a_formula_is_broken(formula, monkeypatch):
     module, name = BROKEN_FORMULAS[formula]
@@ -102,6 +104,7 @@ def test_fails_when_a_formula_is_broken(formula, monkeypatch):
     assert "FAIL" in outcome.output
 
 
+@pytest.mark.slow
 def test_fails_when_derivatives_are_slightly_wrong(monkeypatch):
     autodiff = PROVIDERS["autodiff"]
 
@@ -114,6 +117,7 @@ def test_fails_when_derivatives_are_slightly_wrong(monkeypatch):
     assert "FAIL" in outcome.output
 
 
+@pytest.mark.slow
 def test_nan_does_not_pass(monkeypatch):
     def nan(decoder, z, order):
         jet = autodiff(decoder, z, order)
@@ -212,6 +216,7 @@ def user(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "suffix",
     ["npy", *(pytest.param(x, marks=pytest.mark.slow) for x in ("npz", "csv", "txt", "pt"))],
@@ -222,12 +227,14 @@ def test_own_decoder_passes(user, suffix):
     assert "user_model:good" in outcome.output
 
 
+@pytest.mark.slow
 def test_own_decoder_is_certified(user):
     outcome = run("--decoder", "user_model:good", "--points", "points.npy")
     assert re.search(r"correct to 1\d\.\d digits", outcome.output)
     assert "random decoders" not in outcome.output
 
 
+@pytest.mark.slow
 def test_own_decoder_without_a_certificate_is_verified_all_the_same(user):
     outcome = run("--decoder", "user_model:softmax", "--points", "points.npy")
     assert outcome.exit_code == 0, outcome.output

@@ -29,6 +29,7 @@ def test_each_way_to_end(tmp_path):
     assert (late.word, late.is_failure) == (gpu.NOT_RUN, True)
 
 
+@pytest.mark.slow
 def test_a_part_that_hangs_is_ended_with_all_it_has_started(tmp_path):
     file = tmp_path / "pid"
     code = (

@@ -33,6 +33,7 @@ def failed(findings):
 # --- they hold ----------------------------------------------------------------------------------
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("name", SECTIONS)
 def test_identities_hold(name):
     for finding in SECTIONS[name].findings(full=False, seed=0):
@@ -118,6 +119,7 @@ INGREDIENTS = {
 }  # fmt: skip
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("ingredient", ["R of the wrong sign", "R twice", "R off by 1e-5", "K = R"])
 def test_gauss_bonnet_breaks(broken, ingredient):
     """On spheres: on a torus, where χ = 0, no factor can be seen."""
@@ -153,6 +155,7 @@ def test_the_theorem_of_chern_has_these_factors(monkeypatch, factors):
 SPHERE_F, SPHERE_W = "F = d(d−1)/r²", "W = τd(d−1)/r² + f − d"
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(
     ("ingredient", "wrong"),
     [
@@ -174,6 +177,7 @@ def test_closed_forms_of_the_functionals_break(broken, ingredient, wrong):
     assert failed(findings) == wrong
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(
     ("ingredient", "kinds"),
     [
@@ -194,6 +198,7 @@ def test_first_variations_break(broken, ingredient, kinds):
     assert failed(variation.by_autograd(family, sizes=(6, 36))) == expected
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(
     ("ingredient", "kinds"), [("∇²f dropped", "FW"), ("τ of the wrong sign", "W")]
 )
@@ -207,6 +212,7 @@ def test_first_variations_by_differences_break(broken, ingredient, kinds):
 F_RATE, W_RATE = "dF/dt = 2∫|Ric + ∇²f|² dm", "dW/dt = 2τ∫|Ric + ∇²f − g/2τ|² dm"
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(
     ("ingredient", "wrong"),
     [
@@ -235,6 +241,7 @@ EQUATIONS = {"Ric + ∇²f = 0", "Ric + ∇²f = g/2τ"}
 CONSTANTS = {"R + |∇f|² constant", "R + |∇f|² − f/τ constant"}
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(
     ("ingredient", "wrong"),
     [
@@ -251,6 +258,7 @@ def test_solitons_break(broken, ingredient, wrong):
     assert failed(solitons.findings(False, 0)) == wrong
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("ingredient", ["R of the wrong sign", "R twice", "R off by 1e-5"])
 @pytest.mark.parametrize("d", [2, 3])
 def test_geodesic_circles_see_a_wrong_curvature(broken, ingredient, d):

@@ -66,6 +66,7 @@ def test_decoder_is_the_immersion(manifold, z):
     assert_close(manifold.decoder()(z), expected, factor=ROUNDINGS)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("quantity", ["metric", "ricci"])
 def test_closed_form_of_a_matrix(manifold, z, quantity):
     matrix = getattr(manifold, quantity)
@@ -123,6 +124,7 @@ def test_mean_curvature_bounds_scalar(manifold, z):
     assert (scalar <= (1 - 1 / manifold.dimension) * mean_squared + rounding).all()
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_third_derivative_keeps_dtype(manifold, z, dtype):
     decoder = manifold.decoder()
@@ -132,6 +134,7 @@ def test_third_derivative_keeps_dtype(manifold, z, dtype):
     assert torch.isfinite(third).all()
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_random_embedding_is_isometric(manifold, z, dtype):
     decoder = manifold.decoder(ambient=784, seed=3)

@@ -124,6 +124,7 @@ def test_a_mutation_is_caught_by_its_test_and_made_in_a_copy(repository):
     assert (repository / "curvcore" / "sums.py").read_text() == SOURCE
 
 
+@pytest.mark.slow
 def test_a_wrong_guess_falls_back_on_everything(repository):
     outcome = trial.trial(replace(RIGHT, test="tests/curvcore/test_other.py"))
     assert (outcome.verdict, outcome.by) == (Verdict.CAUGHT, trial.EVERYTHING[0])

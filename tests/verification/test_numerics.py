@@ -20,6 +20,7 @@ def small(monkeypatch):
     monkeypatch.setattr(numerics, "BASE", Architecture(width=8, depth=2, ambient=5))
 
 
+@pytest.mark.slow
 def test_the_error_grows_with_the_condition_number(small):
     outcome = CliRunner().invoke(app, ["--seeds", "1", "--dtype", "float64"])
     assert outcome.exit_code == 0, outcome.output

@@ -363,6 +363,7 @@ def test_cases_have_names_of_their_own_and_pinned_packages():
         assert any(re.match(rf"{package}>=", requirement) for requirement in extra)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(
     "case", [case for case in families.CASES if case.package == "torch"], ids=str
 )

@@ -91,6 +91,7 @@ def test_cholesky_keeps_the_law_and_no_frame_does_not(tmp_path):
             assert row["median"]["no frame"] > 10 * row["median"]["Cholesky"]
 
 
+@pytest.mark.slow
 def test_fails_without_a_frame(one_decoder, monkeypatch, tmp_path):
     def no_frame(metric):
         identity = torch.eye(metric.shape[-1], dtype=metric.dtype).expand_as(metric)
@@ -106,6 +107,7 @@ def test_fails_without_a_frame(one_decoder, monkeypatch, tmp_path):
     assert highest["share_of_law"] > 0.1  # with the frame a thousandth
 
 
+@pytest.mark.slow
 def test_nan_at_a_regular_point_fails(one_decoder, monkeypatch):
     def nan_somewhere(jet):
         scalar = curvcore.PullbackGeometry(jet, on_degenerate="nan").scalar
@@ -126,6 +128,7 @@ def test_a_much_better_referee_fails():
     assert row.passed
 
 
+@pytest.mark.slow
 def test_a_decade_without_points_fails(one_decoder, monkeypatch):
     monkeypatch.setattr(precision, "SMALLEST_SCALE", 0.5)
     outcome = run("--quick", "--points", 4)

@@ -135,6 +135,7 @@ DETERMINANT = "R = 2 Σ_n det ⟨II, n⟩ / det g over unit normals n"
 SECTIONAL = "K(u, v) = R/2 for all u, v"
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(
     ("wrong", "statements"),
     [

@@ -63,6 +63,7 @@ ATTRIBUTES = {
 }
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("break_", [twice_the_last_term, swapped])
 @pytest.mark.parametrize(
     ("part", "subject"),
@@ -169,6 +170,7 @@ def without_second(forward):
     return lambda channels, f1, f2, d: forward(channels[:d], f1, f2, d)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("break_", [in_another_order, without_second])
 def test_a_wrong_forward_pass_is_detected(monkeypatch, break_):
     wrong = break_(chain_rule._SecondOrder.forward)
@@ -176,6 +178,7 @@ def test_a_wrong_forward_pass_is_detected(monkeypatch, break_):
     assert failed(second_order.findings()) >= {VALUES, TANGENTS, ADJOINT}
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(
     ("name", "statements"),
     [("square", {VALUES, TANGENTS}), ("cross", {TANGENTS}), ("slopes", {ADJOINT})],
@@ -186,6 +189,7 @@ def test_a_wrong_part_of_the_second_order_is_detected(monkeypatch, name, stateme
     assert failed(second_order.findings()) == statements
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("part", range(4), ids=["value", "first", "second", "all"])
 def test_a_wrong_way_back_through_a_layer_is_detected(monkeypatch, part):
     right = layers._adjoint
@@ -203,6 +207,7 @@ def test_a_wrong_way_back_through_a_layer_is_detected(monkeypatch, part):
 # --- the table ----------------------------------------------------------------------------------
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("break_", [twice_the_last_channel, flipped])
 @pytest.mark.parametrize("name", elementwise.FUNCTIONS)
 def test_a_wrong_derivative_of_an_elementary_function_is_detected(monkeypatch, name, break_):

@@ -64,6 +64,7 @@ def without_witness(monkeypatch):
 # --- as shipped ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_curvcore_is_right_on_every_trap():
     found = list(findings())
     assert len(found) == len(list(cases.traps())) > 20
@@ -216,6 +217,7 @@ WRONG = {
 }
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
 def test_wrong_derivatives(change, provider, monkeypatch):
@@ -263,6 +265,7 @@ def test_peers_see_a_broken_curvcore(monkeypatch, decoder_with_layer_norm):
     assert not any(f.passed for f in peers(decoder_with_layer_norm))
 
 
+@pytest.mark.slow
 def test_geomstats_that_does_not_import(monkeypatch, tmp_path, decoder_with_layer_norm):
     package = tmp_path / "geomstats"
     package.mkdir()

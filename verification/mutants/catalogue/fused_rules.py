@@ -154,7 +154,7 @@ LINEAR = mutations(
         "return input is other  # as functions of z",
         "return torch.equal(input.value, other)  # as functions of z",
         "points are taken for the constants that they equal",
-        f"{FUSED}::test_points_that_equal_constants_are_no_constants",
+        f"{T}/test_own_rules.py::test_points_that_equal_constants_are_no_constants",
     ),
     (
         "rowwise(function, x.channels, weight, None, *args, **kwargs)",

@@ -12,10 +12,11 @@ check: $(INSTALLED)  ## every curvature against closed forms, and on a trained d
 
 test: lint  ## the test suite, on all cores
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
-	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n auto tests/kernels
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n auto -m "not slow" tests/kernels
 
 test-slow: $(INSTALLED)  ## what takes longer than a few seconds a test
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m slow
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n auto -m slow tests/kernels
 
 test-oldest:  ## check and tests with the lowest versions that pyproject.toml allows, in .venv-oldest
 	$(call install-and-test,.venv-oldest,--constraint constraints-oldest.txt)

@@ -42,6 +42,7 @@ def compare(layer, source, d, monkeypatch):
         assert_close(one.double(), other, scale=other.abs().max() / 2**-29, factor=FACTOR)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("d", [1, 2, 3, 8])
 @pytest.mark.parametrize(
     ("points", "layer"),

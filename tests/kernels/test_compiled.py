@@ -66,6 +66,7 @@ for kernel in chain_rule._forward, chain_rule._adjoint:
 CASES = [(HIDDEN_STACK, 4, 227 / 3), (PROJECTION, 4, 4), (CURVATURE, 2, 4), (CHAIN_RULE, 2, 4)]
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(
     ("program", "kernels", "kilobytes"),
     CASES,

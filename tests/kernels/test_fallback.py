@@ -63,6 +63,7 @@ def none_has_failed(monkeypatch):
     monkeypatch.setattr(kernels, "_failed", set())
 
 
+@pytest.mark.grid
 @pytest.mark.usefixtures("none_has_failed")
 @pytest.mark.parametrize("d", [2, 3])
 @pytest.mark.parametrize("name", ["forward", "adjoint"])
@@ -112,6 +113,7 @@ def test_errors_that_are_not_of_triton_pass(device, monkeypatch):
     assert not kernels._failed
 
 
+@pytest.mark.slow
 def test_a_machine_on_which_no_kernel_runs():
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     environment["CUDA_VISIBLE_DEVICES"] = ""

@@ -76,6 +76,7 @@ SIZES = [
 ]
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(("points", "d", "widths"), SIZES)
 def test_sizes(points, d, widths, device, launches, monkeypatch):
     z = torch.randn(points, d, device=device, requires_grad=True)

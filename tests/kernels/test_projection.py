@@ -49,12 +49,14 @@ def check(found, expected):
     assert (off <= 14 / (256 * torch.e) + 10 * EPS * condition).all()
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(("d", "points", "size"), SIZES)
 def test_values(d, points, size, device):
     example = jet(d, points, size, device)
     check(geometry(example), exactly(example))
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("d", [3, 5, 8])
 def test_ill_conditioned_coordinates(d, device):
     """Of condition numbers up to 1e4 of g, and of no less than the units of coordinates."""
@@ -78,6 +80,7 @@ def test_one_great_curvature_does_not_cancel(device):
     check(geometry(example), exactly(example))
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("d", [5, 8])
 def test_planes_in_ill_conditioned_coordinates_are_flat(d, device):
     """Rounding leaves a few eps of the tangential h_ab, whatever the condition number of g."""
@@ -116,6 +119,7 @@ def test_condition_numbers_where_eigenvalues_are_close(sign, device):
     )
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(("d", "points", "size"), [(3, 7, 5), (5, 2, 40), (8, 1, 9)])
 def test_gradients(d, points, size, device, monkeypatch):
     example = jet(d, points, size, device)
@@ -156,6 +160,7 @@ def test_gradients_at_ill_conditioned_points(device, monkeypatch):
         assert_close(one.double(), other, scale=scale, factor=100)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("d", [3, 6])
 def test_degenerate_points_are_masked_without_gradient(d, device):
     arrays = [array.clone() for array in jet(d, 4, 11, device).arrays()]

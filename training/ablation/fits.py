@@ -39,7 +39,7 @@ class Fits:
         self.folder, self.jobs, self._ledger = Path(folder), jobs, Ledger(ledger)
 
     def __enter__(self):
-        threads = max(1, (os.cpu_count() or 1) // self.jobs)
+        threads = max(1, _cores() // self.jobs)
         self._pool = ProcessPoolExecutor(
             self.jobs, multiprocessing.get_context("spawn"), torch.set_num_threads, (threads,),
             max_tasks_per_child=RUNS_OF_A_PROCESS,
@@ -161,6 +161,13 @@ def _ended(run, code, reason):
 
 def _is_divergence(reason):
     return any(words in reason for words in ("not finite", "has collapsed", "hyperplane"))
+
+
+def _cores():
+    """How many this process may run on."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def configuration(design, row, weights):

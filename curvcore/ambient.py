@@ -26,7 +26,7 @@ from typing import Any
 import torch
 
 from curvcore import metrics
-from curvcore.arithmetic import einsum, sqrt
+from curvcore.arithmetic import cholesky, einsum, solve_lower, sqrt
 from curvcore.caching import cached_quantity
 from curvcore.jets import Derivatives, Jet, all_finite
 from curvcore.packing import pack
@@ -75,7 +75,7 @@ class AmbientField:
     def _frame(self):
         """√G, of a diagonal, or L with G = LLᵀ."""
         value = self.levels[0]
-        return sqrt(value) if self.is_diagonal else torch.linalg.cholesky_ex(value).L
+        return sqrt(value) if self.is_diagonal else cholesky(value)
 
     def components(self, vectors):
         """LᵀV of vectors (..., D, P)."""
@@ -87,7 +87,7 @@ class AmbientField:
         """L⁻¹ω of covectors (..., D, P)."""
         if self.is_diagonal:
             return covectors / self._frame[..., None]
-        return torch.linalg.solve_triangular(self._frame, covectors, upper=False)
+        return solve_lower(self._frame, covectors)
 
 
 class AmbientJet(Jet):

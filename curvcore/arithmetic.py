@@ -42,6 +42,29 @@ def log(number):
     return _elementary("log", number)
 
 
+def cholesky(matrix):
+    """L with LLᵀ = A, symmetric (..., D, D); of torch tensors nothing certain where A > 0 fails."""
+    if isinstance(matrix, torch.Tensor):
+        return torch.linalg.cholesky_ex(matrix).L
+    factor = np.zeros_like(matrix)
+    for j in range(matrix.shape[-1]):
+        before = factor[..., j, :j]
+        column = matrix[..., j:, j] - einsum("...ik,...k->...i", factor[..., j:, :j], before)
+        factor[..., j:, j] = column / sqrt(column[..., :1])
+    return factor
+
+
+def solve_lower(factor, columns):
+    """L⁻¹B of L, lower triangular (..., D, D), and B (..., D, P)."""
+    if isinstance(factor, torch.Tensor):
+        return torch.linalg.solve_triangular(factor, columns, upper=False)
+    solution = np.zeros_like(columns)
+    for i in range(factor.shape[-1]):
+        known = einsum("...k,...kp->...p", factor[..., i, :i], solution[..., :i, :])
+        solution[..., i, :] = (columns[..., i, :] - known) / factor[..., i, i, None]
+    return solution
+
+
 def inverse(matrix):
     """Inverse of symmetric positive definite matrices (..., d, d).
 

@@ -9,7 +9,7 @@ family                             coordinates x                                
 bernoulli, logits ℓ                2 arcsin √p                                     dx²
 categorical, logits ℓ              2 √p, on a sphere of radius 2                   Σ dx²
 poisson, rate λ                    2 √λ                                            dx²
-gaussian, mean μ, scale σ          μ, y = √2 log σ                                 dμ²/σ² + dy²
+gaussian, mean μ, scale σ          μ, s = log σ                                    dμ²/σ² + 2 ds²
 negative binomial, mean μ,         2 √θ asinh √(μ/θ)                               dx²
 dispersion θ
 zero-inflated negative binomial,   α = 2 arcsin √P(X=0), λ = log μ, log θ          dα² + w dλ² + …
@@ -38,7 +38,6 @@ from curvcore.errors import DecoderError, InputError
 from curvcore.providers.structured import chosen
 from curvcore.validation import list_points
 
-_ROOT_OF_TWO = 2**0.5
 _AT_ONCE, _FEW = 4096, 8  # points of which parameters are looked at
 
 # What a decoder returns, where it is no torch distribution of this kind: tensors in this order, or
@@ -177,7 +176,7 @@ def _poisson(rate):
 
 
 def _gaussian(mean, scale):
-    return torch.cat([mean, _ROOT_OF_TWO * torch.log(scale)], 1)
+    return torch.cat([mean, torch.log(scale)], 1)
 
 
 def _negative_binomial(mean, dispersion):
@@ -203,8 +202,8 @@ _COORDINATES = {
 
 
 def _metric_of_gaussians(x):
-    scale = x[:, x.shape[1] // 2 :]
-    return torch.cat([torch.exp(-_ROOT_OF_TWO * scale), torch.ones_like(scale)], 1)
+    log_scale = x[:, x.shape[1] // 2 :]
+    return torch.cat([torch.exp(-2 * log_scale), torch.full_like(log_scale, 2)], 1)
 
 
 def _metric_of_zero_inflated(x):

@@ -140,11 +140,19 @@ def test_structural_zeros_and_reshaped_outputs():
 # --- what is refused ----------------------------------------------------------------------------
 
 
+class Elementwise(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
 @pytest.mark.parametrize(
     ("layer", "name"),
     [
-        (nn.Softmax(1), "amax"),
-        (nn.BatchNorm1d(8).eval(), "add"),
+        (Elementwise(torch.special.i0), "i0"),
         (nn.utils.parametrizations.weight_norm(nn.Linear(8, 8)), "weight_norm"),
     ],
 )
@@ -152,6 +160,37 @@ def test_what_has_no_exact_version_is_named(layer, name):
     decoder = nn.Sequential(nn.Linear(2, 8), layer, nn.Linear(8, 5))
     with pytest.raises(curvcore.CurvatureError, match=name):
         certify(decoder, POINTS)
+
+
+class Scaled(nn.Module):
+    """By a number that is computed from a weight: 0.1 as torch has it, squared without rounding."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(0.1))
+
+    def forward(self, z):
+        return torch.cat([z, self.weight**2 * torch.square(z).sum(1, keepdim=True) / 2], 1)
+
+
+def test_numbers_computed_from_weights_are_exact():
+    """Of a paraboloid (x, y, c(x² + y²)/2): R = 2c²/(1 + c²|z|²)²."""
+    decoder = Scaled()
+    bend = Fraction(decoder.weight.item()) ** 2
+    certificate = certify(decoder, POINTS)
+    for ball, (x, y) in zip(certificate.scalar, POINTS.tolist(), strict=True):
+        square = 1 + bend**2 * (Fraction(x) ** 2 + Fraction(y) ** 2)
+        assert encloses(ball, 2 * bend**2 / square**2)
+
+
+@pytest.mark.parametrize("layer", [nn.Softmax(1), nn.BatchNorm1d(8)], ids=["softmax", "batch norm"])
+def test_of_rows_and_of_running_means(layer):
+    torch.manual_seed(0)
+    decoder = nn.Sequential(nn.Linear(2, 8), layer, nn.Tanh(), nn.Linear(8, 5)).double()
+    decoder(torch.randn(64, 2, dtype=torch.float64))  # running means
+    points = POINTS.double()
+    found = curvcore.scalar_curvature(decoder.eval(), points)
+    assert certify(decoder, points).relative_error(found).max() < 1e-12
 
 
 def noisy(z):
@@ -174,6 +213,10 @@ def by_name(z):
     return torch.cat([z, torch.square(z @ torch.mul(input=torch.ones(2, 2), other=0.1))], 1)
 
 
+def in_place(z):
+    return torch.cat([z, torch.square(z @ torch.ones(2, 2).mul_(0.1))], 1)
+
+
 def fractional(z):
     return torch.cat([z, (z + 3) ** 0.3], 1)
 
@@ -184,7 +227,8 @@ def fractional(z):
         (noisy, "something is random"),
         (coupled, "rows mix"),
         (branching, "may not branch"),
-        (by_name, "computes mul"),
+        (by_name, "cannot run on exact numbers: TypeError"),
+        (in_place, "computes mul_ of numbers"),
         (fractional, "cannot run on exact numbers: TypeError"),
     ],
 )

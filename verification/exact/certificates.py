@@ -5,9 +5,9 @@ Balls carried through the decoder's own ``forward``, by the same jet rules and t
 run on tensors, therefore enclose its true metric and curvature: of the function that the weights
 define, without rounding. What any route returns in floating point has an error that is then known.
 
-The function is that of the weights as they are. Numbers that ``forward`` would compute from weights
-alone, rounding as it goes, are refused; what Python or numpy do to weights is not seen. Activations
-are what torch documents. Reference: Johansson, IEEE Trans. Comput. 66 (2017), Arb.
+The function is that of the weights as they are. Numbers that ``forward`` computes from weights
+alone are computed without rounding too, or refused; what Python or numpy do to weights is not seen.
+Activations are what torch documents. Reference: Johansson, IEEE Trans. Comput. 66 (2017), Arb.
 """
 
 import math
@@ -16,25 +16,16 @@ from dataclasses import dataclass
 import flint
 import numpy as np
 import torch
-from torch.overrides import TorchFunctionMode, resolve_name
-from torch.utils._pytree import tree_leaves
 
 import curvcore
-from curvcore.geometry import PullbackGeometry
-from curvcore.jets import Jet
-from curvcore.packing import count, unpack
-from curvcore.providers.fused.jet_tensor import JetTensor
+from curvcore.providers.bound import AmbientDecoder
 from curvcore.providers.witness import check_rows_independent
 from curvcore.types import Decoder, Formula
 from curvcore.validation import check_decoder, check_finite, check_points
-from verification.exact import functions  # noqa: F401  (what torch functions do to exact tensors)
-from verification.exact.tensors import Balls, ExactTensor, UndecidedError
+from verification.exact.balls_of_decoders import CertificationError, geometries, values_of
+from verification.exact.tensors import UndecidedError
 
 LEAST_BITS, MOST_BITS = 128, 4096
-
-
-class CertificationError(curvcore.CurvatureError):
-    """No enclosure as narrow as asked was found, or the decoder has operations without one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +70,12 @@ class Certificate:
 def certify(
     decoder: Decoder, z: torch.Tensor, *, relative: float = 1e-20, formula: Formula = "gauss"
 ) -> Certificate:
-    """Rigorous enclosures of R, g and √det g of a decoder's pullback metric.
+    """Rigorous enclosures of R, g and √det g of a decoder's pullback metric, whatever G is in R^D.
 
     Args:
         decoder: ``nn.Module`` or callable (B, d) -> (B, ...) of linear layers, activations, sums,
             products and normalisations; a module in eval mode. Its floats count as exact numbers.
+            Or what :func:`curvcore.bind` makes of one, ``ambient=`` and ``likelihood=`` included.
         z: points (n, d), a floating-point tensor; its entries count as exact numbers.
         relative: width that every enclosure must have relative to what it encloses; for R relative
             to |II|², where R itself cannot be told from zero.
@@ -101,22 +93,24 @@ def certify(
     check_decoder(decoder, z)
     if not len(z):
         raise CertificationError("There are no points: z must be (n, d) with n ≥ 1.")
+    if isinstance(decoder, AmbientDecoder):
+        curvcore.metric(decoder, z)  # raises where G is not one
     if not 0 < relative < 1:
         raise CertificationError(f"relative must be between 0 and 1; got {relative}.")
     bits = LEAST_BITS
     while bits <= MOST_BITS:
         with flint.ctx.workprec(bits):
             try:
-                geometries = _geometries(decoder, z, formula)
-                wide = [n for n, g in enumerate(geometries) if not _narrow(g, relative)]
+                found, values = geometries(decoder, z, formula)
+                wide = [n for n, g in enumerate(found) if not _narrow(g, relative)]
                 reason = (
                     f"At point {wide[0]} the metric is singular, or as good as." if wide else ""
                 )
             except UndecidedError as error:
                 reason = str(error)
             if not reason:
-                _check_values(decoder, z, [geometry.value for geometry in geometries])
-                return _certificate(geometries, bits)
+                _check_values(decoder, z, values)
+                return _certificate(found, bits)
         bits *= 2
     raise CertificationError(
         f"{reason} No enclosure is narrower than {relative:g} even at {MOST_BITS} bits. Leave such "
@@ -139,45 +133,12 @@ def _stacked(numbers):
     return array
 
 
-def _geometries(decoder, z, formula):
-    """The PullbackGeometry at each point, on balls of the present precision."""
-    value, *levels = _derivatives(decoder, z, 3 if formula == "intrinsic" else 2)
-    arrays = [value, *(unpack(x, z.shape[1], rank) for rank, x in enumerate(levels, start=1))]
-    jets = (Jet(*(array[n] for array in arrays)) for n in range(len(z)))
-    return [PullbackGeometry(jet, formula=formula) for jet in jets]
-
-
-def _derivatives(decoder, z, order):
-    """Ψ (n, D) and its packed derivatives (n, D, K_1), (n, D, K_2), ... as balls."""
-    balls, d = Balls(z.dtype), z.shape[1]
-    identity = ExactTensor(torch.eye(d)[:, None, :], balls)
-    with torch.no_grad(), _NothingRounds():
-        output = _called(decoder, JetTensor(ExactTensor(z, balls), identity, d, order))
-        value, channels = output.value.flatten(1).array, output.all_channels().flatten(2).array
-    ends = np.cumsum([count(d, rank) for rank in range(1, order)])
-    return value, *(np.moveaxis(level, 0, -1) for level in np.split(channels, ends))
-
-
-def _called(decoder, jet):
-    try:
-        output = decoder(jet)
-    except curvcore.CurvatureError:
-        raise
-    except Exception as error:
-        raise CertificationError(
-            f"The decoder cannot run on exact numbers: {type(error).__name__}: {error}"
-        ) from error
-    if not isinstance(output, JetTensor):
-        raise CertificationError("The decoder's output does not depend on z.")
-    return output
-
-
-def _check_values(decoder, z, value):
+def _check_values(decoder, z, values):
     """Raise unless the decoder has these values on tensors: no operation went by unseen."""
-    middle = [[float(ball.mid()) for ball in row] for row in value]
+    middle = [[float(ball.mid()) for ball in row] for row in values]
     try:
         with torch.no_grad():
-            check_rows_independent(decoder, z, torch.tensor(middle, dtype=z.dtype))
+            check_rows_independent(values_of(decoder), z, torch.tensor(middle, dtype=z.dtype))
     except Exception as error:  # whatever the decoder raises on a single row
         raise CertificationError(
             "On exact numbers the decoder has other values than on tensors: rows mix, something is "
@@ -229,34 +190,3 @@ def _relative(x, ball):
 def _upper(ball):
     """A float that is no less than anything in the ball."""
     return 0.0 if ball.is_zero() else math.nextafter(float(ball.upper()), math.inf)
-
-
-# What torch does to plain tensors without rounding.
-EXACT = frozenset({
-    "detach", "cpu", "double", "numpy", "reshape", "view", "flatten", "unflatten", "transpose",
-    "permute", "expand", "unsqueeze", "squeeze", "clone", "contiguous", "getitem", "chunk",
-    "split", "unbind", "stack", "cat", "to", "size", "dim", "numel", "len",
-    "is_floating_point", "is_complex", "neg",
-})  # fmt: skip
-
-
-class _NothingRounds(TorchFunctionMode):
-    """Refuses torch arithmetic on plain tensors: it rounds, so what it gives is not exact."""
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        for kind in (JetTensor, ExactTensor):
-            if kind in types:
-                with self:  # rules may compute with plain tensors as well
-                    return kind.__torch_function__(function, types, args, kwargs)
-        if function.__name__ != "__get__" and any(map(_is_of_floats, tree_leaves((args, kwargs)))):
-            name = (resolve_name(function) or function.__name__).split(".")[-1]
-            if name.strip("_") not in EXACT:
-                raise CertificationError(
-                    f"The decoder computes {name} of numbers that do not depend on z, and rounds. "
-                    "Store the result as a parameter or buffer."
-                )
-        return function(*args, **(kwargs or {}))
-
-
-def _is_of_floats(argument):
-    return isinstance(argument, torch.Tensor) and argument.is_floating_point()

@@ -169,6 +169,12 @@ def _mean(x, dim=None, keepdim=False):
     return total / (x.array.size // total.array.size)
 
 
+@implements(*named("amax"))
+def _amax(x, dim, keepdim=False):
+    larger = np.frompyfunc(x.numbers.maximum, 2, 1)
+    return x.like(larger.reduce(x.array, axis=dim, keepdims=keepdim))
+
+
 @implements(*named("cat", "concat"))
 def _cat(tensors, dim=0):
     tensor, *arrays = _arrays(*tensors)
@@ -219,6 +225,7 @@ def _full_like(x, number):
 
 implements(*named("zeros_like"))(lambda x: _full_like(x, 0))
 implements(*named("ones_like"))(lambda x: _full_like(x, 1))
+implements(*named("result_type"))(lambda x, other: x.dtype)
 implements(*named("is_complex"))(lambda x: False)
 implements(*named("is_floating_point"))(lambda x: True)
 implements(*named("dim"))(lambda x: x.ndim)

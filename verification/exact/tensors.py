@@ -15,7 +15,7 @@ import torch
 from torch.overrides import resolve_name
 
 import curvcore
-from curvcore.providers.fused.jet_tensor import overload_operators
+from curvcore.providers.fused.jet_tensor import JetTensor, overload_operators
 
 FUNCTIONS = {}
 
@@ -48,6 +48,10 @@ class Numbers(ABC):
     def compare(self, operator, a, b):
         """Whether a < b, a <= b, a > b or a >= b, entry by entry."""
         return operator(a, b)
+
+    def maximum(self, a, b):
+        """The larger one of two numbers."""
+        return a if self.compare(np.greater_equal, a, b) else b
 
     def matmul(self, a, b):
         """The product of matrices."""
@@ -93,6 +97,10 @@ class Balls(Numbers):
         if not (found | np.asarray(opposite[operator](a, b), dtype=bool)).all():
             raise UndecidedError("Two numbers that the decoder compares cannot be told apart.")
         return found
+
+    def maximum(self, a, b):
+        """An enclosure, of balls that overlap too."""
+        return a.max(b)
 
     def matmul(self, a, b):
         """FLINT's product of matrices."""
@@ -140,6 +148,8 @@ class ExactTensor:
 
     @classmethod
     def __torch_function__(cls, function, types, args=(), kwargs=None):
+        if any(isinstance(operand, JetTensor) for operand in args):
+            return JetTensor.__torch_function__(function, types, args, kwargs)
         implementation = FUNCTIONS.get(function)
         if implementation is None:
             name = resolve_name(function) or getattr(function, "__name__", repr(function))

@@ -86,8 +86,8 @@ OF_LIKELIHOODS = mutations(
         "the information of counts that are not zero has a wrong sign",
     ),
     (
-        "return torch.cat([mean, _ROOT_OF_TWO * torch.log(scale)], 1)",
-        "return torch.cat([mean, torch.log(scale)], 1)",
+        "return torch.cat([torch.exp(-2 * log_scale), torch.full_like(log_scale, 2)], 1)",
+        "return torch.cat([torch.exp(-2 * log_scale), torch.full_like(log_scale, 1)], 1)",
         "half the information of a Gaussian's scale",
     ),
     (

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from curvcore.discrete_energy import lengths_of, model_of, where
 from curvcore.errors import DecoderError, InputError
 from curvcore.providers.kinks import one_warning_of_kinks
+from curvcore.rows import each_row_alone
 from curvcore.types import Decoder
 from curvcore.validation import check_decoder, check_finite, check_points, list_points
 
@@ -39,6 +40,7 @@ class Geodesic:
     converged: torch.Tensor
 
 
+@each_row_alone
 @torch.no_grad()
 def geodesic(
     decoder: Decoder,
@@ -80,6 +82,7 @@ def geodesic(
     return Geodesic(path, path_length(decoder, path), converged)
 
 
+@each_row_alone
 def path_length(decoder: Decoder, path: torch.Tensor) -> torch.Tensor:
     """Length Σ |Ψ(z_{k+1}) − Ψ(z_k)| of the decoded polyline, (B, n+1, d) -> (B,).
 

@@ -23,6 +23,7 @@ from curvcore.geodesics import check_path, geodesic, is_local_minimum
 from curvcore.modes import load_forward_mode
 from curvcore.piecewise import check_no_rows, is_plain
 from curvcore.providers.kinks import one_warning_of_kinks
+from curvcore.rows import each_row_alone
 from curvcore.types import Decoder
 from curvcore.validation import (
     check_decoder,
@@ -82,6 +83,7 @@ class Logarithm:
     before_conjugate: torch.Tensor
 
 
+@each_row_alone
 def exponential_map(
     decoder: Decoder, z: torch.Tensor, v: torch.Tensor, *, box: torch.Tensor | None = None
 ) -> Exponential:
@@ -111,6 +113,7 @@ def exponential_map(
     return Exponential(path[-1], velocities[-1], path.transpose(0, 1), *flags)
 
 
+@each_row_alone
 @torch.no_grad()
 def logarithm_map(
     decoder: Decoder, z: torch.Tensor, w: torch.Tensor, *, path: torch.Tensor | None = None
@@ -145,6 +148,7 @@ def logarithm_map(
     return Logarithm(vector, tangent.components(vector).norm(dim=1), path, converged, before)
 
 
+@each_row_alone
 def parallel_transport(decoder: Decoder, path: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Vectors v (B, d) at the first node, carried along paths (B, n+1, d): at all nodes, likewise.
 

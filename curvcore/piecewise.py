@@ -46,9 +46,9 @@ def check_no_rows(decoder):
     names = ", ".join(rows_of(decoder))
     if names:
         raise InputError(
-            f"{names} differs from point to point, which curvcore.pullback, jet, metric and "
-            "scalar_curvature without blocks and estimators allow for. Use these, or bind one row "
-            "at a time."
+            f"{names} differs from point to point, which curvcore.pullback, jet, metric, "
+            "scalar_curvature without blocks and estimators, geodesics, and maps allow for. Use "
+            "these, or bind one row at a time."
         )
 
 

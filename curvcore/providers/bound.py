@@ -124,6 +124,27 @@ class _OfOneRow(nn.Module):
         return self.bound.of_rows([0] * len(z))(z)
 
 
+class _WithRow(nn.Module):
+    """A callable that gives all points the same row of some inputs."""
+
+    def __init__(self, bound, row):
+        super().__init__()
+        self.decoder, self.owner = bound.decoder, bound.owner
+        self.own = {name: bound.inputs[name][row] for name in bound.per_row}
+
+    def forward(self, z, **shared):
+        own = {name: value.expand(len(z), *value.shape) for name, value in self.own.items()}
+        return self.decoder(z, **shared, **own)
+
+
+def alone(decoder, row):
+    """What a decoder is with the inputs of one of its rows, at any points."""
+    if isinstance(decoder, AmbientDecoder):
+        return decoder.with_immersion(alone(decoder.immersion, row))
+    shared = {name: x for name, x in decoder.inputs.items() if name not in decoder.per_row}
+    return BoundDecoder(_WithRow(decoder, row), decoder.output, decoder.latent_shape, shared)
+
+
 def rows_of(decoder):
     """The inputs of which every point has its own row, by name."""
     if isinstance(decoder, AmbientDecoder):

@@ -17,6 +17,7 @@ from curvcore.errors import InputError
 from curvcore.geodesics import check_path
 from curvcore.maps import checked
 from curvcore.providers.kinks import one_warning_of_kinks
+from curvcore.rows import each_row_alone
 from curvcore.statistics.checks import check_count, check_positive, checked_finite_box
 from curvcore.types import Decoder
 
@@ -190,6 +191,7 @@ def _volume_density(decoder, points):
     return pullback(decoder, points, order=1, **options).volume_density.nan_to_num(0)
 
 
+@each_row_alone
 def curvature_along(decoder: Decoder, path: torch.Tensor) -> CurvatureAlong:
     """Curvature of g = ∇Ψᵀ∇Ψ at the nodes of paths (B, n+1, d), n ≥ 1.
 

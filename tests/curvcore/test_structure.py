@@ -89,6 +89,7 @@ LIGHT = {
     "os",
     "dataclasses",
     "dis",
+    "inspect",
     "functools",
     "glob",
     "hashlib",

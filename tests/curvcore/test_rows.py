@@ -1,0 +1,72 @@
+"""Geodesics and maps of decoders of which every row has inputs of its own."""
+
+import pytest
+import torch
+
+import curvcore
+
+D = torch.float64
+Z = torch.tensor([[0.1, 0.2], [0.4, -0.3], [-0.2, 0.5]], dtype=D)
+W = Z.flip(0) + 0.1
+V = torch.tensor([[0.3, 0.1], [-0.2, 0.2], [0.1, -0.4]], dtype=D)
+HEIGHT = torch.tensor([[0.5], [1.0], [2.0]], dtype=D)
+PATH = torch.lerp(Z[:, None], W[:, None], torch.linspace(0, 1, 9, dtype=D)[:, None])
+
+
+def bowl(z, height, unit=1.0):
+    """A paraboloid, as high as is said for every point."""
+    return torch.cat([unit * z, height * z.square().sum(1, keepdim=True)], 1)
+
+
+def conformal(x):
+    return torch.exp(-x.square().sum(1))
+
+
+FUNCTIONS = {
+    "geodesic": (lambda f, n: curvcore.geodesic(f, Z[n], W[n]), ("path", "length", "converged")),
+    "geodesic from a path": (
+        lambda f, n: curvcore.geodesic(f, Z[n], W[n], path=PATH[n], segments=8), ("path",),
+    ),
+    "exponential": (lambda f, n: curvcore.exponential_map(f, Z[n], V[n]), ("point", "converged")),
+    "logarithm": (lambda f, n: curvcore.logarithm_map(f, Z[n], W[n]), ("vector", "length")),
+    "transport": (lambda f, n: curvcore.parallel_transport(f, PATH[n], V[n]), None),
+    "length": (lambda f, n: curvcore.path_length(f, PATH[n]), None),
+    "curvature": (lambda f, n: curvcore.curvature_along(f, PATH[n]), ("scalar", "arc_length")),
+}  # fmt: skip
+
+
+SOLVED_STEP_BY_STEP = ("exponential", "transport")
+
+
+@pytest.mark.parametrize("ambient", [None, conformal], ids=["euclidean", "ambient"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n in SOLVED_STEP_BY_STEP)) for n in FUNCTIONS],
+)
+def test_every_row_is_that_of_its_own_inputs(name, ambient):
+    function, parts = FUNCTIONS[name]
+    together = function(curvcore.bind(bowl, height=HEIGHT, unit=0.5, ambient=ambient), slice(None))
+    for n in range(3):
+        one = curvcore.bind(bowl, height=HEIGHT[n].item(), unit=0.5, ambient=ambient)
+        expected = function(one, slice(n, n + 1))
+        for part in parts or [None]:
+            found, known = (getattr(x, part) if part else x for x in (together, expected))
+            torch.testing.assert_close(found[n : n + 1], known, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.slow
+def test_gradients_in_inputs_of_rows():
+    height = HEIGHT.clone().requires_grad_()
+    point = curvcore.exponential_map(curvcore.bind(bowl, height=height), Z, V).point
+    (gradient,) = torch.autograd.grad(point.sum(), height)
+    step = 1e-3  # the solver's errors of 1e-9 are a millionth of it
+    ends = [
+        curvcore.exponential_map(curvcore.bind(bowl, height=HEIGHT + s), Z, V).point.sum(1)
+        for s in (step, -step)
+    ]
+    torch.testing.assert_close(gradient[:, 0], (ends[0] - ends[1]) / (2 * step), rtol=1e-5, atol=0)
+
+
+def test_all_pairs_have_no_one_input():
+    with pytest.raises(curvcore.InputError, match="height differs from point to point"):
+        curvcore.distance_matrix(curvcore.bind(bowl, height=HEIGHT), Z)

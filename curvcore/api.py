@@ -29,6 +29,7 @@ from curvcore.providers.bound import AmbientDecoder, of_rows, rows_of
 from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.providers.outputs import ambient_dimension
 from curvcore.providers.symbolic import symbolic_jet
+from curvcore.providers.witness import check_rows_belong
 from curvcore.types import Decoder, Derivatives, Formula, OnDegenerate, Points
 from curvcore.validation import (
     check_choice,
@@ -369,6 +370,8 @@ def _chunks(decoder, z, chunk_size):
     """The decoder of some points, and these points."""
     if chunk_size is None or len(z) == 0:
         return [(decoder, z)]
+    if rows_of(decoder) and not torch.compiler.is_compiling():
+        check_rows_belong(decoder, z)  # of a piece of one row it cannot be told
     starts = range(0, len(z), int(chunk_size))
     slices = [slice(start, start + int(chunk_size)) for start in starts]
     return [(of_rows(decoder, rows), z[rows]) for rows in slices]

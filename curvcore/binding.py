@@ -1,15 +1,16 @@
 """Decoders as they are: structured outputs, latents of any shape, further inputs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any
 
 import torch
 
 from curvcore.errors import InputError
+from curvcore.expected import Ensemble
 from curvcore.likelihoods import Coordinates, parameters_of
 from curvcore.modes import is_plain_eager
-from curvcore.providers.bound import AmbientDecoder, AmbientExpressions, BoundDecoder
+from curvcore.providers.bound import AmbientDecoder, AmbientExpressions, BoundDecoder, alone
 
 # x (B, D) -> a metric (B, D, D), its diagonal (B, D), or the factor (B,) of the identity.
 Ambient = Callable[[torch.Tensor], torch.Tensor]
@@ -24,6 +25,7 @@ def bind(
     latent_shape: tuple[int, ...] | None = None,
     ambient: Ambient | None = None,
     likelihood: str | None = None,
+    per_row: Sequence[str] | None = None,
     **inputs: Any,
 ) -> BoundDecoder | AmbientDecoder:
     """A decoder with its output chosen and its other inputs given: for every function here.
@@ -41,11 +43,13 @@ def bind(
             factor (B,) of the identity, for g = ∇ΨᵀG(Ψ)∇Ψ; positive, and made of torch functions.
         likelihood: Ψ are the parameters of a distribution, and g is Fisher and Rao's metric: one of
             :data:`curvcore.likelihoods.LIKELIHOODS`, which says what the output must be then.
-        inputs: by name, whatever else it takes. A tensor with as many rows as there are points has
-            one for each of them; everything else is for all.
+        per_row: the names of the inputs with a row for each point; one row alone is given to any
+            number of points. None: those tensors that have as many rows as there are points.
+        inputs: by name, whatever else it takes.
 
     Raises:
-        InputError: ``output`` or ``latent_shape`` is no such thing.
+        InputError: ``output`` or ``latent_shape`` is no such thing, or ``likelihood`` is asked of
+            an Ensemble.
     """
     if not callable(decoder):
         raise InputError(f"Only a callable can be bound; got {type(decoder).__name__}.")
@@ -65,13 +69,42 @@ def bind(
     if isinstance(decoder, BoundDecoder):
         output = decoder.output if output is None else output
         latent_shape = latent_shape or decoder.latent_shape
+        per_row = decoder.declared if per_row is None else per_row
         decoder, inputs = decoder.decoder, decoder.inputs | inputs
+    if ambient is not None and not callable(ambient):
+        raise InputError(
+            f"ambient must be a function of x (B, D); got {type(ambient).__name__}. Of a constant "
+            "metric G: lambda x: G.expand(len(x), *G.shape)."
+        )
+    if isinstance(decoder, Ensemble) and (ambient is not None or likelihood is not None):
+        raise InputError(
+            "The outputs of an Ensemble are stacked: give its members what they decode to, "
+            "curvcore.Ensemble([curvcore.bind(member, likelihood=...) for member in members])."
+        )
     if likelihood is not None:
         if ambient is not None:
             raise InputError("Give ambient, a metric of data, or likelihood, of parameters.")
         output, ambient = parameters_of(likelihood, output)
-    bound = BoundDecoder(decoder, output, latent_shape, inputs)
+    bound = _with_declared(decoder, output, latent_shape, inputs, per_row)
     return bound if ambient is None else AmbientDecoder(bound, ambient)
+
+
+def _with_declared(decoder, output, latent_shape, inputs, per_row):
+    """A BoundDecoder; of the inputs ``per_row``, if any are named, one row is for all points."""
+    if per_row is None:
+        return BoundDecoder(decoder, output, latent_shape, inputs)
+    per_row = (per_row,) if isinstance(per_row, str) else tuple(per_row)
+    for name in per_row:
+        value = inputs.get(name)
+        if not isinstance(value, torch.Tensor) or not value.ndim:
+            raise InputError(
+                f"per_row names {name!r}, which is no tensor of rows among the inputs "
+                f"{sorted(inputs)}."
+            )
+    single = [name for name in per_row if len(inputs[name]) == 1]
+    left = tuple(name for name in per_row if name not in single)
+    bound = BoundDecoder(decoder, output, latent_shape, inputs, single, left)
+    return alone(bound, 0) if single else bound
 
 
 def bound_at(decoder, z, output=None, ambient=None, likelihood=None, inputs=None, *, lenient=False):
@@ -109,10 +142,19 @@ def _at(decoder, z, shape):
             f"The decoder was bound to latents (B, {', '.join(map(str, decoder.latent_shape))}); "
             f"got {tuple(z.shape)}."
         )
-    own = [name for name, value in decoder.inputs.items() if _has_a_row_for_each(value, z)]
+    own = decoder.declared
+    if own is None:
+        own = [name for name, value in decoder.inputs.items() if _has_a_row_for_each(value, z)]
+    for name in own:
+        if len(decoder.inputs[name]) != len(z):
+            raise InputError(
+                f"{name} must have a row for each of {len(z)} points, or one for all; it has "
+                f"{len(decoder.inputs[name])}."
+            )
     decoder = BoundDecoder(
-        decoder.decoder, decoder.output, shape or decoder.latent_shape, decoder.inputs, own
-    )
+        decoder.decoder, decoder.output, shape or decoder.latent_shape, decoder.inputs, own,
+        decoder.declared,
+    )  # fmt: skip
     return decoder, z.flatten(1) if shape else z
 
 

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from curvcore.errors import InputError
+from curvcore.errors import DecoderError, InputError
+from curvcore.providers.structured import advice
 
 
 class Ensemble(nn.Module):
@@ -31,7 +32,14 @@ class Ensemble(nn.Module):
         self, decoders: Sequence[Callable[[torch.Tensor], torch.Tensor]], weights=None
     ) -> None:
         super().__init__()
+        if callable(decoders):
+            raise InputError(
+                f"An ensemble is of a list of decoders; got one {type(decoders).__name__}."
+            )
         self.decoders = list(decoders)
+        for decoder in self.decoders:
+            if not callable(decoder):
+                raise InputError(f"decoders must be callable; got {type(decoder).__name__}.")
         count = len(self.decoders)
         if not count:
             raise InputError("An ensemble needs one decoder or more.")
@@ -47,5 +55,12 @@ class Ensemble(nn.Module):
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """(√w_1 Ψ_1(z), ..., √w_n Ψ_n(z)), flattened: (B, n D)."""
-        pairs = zip(self.weights, self.decoders, strict=True)
-        return torch.cat([weight**0.5 * decoder(z).flatten(1) for weight, decoder in pairs], 1)
+        outputs = [decoder(z) for decoder in self.decoders]
+        for output in outputs:
+            if not hasattr(output, "flatten"):
+                raise DecoderError(
+                    f"A member of the ensemble returned {type(output).__name__}. "
+                    f"{advice(output).rstrip('.')}, by curvcore.bind(member, output=...)."
+                )
+        pairs = zip(self.weights, outputs, strict=True)
+        return torch.cat([weight**0.5 * output.flatten(1) for weight, output in pairs], 1)

@@ -212,7 +212,9 @@ def _check_ends(start, end):
             check_points(points)
             check_finite(points)
         except InputError as error:
-            raise InputError(f"{name}: {error}") from None
+            flat = getattr(points, "ndim", 0) > 2
+            hint = f" Write {name}.flatten(1), of a decoder that knows its latent_shape."
+            raise InputError(f"{name}: {error}{hint if flat else ''}") from None
     if start.dtype not in DTYPES:
         raise InputError(f"start and end must be float64 or float32; got {start.dtype}.")
     if _kind(start) != _kind(end):

@@ -337,7 +337,7 @@ class PullbackGeometry:
         if torch.compiler.is_compiling():
             assert_regular(self.is_degenerate)
         elif not self._is_known_regular:
-            check_regular(self.is_degenerate, self.condition_number, self._points)
+            check_regular(self.is_degenerate, self.condition_number, self._points, self.jet.value)
 
     @cached_quantity
     def _is_known_regular(self):

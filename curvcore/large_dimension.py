@@ -7,7 +7,7 @@ a time (:mod:`curvcore.frame_sums`). And estimated (:mod:`curvcore.hutchinson`).
 
 from contextlib import contextmanager
 from functools import partial
-from itertools import pairwise
+from itertools import combinations_with_replacement, pairwise
 
 import torch
 
@@ -29,7 +29,7 @@ from curvcore.hidden_units import (
 )
 from curvcore.hutchinson import estimate_of
 from curvcore.matrix_free import Linearised, Solutions, Solver, normal_second_derivatives
-from curvcore.packing import count
+from curvcore.packing import count, pack_of_vectors
 from curvcore.providers import PROVIDERS, RESTRICTIONS
 from curvcore.providers.automatic import automatic_jet, automatic_restriction
 from curvcore.providers.fused import fused_restriction
@@ -41,6 +41,7 @@ from curvcore.tangent import TangentSpaces
 # How many numbers are held at a time: derivatives of points, and moments of hidden units.
 _DERIVATIVES_AT_ONCE, _MOMENTS_AT_ONCE = 2**25, 2**18
 _COMPARED = 8
+_FEW = 4  # latent dimensions, of which all second derivatives cost less than another pass
 # Moments lose about a third of eps √κ |∇²Ψ|² of R at most, as measured on MLPs of d = 10 to 64.
 # Where that is more of R than this, it is taken along a frame.
 _LOST = 3e-3
@@ -311,8 +312,16 @@ class Along:
 
     def tangential(self, z, directions):
         """g^{ij} ⟨∂_jΨ, ∂_a∂_bΨ⟩ (B, k(k+1)/2, d) of the same; compared with nothing."""
-        second = self.second(z, directions, compare=False)
-        return self.tangent_spaces(z, compare=False).tangential(second)
+        d = z.shape[1]
+        if d > _FEW:
+            second = self.second(z, directions, compare=False)
+            return self.tangent_spaces(z, compare=False).tangential(second)
+        every = identity(d, z.dtype, z.device).expand(len(z), -1, -1)
+        jet = self._restriction(self._decoder, z, every, 2, compare=False)
+        vectors = jet.isometric_channels(self._rows).transpose(0, 1)
+        pairs = combinations_with_replacement(directions.unbind(2), 2)
+        weights = torch.stack([pack_of_vectors(*pair) for pair in pairs], 1)
+        return TangentSpaces(vectors[:, :d]).tangential(weights @ vectors[:, d:])
 
 
 def _pairs_along(decoder, z, derivatives, block_size):

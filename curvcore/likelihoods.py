@@ -130,12 +130,27 @@ def _parameters(name, returned):
     if len(parts) != len(names) or any(not hasattr(part, "shape") for part in parts):
         raise DecoderError(
             f"likelihood={name!r} needs {', '.join(names)}: a dict with these keys, tensors in "
-            f"this order, or a torch distribution; got {type(returned).__name__}. Choose or make "
-            "them by output=."
+            f"this order{_or_distribution(name)}; got {_described(returned)}. Choose or make them "
+            f"by output=, as in output=lambda output: ({'..., ' * len(names)})."
         )
     shape = torch.broadcast_shapes(*(part.shape for part in parts))
     parts = [part.expand(shape) for part in parts]
     return parts if name == "categorical" else [part.flatten(1) for part in parts]
+
+
+def _or_distribution(name):
+    kind = _DISTRIBUTIONS.get(name, ((),))[0]
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    return "".join(f", or torch.distributions.{kind.__name__}" for kind in kinds)
+
+
+def _described(returned):
+    kind = type(returned).__name__
+    if isinstance(returned, Mapping):
+        return f"a {kind} of {', '.join(map(repr, returned))}"
+    if isinstance(returned, (tuple, list)):
+        return f"a {kind} of {', '.join(type(part).__name__ for part in returned)}"
+    return kind
 
 
 def _of_distribution(name, distribution):

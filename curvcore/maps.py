@@ -18,12 +18,13 @@ import torch
 from curvcore.binding import bound_at
 from curvcore.boundary_value import geodesics_near
 from curvcore.covariant import along
+from curvcore.discrete_energy import lengths_of
 from curvcore.errors import InputError
 from curvcore.geodesics import check_path, geodesic, is_local_minimum
 from curvcore.modes import load_forward_mode
 from curvcore.piecewise import check_no_rows, is_plain
 from curvcore.providers.kinks import one_warning_of_kinks
-from curvcore.rows import each_row_alone
+from curvcore.rows import each_row_alone, joined
 from curvcore.types import Decoder
 from curvcore.validation import (
     check_decoder,
@@ -38,7 +39,7 @@ SEGMENTS = 32  # of the paths that are returned
 _TOLERANCE = {torch.float64: 1e-13, torch.float32: 1e-6}  # of a step; the speed is one
 # By how much the speed of a geodesic may be found to change.
 _DRIFT = {torch.float64: 1e-8, torch.float32: 1e-4}
-_STEPS = 500  # at most; of one interval between nodes one is enough as a rule
+_STEPS = 100  # at most; of one interval between nodes one is enough as a rule
 _SPLINE = 5  # degree, of paths given by their nodes
 
 
@@ -53,7 +54,8 @@ class Exponential:
         converged: whether γ was found: finite, through regular points, at constant speed; (B,).
         before_conjugate: whether no point of it is conjugate to γ(0), so that it is the shortest of
             all curves near it, (B,).
-        inside: whether all of the path was found, and is in the box, if there is one, (B,).
+        inside: whether all of the path was found, is decoded to numbers, and is in the box, if
+            there is one, (B,).
     """
 
     point: torch.Tensor
@@ -90,8 +92,8 @@ def exponential_map(
     """exp_z(v): where geodesics of g = ∇Ψᵀ∇Ψ that start at z with velocity v are at time 1.
 
     In float64 to about 1e-8 of the length, in float32 1e-4. Differentiable in z, v and in the
-    decoder's parameters, through the solver. All geodesics go in the same steps: where these get
-    too short for one, all are NaN behind the first point, and ``converged`` tells.
+    decoder's parameters, through the solver. All geodesics go in the same steps; one for which
+    these get too short is NaN behind the first point, and ``converged`` tells.
 
     Args:
         decoder: ``nn.Module`` or callable, as in :func:`curvcore.pullback`.
@@ -104,12 +106,19 @@ def exponential_map(
     """
     decoder, z = checked(decoder, z)
     v = check_latent_array("v", v, 1, z.shape[1], len(z)).to(z).expand_as(z)
-    check_finite(v)
+    check_finite(v, "v")
     box = None if box is None else checked_box(box, z)
     with one_warning_of_kinks(), torch.autocast(z.device.type, enabled=False):
-        equations = _Equations(decoder, z, v)
-        path, velocities = equations.geodesics(equations.chart.to_components(v))
-        flags = _flags(decoder, equations, path, velocities, box)
+        return _exponentials(decoder, z, v, box)
+
+
+def _exponentials(decoder, z, v, box):
+    equations = _Equations(decoder, z, v)
+    path, velocities = equations.geodesics(equations.chart.to_components(v))
+    if len(z) > 1 and not path[1:].isfinite().any():  # lest one of them stop the others
+        halves = zip(z.tensor_split(2), v.tensor_split(2), strict=True)
+        return joined([_exponentials(decoder, *half, box) for half in halves])
+    flags = _flags(decoder, equations, path, velocities, box)
     return Exponential(path[-1], velocities[-1], path.transpose(0, 1), *flags)
 
 
@@ -134,7 +143,7 @@ def logarithm_map(
     """
     decoder, z = checked(decoder, z)
     w = check_latent_array("w", w, 1, z.shape[1], len(z)).to(z).expand_as(z)
-    check_finite(w)
+    check_finite(w, "w")
     with one_warning_of_kinks(), torch.autocast(z.device.type, enabled=False):
         discrete = geodesic(decoder, z, w, path=path, segments=SEGMENTS).path
         space = along(decoder, z.numel())
@@ -161,7 +170,7 @@ def parallel_transport(decoder: Decoder, path: torch.Tensor, v: torch.Tensor) ->
     check_path(path)
     decoder, start = checked(decoder, path[:, 0])
     v = check_latent_array("v", v, 1, start.shape[1], len(start)).to(start).expand_as(start)
-    check_finite(v)
+    check_finite(v, "v")
     with one_warning_of_kinks(), torch.autocast(path.device.type, enabled=False):
         return _Equations(decoder, start, v).transported(path, v).transpose(0, 1)
 
@@ -189,7 +198,7 @@ class _Equations:
     """Geodesics and parallel fields from points z (B, d), in units of the lengths of v (B, d)."""
 
     def __init__(self, decoder, z, v):
-        self._along = along(decoder, len(z) * (z.shape[1] + 3))
+        self._along = along(decoder, rows=1)  # no QR of the last layer, again at every step
         tangent = self._along.tangent_spaces(z)
         self._along.second(z[:1], torch.zeros_like(z[:1, :, None]))  # compared here, once
         check_regular(tangent.is_degenerate, tangent.condition_number, z)
@@ -286,9 +295,10 @@ def _flags(decoder, equations, path, velocities, box=None):
     known, moving = (torch.where(finite[:, None], x, x[0]) for x in (path, velocities))
     speed, regular = equations.speeds(known, moving)
     drift = (speed - speed[0]).abs().amax(0) / torch.where(speed[0] > 0, speed[0], 1)
-    converged = finite & regular.all(0) & (drift <= _DRIFT[path.dtype])
+    decoded = lengths_of(decoder, known.transpose(0, 1)).isfinite()
+    converged = finite & decoded & regular.all(0) & (drift <= _DRIFT[path.dtype])
     before = finite & is_local_minimum(decoder, known.transpose(0, 1))
-    inside = finite
+    inside = finite & decoded
     if box is not None:
         inside = inside & ((path >= box[:, 0]) & (path <= box[:, 1])).all(0).all(1)
     return converged, before, inside

@@ -48,7 +48,7 @@ def check_no_rows(decoder):
         raise InputError(
             f"{names} differs from point to point, which curvcore.pullback, jet, metric, "
             "scalar_curvature without blocks and estimators, geodesics, and maps allow for. Use "
-            "these, or bind one row at a time."
+            "these, or bind one row; what is for all points is told by curvcore.bind(per_row=[])."
         )
 
 

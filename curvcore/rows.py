@@ -36,7 +36,7 @@ def each_row_alone(function: Callable[Arguments, Result]) -> Callable[Arguments,
             own = {k: _row(x, n) if k == "path" else x for k, x in options.items()}
             rows = (_row(x, n) for x in (first, *others))
             results.append(function(alone(bound, n), *rows, **own))
-        return _joined(results)
+        return joined(results)
 
     return call
 
@@ -46,7 +46,8 @@ def _row(tensor, n):
     return tensor[n : n + 1] if is_of_rows else tensor
 
 
-def _joined(results):
+def joined(results):
+    """Results for some of the rows each, tensors or dataclasses of tensors (B, ...), as one."""
     if isinstance(results[0], torch.Tensor):
         return torch.cat(results)
     names = [field.name for field in fields(results[0])]

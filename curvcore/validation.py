@@ -50,7 +50,7 @@ def check_points(z):
         raise InputError(f"z must be real floating point; got {z.dtype}. Write {hint}.")
 
 
-def check_finite(z):
+def check_finite(z, name="z"):
     """Raise InputError if z is NaN or Inf anywhere; not in a compiler, which cannot branch on it.
 
     On a GPU the host waits for the answer: geometry asks where it has found degenerate points.
@@ -59,23 +59,29 @@ def check_finite(z):
         return
     finite = torch.isfinite(z.detach()).all(1)
     if not finite.all():
-        raise InputError(f"z is NaN or Inf at {list_points(~finite)}.")
+        raise InputError(f"{name} is NaN or Inf at {list_points(~finite)}.")
 
 
-def check_regular(is_degenerate, condition, z=None):
+def check_regular(is_degenerate, condition, z=None, value=None):
     """Raise where the metric is degenerate: here the host waits for the device.
 
     Args:
         is_degenerate, condition: where, and the condition number of g, (B,).
-        z: the latent points, where they are known.
+        z, value: the latent points, and Ψ there (B, D), where they are known.
 
     Raises:
-        InputError: they are not finite.
-        DegenerateMetricError: they are.
+        InputError, DecoderError: they are not finite.
+        DegenerateMetricError: it is degenerate.
     """
     if is_degenerate.any():
         if z is not None:
             check_finite(z)
+        unknown = None if value is None else ~value.isfinite().flatten(1).all(1)
+        if unknown is not None and unknown.any():
+            raise DecoderError(
+                f"Ψ(z) is NaN or infinite at {list_points(unknown)}: outside of the decoder's "
+                "domain. Leave such points out, or pass on_degenerate='nan'."
+            )
         points = is_degenerate.nonzero()[:, 0]
         raise DegenerateMetricError.at(points, condition[points])
 
@@ -119,10 +125,29 @@ def checked_box(box, z):
     Raises:
         InputError: it is not one, or its ends are not in order.
     """
-    box, d = torch.as_tensor(box).to(z), z.shape[1]
-    if box.shape != (d, 2) or not (box[:, 0] < box[:, 1]).all():
-        raise InputError(f"box must be (d, 2) = ({d}, 2), lower ends below upper ones.")
+    box, d = as_numbers("box", box, z), z.shape[1]
+    if box.shape != (d, 2):
+        raise InputError(f"box must be (d, 2) = ({d}, 2); got {tuple(box.shape)}.")
+    if not (box[:, 0] < box[:, 1]).all():
+        raise InputError(
+            f"box must be lower and upper ends of {d} coordinates, in this order; got "
+            f"{box.tolist()}."
+        )
     return box
+
+
+def as_numbers(name, values, like):
+    """``values`` as a tensor like another one.
+
+    Raises:
+        InputError: they are no numbers.
+    """
+    try:
+        return torch.as_tensor(values).to(like)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{name} must be numbers, as a tensor, an array or lists; got {values!r:.60}."
+        ) from error
 
 
 def list_points(mask, most=8):

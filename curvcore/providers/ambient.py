@@ -12,6 +12,8 @@ from curvcore.providers.outputs import ambient_dimension, check_output
 from curvcore.providers.primitives import PrimitiveOperations, call_plainly
 from curvcore.validation import list_points
 
+_ASYMMETRY = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.01}
+
 
 def ambient_jet(provider, decoder, z, order, *, lenient=False, shape=None):
     """The AmbientJet of an AmbientDecoder at points (B, d).
@@ -83,13 +85,20 @@ def _positive(field, lenient):
     if field.is_diagonal:
         positive = (value > 0).all(1)
     else:
-        positive = torch.linalg.cholesky_ex(value).info == 0
+        positive = (torch.linalg.cholesky_ex(value).info == 0) & _symmetric(value)
     if lenient:  # nothing waits for the device
         return field.map(lambda level: filled(~positive, level, torch.nan))
     bad = ~positive & value.isfinite().flatten(1).all(1)
     if bad.any():
-        raise InputError(f"The ambient metric is not positive at Ψ(z) of {list_points(bad)}.")
+        raise InputError(
+            f"The ambient metric is not positive at Ψ(z) of {list_points(bad)}, or not symmetric."
+        )
     return field
+
+
+def _symmetric(matrix):
+    off = (matrix - matrix.mT).abs().amax((1, 2))
+    return off <= _ASYMMETRY[matrix.dtype] * matrix.abs().amax((1, 2))
 
 
 def _slopes(ambient, value, first, shape):

@@ -5,6 +5,7 @@ import warnings
 from curvcore.errors import FallbackWarning, MissingRuleError, frames_inside_curvcore
 from curvcore.providers.autodiff import autodiff_jet, autodiff_restriction
 from curvcore.providers.fused import fused_jet, fused_restriction
+from curvcore.providers.outputs import check_runs
 
 
 def automatic_jet(decoder, z, order):
@@ -22,6 +23,7 @@ def _first_of(fused, autodiff, decoder, *arguments):
     try:
         return fused(decoder, *arguments)
     except MissingRuleError as error:
+        check_runs(decoder, arguments[0])
         warnings.warn(
             f"{error} Now derivatives='autodiff' is used, which is slower.",
             FallbackWarning,

@@ -20,10 +20,14 @@ class BoundDecoder(nn.Module):
         latent_shape: (B, d) is given to it as (B, *latent_shape), or as it is.
         inputs: what else it is called with, by name.
         per_row: the names of those of which every point has its own row.
+        declared: those that the user said to have, or None.
     """
 
-    def __init__(self, decoder, output=None, latent_shape=None, inputs=None, per_row=()):
+    def __init__(
+        self, decoder, output=None, latent_shape=None, inputs=None, per_row=(), declared=None
+    ):
         super().__init__()
+        self.declared = declared
         self.decoder, self.output, self.latent_shape = decoder, output, latent_shape
         self.inputs, self.per_row = dict(inputs or {}), tuple(per_row)
         owner = getattr(decoder, "__self__", None)
@@ -53,8 +57,9 @@ class BoundDecoder(nn.Module):
 
     def with_inputs(self, own):
         """The same with other inputs of these names."""
+        inputs = self.inputs | own
         return BoundDecoder(
-            self.decoder, self.output, self.latent_shape, self.inputs | own, self.per_row
+            self.decoder, self.output, self.latent_shape, inputs, self.per_row, self.declared
         )
 
 
@@ -142,7 +147,9 @@ def alone(decoder, row):
     if isinstance(decoder, AmbientDecoder):
         return decoder.with_immersion(alone(decoder.immersion, row))
     shared = {name: x for name, x in decoder.inputs.items() if name not in decoder.per_row}
-    return BoundDecoder(_WithRow(decoder, row), decoder.output, decoder.latent_shape, shared)
+    left = tuple(name for name in decoder.declared or () if name in shared)
+    one = _WithRow(decoder, row)
+    return BoundDecoder(one, decoder.output, decoder.latent_shape, shared, declared=left)
 
 
 def rows_of(decoder):

@@ -2,7 +2,7 @@
 
 import torch
 
-from curvcore.errors import DecoderError
+from curvcore.errors import CurvatureError, DecoderError
 from curvcore.providers.bound import AmbientDecoder, of_one_row
 from curvcore.providers.primitives import PrimitiveOperations, call_plainly
 from curvcore.providers.structured import advice
@@ -17,6 +17,21 @@ def ambient_dimension(decoder, z):
         output = call_plainly(of_one_row(decoder), rows)
     check_output(output, rows, torch.Tensor)
     return output.shape[1:].numel()
+
+
+def check_runs(decoder, z):
+    """Raise DecoderError with the decoder's own words where it does not take points like z."""
+    if torch.compiler.is_compiling():
+        return
+    try:
+        with torch.no_grad():
+            call_plainly(decoder, z.detach().clone())
+    except CurvatureError:
+        raise
+    except Exception as error:
+        raise DecoderError(
+            f"The decoder does not take z {tuple(z.shape)}, {z.dtype}: {error}"
+        ) from error
 
 
 def check_output(output, rows, kind):

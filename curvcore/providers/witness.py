@@ -17,7 +17,7 @@ from curvcore.errors import (
     UnsupportedOperationError,
 )
 from curvcore.modes import one_thread_of_forward_mode
-from curvcore.providers.bound import of_rows, rows_of
+from curvcore.providers.bound import AmbientDecoder, of_rows, rows_of
 from curvcore.providers.differences import check_jacobian, fixed_random
 from curvcore.providers.lower_precision import operations_in_lower_precision
 from curvcore.providers.primitives import PrimitiveOperations, call_plainly
@@ -98,6 +98,8 @@ def check_rows_belong(decoder, z):
 
     A tensor for all points that happens to have as many rows is told by the output at single ones.
     """
+    if isinstance(decoder, AmbientDecoder):
+        decoder = decoder.immersion
     names = ", ".join(rows_of(decoder))
     with torch.no_grad():
         together = call_plainly(decoder, z.detach().clone())
@@ -109,8 +111,8 @@ def check_rows_belong(decoder, z):
             except Exception as error:
                 raise InputError(
                     f"{names} of {len(z)} rows: taken for one row a point, "
-                    f"but point {point} alone is decoded otherwise ({error}). Bind what is for all "
-                    "points by functools.partial(decoder, name=...)."
+                    f"but point {point} alone is decoded otherwise ({error}). Name those that are, "
+                    "curvcore.bind(decoder, per_row=[...], ...): the others are for all points."
                 ) from error
 
 

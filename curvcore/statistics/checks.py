@@ -7,7 +7,14 @@ import torch
 from curvcore.api import metric
 from curvcore.errors import InputError
 from curvcore.maps import checked
-from curvcore.validation import check_latent_array, checked_box, list_points
+from curvcore.validation import (
+    as_numbers,
+    check_finite,
+    check_latent_array,
+    check_points,
+    checked_box,
+    list_points,
+)
 
 _PERIODIC = {torch.float64: 1e-8, torch.float32: 1e-3}
 _SUM = {torch.float64: 1e-6, torch.float32: 1e-3}
@@ -41,7 +48,7 @@ def checked_weights(weights, z):
     """
     if weights is None:
         return z.new_full((len(z),), 1 / max(1, len(z)))
-    weights = torch.as_tensor(weights).to(z)
+    weights = as_numbers("weights", weights, z)
     if weights.shape != z.shape[:1]:
         raise InputError(f"weights must be (B,) = ({len(z)},); got {tuple(weights.shape)}.")
     wrong = ~(weights >= 0)
@@ -59,6 +66,8 @@ def checked_others(decoder, w, z):
     Raises:
         InputError: they are not.
     """
+    check_points(w)
+    check_finite(w, "w")
     _, w = checked(decoder, w)
     if (w.shape[1], w.dtype, w.device) != (z.shape[1], z.dtype, z.device):
         raise InputError(

@@ -16,6 +16,7 @@ from curvcore.statistics.checks import check_count, checked_weights
 from curvcore.statistics.curves import shortest, start_derivatives
 from curvcore.statistics.fields import DecoderField
 from curvcore.types import Decoder
+from curvcore.validation import check_latent_array
 
 _ITERATIONS, HALVINGS = 50, 12
 _TERMS = (16, 32)
@@ -57,18 +58,24 @@ class FrechetMean:
 
 @torch.no_grad()
 def frechet_mean(
-    decoder: Decoder, z: torch.Tensor, weights: torch.Tensor | None = None
+    decoder: Decoder,
+    z: torch.Tensor,
+    weights: torch.Tensor | None = None,
+    *,
+    start: torch.Tensor | None = None,
 ) -> FrechetMean:
     """The Fréchet mean of points in g = ∇Ψᵀ∇Ψ: where Σ w_i d(m, z_i)² is least.
 
-    Found from the mean of the coordinates on, along geodesics that begin as straight lines: a local
-    minimum, the only one where the points lie in a ball that is small enough. In float64 to 1e-8 of
-    the distances. Curves take the Riemann tensor, d⁴ numbers a node. No gradients flow.
+    Found from a start on, along geodesics that begin as straight lines: a local minimum, the only
+    one where the points lie in a ball that is small enough. In float64 to 1e-8 of the distances.
+    Curves take the Riemann tensor, d⁴ numbers a node. No gradients flow.
 
     Args:
         decoder: ``nn.Module`` or callable, as in :func:`curvcore.pullback`.
         z: points (B, d), float64 or float32.
         weights: (B,), not negative, with sum 1; None is 1/B each.
+        start: (d,), where the search begins; None is the mean of the coordinates. Another one is a
+            way out where that is a saddle, between the sides of a hill.
 
     Raises:
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError.
@@ -76,8 +83,10 @@ def frechet_mean(
     decoder, z = checked(decoder, z)
     check_count("The number of points", len(z))
     weights = checked_weights(weights, z)
+    if start is not None:
+        start = check_latent_array("start", start, 1, z.shape[1], None).double().cpu()
     with one_warning_of_kinks(), torch.autocast(z.device.type, enabled=False):
-        found = mean_by(decoder, z, weights)
+        found = mean_by(decoder, z, weights, start)
     return FrechetMean(*(like(part, z) for part in vars(found).values()))
 
 

@@ -58,6 +58,7 @@ def geodesic_neighbours(
     Raises: what :func:`distance_matrix` does.
     """
     decoder, z = checked(decoder, z)
+    check_count("The number of points less one", len(z) - 1)
     check_count("k", k, len(z) - 1)
     check_tolerance(tolerance)
     box = checked_limits(box, z, LARGEST_DIMENSION)

@@ -24,6 +24,7 @@ _DETOUR = 1.2  # of the paths in the graph to images of a point
 _SHORTCUT = 1e-3  # by which a path in the graph may be found shorter than it is
 _SPLINE = 0.5  # of the tolerance
 _SHARES, _LEAST = (1, 0.5, 0.2, 0.05, 0), 1e-6  # of the margin, where g is not finite; of extents
+_BY_DECODER = 1000  # pairs at most that are sought again without a spline
 _NEIGHBOURS = 10  # in the graph of points
 
 
@@ -56,7 +57,22 @@ def lengths_of(decoder, points, first, second, tolerance, periods=None, box=None
         left = torch.cat(escaped)
         if not len(left):
             break
+    if periods is None and box is None:
+        _sought_by_decoder(found, decoder, points, first, second, tolerance)
     return found
+
+
+def _sought_by_decoder(found, decoder, points, first, second, tolerance):
+    """The pairs that are left, where no box is in which the metric has a spline; if few are."""
+    left = (~found.converged).nonzero()[:, 0]
+    if points.shape[1] > LARGEST_DIMENSION or not 0 < len(left) <= _BY_DECODER:
+        return
+    search = search_by_decoder(decoder, points.double().cpu(), points, tolerance)
+    lengths, _ = search.lengths(first[left], second[left])
+    known = found.distance[left]
+    better = lengths.converged & ~(lengths.distance > (1 + tolerance) * known)
+    for whole, part in zip(found, lengths, strict=True):
+        whole[left[better]] = part[better]
 
 
 def _searches(decoder, points, tolerance, periods, limits):

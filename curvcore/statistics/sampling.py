@@ -68,7 +68,8 @@ class CurvatureAlong:
         scalar: R.
         ricci: Ric(u, u) of the unit tangent u: by how much geodesics beside the path bend towards
             it; for d = 2 the Gaussian curvature.
-        regular: whether g is regular there; else curvatures are NaN.
+        regular: whether g is regular there; else curvatures are NaN. ``ricci`` is NaN where the
+            path stands still, too.
     """
 
     arc_length: torch.Tensor
@@ -178,6 +179,11 @@ def sample_volume(
         new = torch.lerp(*box.unbind(1), drawn[:, 1:])
         points, level = torch.cat([points, new]), torch.cat([level, drawn[:, 0]])
         density = torch.cat([density, _volume_density(decoder, new)])
+        if not density.any():
+            raise InputError(
+                f"The metric is degenerate or not a number at all of {len(points)} points that "
+                "were drawn from the box: give one that the decoder knows."
+            )
         kept = level * density.max() < density
         proposals = len(points)
     size = (box[:, 1] - box[:, 0]).prod()

@@ -193,6 +193,8 @@ def test_expressions(formula):
         (lambda x: None, r"it made NoneType"),
         (lambda x: -(x**2).sum(1), r"not positive at Ψ\(z\) of 4 of 4 points: 0, 1, 2, 3"),
         (lambda x: torch.diag_embed(x) - 1, r"not positive at Ψ\(z\) of 4 of 4 points"),
+        (lambda x: torch.ones(len(x), 2, 2, dtype=D).triu(), r"4 of 4 points.*, or not symmetric"),
+        (torch.eye(2), "ambient must be a function of x"),
     ],
 )
 def test_what_is_no_metric(ambient, message):

@@ -92,3 +92,14 @@ def test_volumes():
     assert (found.volume - 3).abs() <= 3 * found.standard_error
     below = (found.points[:, 1] < 1).double()
     assert (below.mean() - 2 / 3).abs() <= 3 * below.std() / math.sqrt(len(below))
+
+
+def test_no_box_holds_the_ball():
+    """Points near its rim, of which every rectangle has corners outside."""
+    z = torch.tensor([[0.0, 0.95], [0.9, 0.0], [0.1, 0.1]], dtype=D)
+    found = curvcore.distance_matrix(BALL, z)
+    expected = of_ball(z[:, None], z[None])
+    known = found.converged
+    assert known[0, 1]
+    assert known[1, 2]
+    assert ((found.distance - expected)[known].abs() <= found.error[known] + 1e-12).all()

@@ -206,9 +206,9 @@ def test_a_part_of_an_output():
         ("negative_binomial", lambda z: (z, z + 1), r"dispersion depends on z\. Bind"),
         ("zero_inflated_negative_binomial", lambda z: (z, z + 1, z), r"dispersion depends on z"),
         ("gaussian", lambda z: z, r"needs mean, scale: a dict .* got Tensor"),
-        ("gaussian", lambda z: {"mean": z}, r"needs mean, scale: a dict .* got dict"),
+        ("gaussian", lambda z: {"mean": z}, r"needs mean, scale: a dict .* got a dict"),
         ("poisson", lambda z: distributions.Normal(z, z), r"needs rate: .* got Normal"),
-        ("poisson", lambda z: (z, z), r"needs rate: .* got tuple"),
+        ("poisson", lambda z: (z, z), r"needs rate: .* got a tuple"),
         ("poison", lambda z: z, r"likelihood must be one of 'bernoulli', .*; got 'poison'"),
     ],
 )
@@ -274,3 +274,17 @@ def test_points_outside_the_range_may_be_nan():
     assert curvcore.scalar_curvature(
         lambda z: (1 * z[:, :1], 1 * z[:, 1:]), z, **options
     ).isnan().tolist() == [False, True]
+
+
+def test_an_ensemble_is_of_members_with_a_likelihood():
+    torch.manual_seed(0)
+    net, z = torch.nn.Linear(2, 4).double(), torch.randn(3, 2, dtype=D)
+    bound = curvcore.bind(net, likelihood="bernoulli")
+    found = curvcore.metric(curvcore.Ensemble([bound, bound]), z)
+    torch.testing.assert_close(found, curvcore.metric(bound, z))
+    with pytest.raises(curvcore.InputError, match=r"curvcore.Ensemble\(\[curvcore.bind\(member"):
+        curvcore.metric(curvcore.Ensemble([net, net]), z, likelihood="bernoulli")
+    with pytest.raises(curvcore.InputError, match="got one Linear"):
+        curvcore.Ensemble(net)
+    with pytest.raises(curvcore.DecoderError, match=r"output='mean' .* by curvcore.bind"):
+        curvcore.metric(curvcore.Ensemble([lambda z: {"mean": net(z)}]), z)

@@ -265,7 +265,7 @@ def test_bound_decoders():
         ((points(2), points(2) * math.nan), {}, "NaN or Inf"),
         ((points(2).half(), points(2).half()), {}, "float64 or float32"),
         ((points(2), points(2)), {"box": [[0, 1]]}, r"box must be \(d, 2\) = \(2, 2\)"),
-        ((points(2), points(2)), {"box": [[0, 1], [1, 0]]}, "lower ends below"),
+        ((points(2), points(2)), {"box": [[0, 1], [1, 0]]}, "lower and upper ends"),
     ],
 )
 def test_bad_input(arguments, options, message):
@@ -288,3 +288,26 @@ def test_without_the_solver(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchdiffeq", None)
     with pytest.raises(ModuleNotFoundError, match=r"curvcore\[geodesics\]"):
         curvcore.exponential_map(sphere, points(2), points(2))
+
+
+def only_to_the_right(z):
+    return torch.stack([z[:, 0].log(), z[:, 1], z[:, 0] * z[:, 1]], 1)
+
+
+def test_what_is_not_decoded_to_numbers_is_not_found():
+    """Derivatives of log x are finite where it is NaN."""
+    z = torch.tensor([[-1.0, 0.0]], dtype=torch.float64)
+    found = curvcore.exponential_map(only_to_the_right, z, torch.full_like(z, 0.1))
+    assert not found.converged.any()
+    assert not found.inside.any()
+
+
+@pytest.mark.slow
+def test_one_that_is_lost_does_not_stop_the_others():
+    rates = curvcore.bind(lambda z: z + 1, likelihood="poisson")  # positive to the right of −1
+    z = torch.zeros(3, 2, dtype=torch.float64)
+    v = torch.tensor([[0.1, 0.1], [-3.0, 0.0], [0.2, 0.0]], dtype=torch.float64)
+    found = curvcore.exponential_map(rates, z, v)
+    assert found.converged.tolist() == [True, False, True]
+    kept = [0, 2]
+    torch.testing.assert_close(found.point[kept], (1 + v[kept] / 2) ** 2 - 1)

@@ -70,3 +70,65 @@ def test_gradients_in_inputs_of_rows():
 def test_all_pairs_have_no_one_input():
     with pytest.raises(curvcore.InputError, match="height differs from point to point"):
         curvcore.distance_matrix(curvcore.bind(bowl, height=HEIGHT), Z)
+
+
+class Conditional(torch.nn.Module):
+    """Of a label for each point, joined to it."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding = torch.nn.Embedding(3, 2)
+        self.net = torch.nn.Sequential(
+            torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 5)
+        )
+
+    def forward(self, z, y):
+        return self.net(torch.cat([z, self.embedding(y)], 1))
+
+
+LABELS = torch.tensor([2, 0, 1])
+
+
+def test_one_row_for_all_points():
+    decoder = Conditional().to(D)
+    one = curvcore.bind(decoder, y=LABELS[:1], per_row=["y"])
+    found = curvcore.scalar_curvature(one, Z)
+    torch.testing.assert_close(found, curvcore.scalar_curvature(decoder, Z, y=LABELS[:1].expand(3)))
+    expected = curvcore.scalar_curvature(decoder, Z, y=LABELS[:1], per_row="y")
+    torch.testing.assert_close(found, expected)
+    assert curvcore.geodesic(one, Z, W).converged.all()
+    assert curvcore.exponential_map(one, Z[:1], V[:1]).converged.all()
+    other = curvcore.bind(one, output=lambda x: 2 * x)
+    torch.testing.assert_close(curvcore.metric(other, Z), 4 * curvcore.metric(one, Z))
+
+
+def test_without_it_the_decoder_s_own_words_are_heard():
+    with pytest.raises(curvcore.DecoderError, match=r"does not take z .*Sizes of tensors"):
+        curvcore.pullback(Conditional().to(D), Z, y=LABELS[:1])
+
+
+def test_what_is_for_all_points_may_have_as_many_rows():
+    scale = torch.tensor([1.0, 2.0, 0.5], dtype=D)
+
+    def scaled(z, scale):
+        return scale * bowl(z, 1.0)
+
+    known = curvcore.scalar_curvature(lambda z: scaled(z, scale), Z)
+    found = curvcore.scalar_curvature(scaled, Z, scale=scale, per_row=[], chunk_size=1)
+    torch.testing.assert_close(found, known)
+    assert curvcore.distance_matrix(
+        curvcore.bind(scaled, scale=scale, per_row=()), Z
+    ).converged.all()
+    for options in ({}, {"chunk_size": 1}, {"chunk_size": 2}):
+        with pytest.raises(curvcore.InputError, match="taken for one row a point"):
+            curvcore.scalar_curvature(scaled, Z, scale=scale, **options)
+
+
+@pytest.mark.parametrize(
+    ("names", "rows", "message"),
+    [("label", LABELS, "no tensor of rows"), ("y", LABELS[:2], "a row for each of 3 points")],
+)
+def test_rows_that_are_not_there(names, rows, message):
+    with pytest.raises(curvcore.InputError, match=message):
+        curvcore.pullback(Conditional().to(D), Z, y=rows, per_row=names)

@@ -287,7 +287,7 @@ SQUARE = torch.tensor([[0.0, 1], [0, 1]], dtype=D)
         (lambda z: curvcore.brownian_motion(sphere, z, -1.0, 3), "time must be a positive"),
         (lambda z: curvcore.brownian_motion(sphere, z, 1.0, 0), "steps must be a positive"),
         (lambda z: curvcore.brownian_motion(sphere, z, 1.0, 2, box=SQUARE[:1]), "box must be"),
-        (lambda z: curvcore.sample_volume(sphere, SQUARE.flip(1), 5), "lower ends below upper"),
+        (lambda z: curvcore.sample_volume(sphere, SQUARE.flip(1), 5), "lower and upper ends"),
         (lambda z: curvcore.sample_volume(sphere, [[0, 1]], 5), "box must be a floating tensor"),
         (lambda z: curvcore.sample_volume(sphere, SQUARE, 0), "n must be a positive"),
         (lambda z: curvcore.sample_volume(lambda z: (300 * z).exp(), SQUARE, 9), "smaller box"),
@@ -297,3 +297,23 @@ SQUARE = torch.tensor([[0.0, 1], [0, 1]], dtype=D)
 def test_bad_input(call, message):
     with pytest.raises(curvcore.InputError, match=message):
         call(random_points(0, 2, 5))
+
+
+def test_a_saddle_is_left_from_another_start():
+    """Of points on both sides of a hill: on its top the objective has a saddle."""
+
+    def hill(z):
+        return torch.cat([z, 3 * torch.exp(-z.square().sum(1, keepdim=True))], 1)
+
+    z = torch.tensor([[-2.0, 0.0], [2.0, 0.0]], dtype=torch.float64)
+    top = curvcore.frechet_mean(hill, z)
+    assert not top.converged
+    beside = curvcore.frechet_mean(hill, z, start=torch.tensor([0.0, 1.5], dtype=torch.float64))
+    assert beside.converged
+    assert beside.objective[-1] < top.objective[-1] / 2
+
+
+def test_a_box_that_the_decoder_does_not_know():
+    box = torch.tensor([[-2.0, -1.0], [0.0, 1.0]], dtype=torch.float64)
+    with pytest.raises(curvcore.InputError, match="degenerate or not a number"):
+        curvcore.sample_volume(lambda z: torch.cat([z.log(), z], 1), box, 5)

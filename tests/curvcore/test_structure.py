@@ -15,6 +15,13 @@ from tests.support.arrows import ARROWS
 
 ROOT = Path(curvcore.__file__).parents[1]
 PUBLIC_NAMES = {
+    "BrownianMotion",
+    "CurvatureAlong",
+    "Distances",
+    "FrechetMean",
+    "KMeans",
+    "Neighbours",
+    "VolumeSample",
     "AtlasError",
     "CurvatureError",
     "CurvatureMap",

@@ -45,7 +45,7 @@ ARROWS = PROVIDERS | {
         "projection",
         "tangent",
     },
-    "curvcore.binding": {"errors", "likelihoods", "modes", "providers.bound"},
+    "curvcore.binding": {"expected", "errors", "likelihoods", "modes", "providers.bound"},
     "curvcore.tangent": {"arithmetic", "caching", "constants", "degenerate"},
     "curvcore.frame_sums": {"caching", "constants", "degenerate", "packing", "riemann", "tangent"},
     "curvcore.hidden_units": {"tangent"},
@@ -129,6 +129,7 @@ ARROWS = PROVIDERS | {
         "validation",
     },
     "curvcore.api": {
+        "providers.witness",
         "binding",
         "errors",
         "estimated",
@@ -201,6 +202,7 @@ ARROWS = PROVIDERS | {
         "providers.kinks",
     },
     "curvcore.maps": {
+        "discrete_energy",
         "binding",
         "boundary_value",
         "covariant",
@@ -243,7 +245,7 @@ ARROWS = PROVIDERS | {
         "providers.bound",
         "providers.primitives",
     },
-    "curvcore.expected": {"errors"},
+    "curvcore.expected": {"providers.structured", "errors"},
     "curvcore.likelihoods": {"errors", "providers.structured", "validation"},
     "curvcore.boundary_value": {"discrete_energy", "geodesics"},
     "curvcore.statistics": {
@@ -278,6 +280,7 @@ ARROWS = PROVIDERS | {
     "curvcore.statistics.fields": {"api", "packing", "providers.ambient", "statistics.splines"},
     "curvcore.statistics.graphs": set(),
     "curvcore.statistics.means": {
+        "validation",
         "maps",
         "providers.kinks",
         "statistics.checks",

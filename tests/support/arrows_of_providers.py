@@ -3,6 +3,7 @@
 PROVIDERS = {
     "curvcore.providers": {"providers.autodiff", "providers.fused"},
     "curvcore.providers.automatic": {
+        "providers.outputs",
         "errors",
         "providers.autodiff",
         "providers.fused",

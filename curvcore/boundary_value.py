@@ -20,6 +20,9 @@ from curvcore.geodesics import solved
 
 ORDER = 8
 _ITERATIONS = 15
+# Second differences of order eight are up to 512/315 times those of order two, at the highest
+# frequency, and once at the lowest: of steps of the latter this share contracts both alike.
+_SHARE = 2 / (1 + 512 / 315)
 _FINEST = 512
 # By how much, of its length, the velocity may change from n to 2n segments. Its error is some 2⁷
 # times smaller then.
@@ -75,7 +78,7 @@ def _corrected(decoder, space, dtype, path):
     model = model_of(decoder, path.to(dtype)).double()
     largest = torch.full_like(path[:, 0, 0], torch.inf)
     for _ in range(_ITERATIONS):
-        step = _step(space, dtype, model, path)
+        step = _SHARE * _step(space, dtype, model, path)
         size = torch.einsum("bki,bkij,bkj->bk", step, model.metric, step).amax(1).sqrt()
         smaller = size < 0.7 * largest
         if not smaller.any():

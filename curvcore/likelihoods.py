@@ -12,22 +12,23 @@ poisson, rate λ                    2 √λ                                     
 gaussian, mean μ, scale σ          μ, s = log σ                                    dμ²/σ² + 2 ds²
 negative binomial, mean μ,         2 √θ asinh √(μ/θ)                               dx²
 dispersion θ
-zero-inflated negative binomial,   α = 2 arcsin √P(X=0), λ = log μ, log θ          dα² + w dλ² + …
+zero-inflated negative binomial,   α = 2 arcsin √P(X>0), λ = log μ, log θ          dα² + w dλ² + …
 mean μ, dispersion θ, logits ζ
 =================================  ==============================================  ================
 
 Of a Gaussian this is hyperbolic, of curvature R = −1 in the two dimensions of one. With dispersion
 θ, counts have variance μ + μ²/θ; θ must not depend on z. With zero inflation P(X = 0) = q is
 π + (1 − π) p₀, π = σ(ζ), p₀ = (1 + μ/θ)^{−θ}; other counts are as without zeros, so that the metric
-is dq²/(q(1 − q)) + (1 − q) I dμ², and w = μ² cos²(α/2) I, where
+is dq²/(q(1 − q)) + (1 − q) I dμ², and w = μ² sin²(α/2) I, where
 
-    I = (b/μ − b² p₀/(1 − p₀)) / (1 − p₀),   b = θ/(μ + θ),
+    I = (b/μ) (1 − bμ/(e^E − 1)) / (1 − p₀),   b = θ/(μ + θ),   E = θ log(1 + μ/θ) = −log p₀,
 
 is the Fisher information of counts that are not zero. Reference: Amari, *Information Geometry and
 Its Applications*, ch. 2–3; Arvanitidis et al., *Pulling back information geometry*, AISTATS 2022;
 parameters of counts are those of scvi-tools.
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -38,6 +39,7 @@ from curvcore.errors import DecoderError, InputError
 from curvcore.providers.structured import chosen
 from curvcore.validation import list_points
 
+_SERIES = 20  # terms: the next one is 1/21! < eps/10⁴ of their sum
 _AT_ONCE, _FEW = 4096, 8  # points of which parameters are looked at
 
 # What a decoder returns, where it is no torch distribution of this kind: tensors in this order, or
@@ -183,7 +185,12 @@ def _bernoulli(logits):
 
 
 def _categorical(logits):
-    return (2 * torch.exp(F.log_softmax(logits, -1) / 2)).flatten(1)
+    """Of the class that has nearly all, p = 1 − Σ of the others: its derivatives are theirs."""
+    p = F.softmax(logits, -1)
+    most = p > 1 / 2
+    others = torch.where(most, 0, p).sum(-1, keepdim=True)
+    rest = torch.sqrt(torch.where(most, 1 - others, 1))
+    return (2 * torch.where(most, rest, torch.exp(F.log_softmax(logits, -1) / 2))).flatten(1)
 
 
 def _poisson(rate):
@@ -199,10 +206,11 @@ def _negative_binomial(mean, dispersion):
 
 
 def _zero_inflated(mean, dispersion, zero_logits):
-    no_zeros = -torch.expm1(-dispersion * torch.log1p(mean / dispersion))  # 1 − p₀
-    others = torch.sigmoid(-zero_logits) * no_zeros  # 1 − q
-    zeros = torch.sigmoid(zero_logits) + torch.sigmoid(-zero_logits) * (1 - no_zeros)
-    angle = 2 * torch.atan(torch.sqrt(zeros / others))
+    exponent = dispersion * torch.log1p(mean / dispersion)
+    others = torch.sigmoid(-zero_logits) * -torch.expm1(-exponent)  # 1 − q
+    zeros = torch.sigmoid(zero_logits) + torch.sigmoid(-zero_logits) * torch.exp(-exponent)
+    zeros = torch.where(others < 1 / 2, 1 - others, zeros)  # whose derivatives are those of others
+    angle = 2 * torch.atan(torch.sqrt(others / zeros))
     return torch.cat([angle, torch.log(mean), torch.log(dispersion)], 1)
 
 
@@ -224,12 +232,27 @@ def _metric_of_gaussians(x):
 def _metric_of_zero_inflated(x):
     angle, log_mean, log_dispersion = x.chunk(3, 1)
     mean, dispersion = torch.exp(log_mean), torch.exp(log_dispersion)
-    share = dispersion / (mean + dispersion)
-    exponent = dispersion * torch.log1p(mean / dispersion)
-    information = share / mean - share**2 / torch.expm1(exponent)
-    weight = mean**2 * torch.cos(angle / 2) ** 2 * information / -torch.expm1(-exponent)
-    one = torch.ones_like(weight)
-    return torch.cat([one, weight, one], 1)
+    ratio = torch.log1p(mean / dispersion)
+    exponent = dispersion * ratio
+    share = mean * torch.exp(-ratio)  # bμ
+    # 1 − bμ/(e^E − 1); where that cancels, as bμ = θ (1 − e^{−E/θ}), by h(x) = e^x − 1 − x.
+    of_few = (_beyond_linear(exponent) + dispersion * _beyond_linear(-ratio)) / torch.expm1(
+        exponent
+    )
+    of_many = 1 - share / torch.expm1(exponent)
+    information = share * torch.where(exponent < 1, of_few, of_many) / -torch.expm1(-exponent)
+    one = torch.ones_like(information)
+    return torch.cat([one, torch.sin(angle / 2) ** 2 * information, one], 1)
+
+
+def _beyond_linear(x):
+    """e^x − 1 − x, by its series where |x| < 1."""
+    small = torch.abs(x) < 1
+    near = torch.where(small, x, 0)
+    series = torch.full_like(near, 1 / math.factorial(_SERIES))
+    for n in reversed(range(2, _SERIES)):
+        series = series * near + 1 / math.factorial(n)
+    return torch.where(small, near**2 * series, torch.expm1(x) - x)
 
 
 _METRICS = {

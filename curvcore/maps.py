@@ -268,7 +268,7 @@ def _solved(derivative, state, segments, tolerance):
     """The state at times 0, 1/n, ..., 1; NaN after 0 where no step is short enough."""
     odeint = _odeint()
     times = torch.linspace(0, 1, segments + 1, dtype=state.dtype, device=state.device)
-    options = {"norm": lambda x: x.abs().max(), "max_num_steps": _STEPS, "step_t": times[1:-1]}
+    options = {"norm": lambda x: x.abs().max(), "max_num_steps": _STEPS, "step_t": times[1:]}
     try:
         return odeint(
             derivative, state, times, method="dopri8", rtol=tolerance, atol=tolerance,

@@ -47,13 +47,14 @@ def distance_matrix(
     """Distances in g = ∇Ψᵀ∇Ψ of all points z from all points w, or from one another.
 
     Geodesics are polynomials of least energy, refined until their length stays. For d ≤ 3 the
-    metric is interpolated on a box (:mod:`curvcore.statistics.splines`), and a pair takes less than
-    a millisecond; above, it takes the decoder's second derivatives and the Riemann tensor, d⁴
-    numbers, along each curve, some ten milliseconds at least. Each pair is sought from the
-    straight line and from the shortest path in a graph, and the shorter geodesic kept: where there
-    are several, as around a hill, the shortest of all as a rule, not surely. An entry has converged
-    if its curve is a local minimum, has no conjugate points, lies where the metric is known, is no
-    longer than the path in the graph, and its error bar is within the tolerance. No gradients flow.
+    metric is interpolated on a box (:mod:`curvcore.statistics.splines`), and a pair takes less
+    than a millisecond; above, it takes the decoder's second derivatives and the Riemann tensor,
+    d⁴ numbers, along each curve, some ten milliseconds at least. Each pair is sought from the
+    straight line and from the shortest path in a graph, and the shorter geodesic kept: where
+    there are several, as around a hill, the shortest of all as a rule, not surely. What is
+    narrower than a hundredth of a curve may not be seen. An entry has converged if its curve is
+    a local minimum, has no conjugate points, lies where the metric is known, is no longer than
+    the path in the graph, and its error bar is within the tolerance. No gradients flow.
 
     Args:
         decoder: ``nn.Module`` or callable, as in :func:`curvcore.pullback`.

@@ -23,7 +23,7 @@ import torch
 from curvcore.api import pullback
 from curvcore.packing import count
 from curvcore.providers.ambient import numbers_at
-from curvcore.statistics.splines import symmetric
+from curvcore.statistics.splines import metric_of, symmetric
 
 _NUMBERS_AT_ONCE = 2**23  # of derivatives
 
@@ -45,6 +45,10 @@ class SplineField:
     def __init__(self, spline):
         self._spline = spline
         self.contains, self.relative_error = spline.contains, spline.relative_error
+
+    def metric(self, x):
+        """g at x (d, M): (d, d, M)."""
+        return self._spline.metric(x)
 
     def parts(self, x, speed):
         """Parts at x (d, M) for curves with this speed (d, M)."""
@@ -86,6 +90,10 @@ class DecoderField:
     def relative_error(self, x):
         """None."""
         return torch.zeros_like(x[0])
+
+    def metric(self, x):
+        """g at x (d, M): (d, d, M)."""
+        return metric_of(self._decoder, x.mT.to(self._like)).movedim(0, -1)
 
     def parts(self, x, speed):
         """Parts at x (d, M) for curves with this speed (d, M)."""

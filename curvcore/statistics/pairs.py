@@ -1,8 +1,9 @@
 """Distances of pairs of points by polynomials: in a metric spline where d ≤ 3.
 
 Every pair is sought from the straight line and from the shortest path of a graph. Curves of 4 terms
-are refined to 8, and on to 32 where the length still changes: the change is the error bar, with
-that of the spline. Geodesics that leave the box are sought again in a larger one.
+are refined to 8, and on to 32 where the length still changes, or is another one at 65 other nodes:
+these changes are the error bar, with that of the spline. Geodesics that leave the box are sought
+again in a larger one, and few that are left by the decoder itself.
 """
 
 from itertools import product
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from curvcore.statistics.curves import basis, fitted, shortest
+from curvcore.statistics.curves import basis, fitted, length_at_other_nodes, shortest
 from curvcore.statistics.fields import DecoderField, SplineField
 from curvcore.statistics.graphs import grid_graph, nearest, neighbour_graph, pairs_once
 from curvcore.statistics.splines import LARGEST_DIMENSION, metric_of, metric_spline
@@ -191,10 +192,15 @@ class Search:
         rivals = _rivals(pair, curves.length)
         curves, pair = curves.of(rivals), pair[rivals]
         finer = shortest(self._field, *curves.finer(_MORE_TERMS[0]))
-        error = (finer.length - curves.length).abs()
+        error = self._change(curves, finer)
         order = _in_order(pair, finer.length)
         best = order[_is_first(pair[order])]
         return finer.of(best), error[best], path
+
+    def _change(self, curves, finer):
+        """By how much the length is another one on more terms, and at more nodes."""
+        other = length_at_other_nodes(self._field, finer)
+        return (finer.length - curves.length).abs() + (other - finer.length).abs()
 
     def _targets(self, found, rows, second):
         """Pairs (C,) and images (C,) that are near enough, and how near in the graph (B,)."""
@@ -214,7 +220,7 @@ class Search:
             if not len(at):
                 break
             finer = shortest(self._field, *curves.finer(terms))
-            error[at] = (finer.length - curves.length).abs()
+            error[at] = self._change(curves, finer)
             for whole, part in zip(result, finer[2:], strict=True):
                 whole[at] = part
             curves = finer

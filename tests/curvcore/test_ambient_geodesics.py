@@ -144,3 +144,12 @@ def test_a_geodesic_that_leaves_the_domain():
     assert not curvcore.exponential_map(edge, z, -1.0 * z).converged.any()
     with pytest.raises(curvcore.DecoderError, match="NaN or Inf on the path"):
         curvcore.geodesic(edge, z, -z)
+
+
+@pytest.mark.slow
+def test_the_end_is_as_precise_as_the_nodes_before():
+    """On the vertical line (0, e^{8t})."""
+    z = torch.tensor([[0.0, 1.0]], dtype=D)
+    path = curvcore.exponential_map(HALF_PLANE, z, 8 * z).path[0, :, 1]
+    known = torch.exp(torch.linspace(0, 8, 33, dtype=D))
+    assert ((path - known).abs() <= 1e-12 * known).all()

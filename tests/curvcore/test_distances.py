@@ -306,3 +306,32 @@ def test_without_scipy(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.sparse.csgraph", None)
     with pytest.raises(ModuleNotFoundError, match=r"curvcore\[geodesics\]"):
         curvcore.distance_matrix(sphere, random_points(0, 2, 3))
+
+
+@pytest.mark.slow
+def test_error_bars_know_of_what_is_between_nodes():
+    """Of a bump that is narrower than what is between a curve's own nodes."""
+    width, centre = 0.01, 0.47
+
+    def bump(z):
+        square = (z - torch.tensor([centre, 0.0], dtype=z.dtype)).square().sum(1, keepdim=True)
+        return torch.cat([z, width * torch.exp(-square / (2 * width**2))], 1)
+
+    x = torch.linspace(0, 1, 12, dtype=torch.float64)
+    z = torch.stack([x, 0 * x], 1)
+    found = curvcore.distance_matrix(bump, z)
+    first, last = torch.triu_indices(12, 12, 1)
+    t = torch.linspace(0, 1, 401, dtype=torch.float64)[:, None]
+    shortest = torch.full_like(found.distance[first, last], torch.inf)
+    for aside in (0, 1.5 * width, 3 * width, 5 * width):
+        path = torch.lerp(z[first][:, None], z[last][:, None], t)
+        turn = torch.exp(-(((path[..., 0] - centre) / (6 * width)) ** 2)) * torch.sin(
+            torch.pi * t[:, 0]
+        )
+        path[:, 1:-1, 1] += aside * turn[:, 1:-1]
+        known = curvcore.geodesic(bump, z[first], z[last], path=path, segments=400)
+        shortest = torch.where(known.converged, shortest.minimum(known.length), shortest)
+    off = (found.distance[first, last] - shortest).abs()
+    converged = found.converged[first, last]
+    assert converged.sum() > 20
+    assert (off <= found.error[first, last] + 3e-6 * shortest)[converged].all()  # of 400 segments

@@ -1,5 +1,7 @@
 """Fisher and Rao's metric: its definition, closed forms, parameters that leave their range."""
 
+import math
+
 import pytest
 import torch
 from torch import distributions, nn
@@ -288,3 +290,34 @@ def test_an_ensemble_is_of_members_with_a_likelihood():
         curvcore.Ensemble(net)
     with pytest.raises(curvcore.DecoderError, match=r"output='mean' .* by curvcore.bind"):
         curvcore.metric(curvcore.Ensemble([lambda z: {"mean": net(z)}]), z)
+
+
+@pytest.mark.parametrize("mean", [1e3, 1.0, 1e-3, 1e-6])
+@pytest.mark.parametrize("zeros", [-1.0, 5.0])
+def test_zero_inflated_counts_that_are_hardly_ever_above_zero(mean, zeros):
+    """With one dispersion g = dα² + sin²(α/2) ds²: R = ½, to eps κ/α², polar coordinates."""
+
+    def decoder(z):
+        return mean * torch.exp(z[:, :1]), torch.full((1,), 2.0, dtype=D), z[:, 1:] + zeros
+
+    z = torch.tensor([[0.1, 0.2], [0.3, -0.1]], dtype=D)
+    found = curvcore.pullback(decoder, z, likelihood="zero_inflated_negative_binomial")
+    assert (
+        (found.scalar - 0.5).abs() <= 100 * EPS * found.condition_number * max(1, math.exp(zeros))
+    ).all()
+
+
+@pytest.mark.parametrize(("dtype", "ahead"), [(torch.float32, 15), (D, 40)])
+def test_a_class_that_has_nearly_all(dtype, ahead):
+    """R = ½ of all three, on the sphere, where the others have e⁻¹⁵, or e⁻⁴⁰.
+
+    By the Gauss equation: from g alone it cannot be known, whose curvature is e¹⁵, cancelling.
+    """
+    z = torch.tensor([[1.0, -0.4], [0.5, 0.3], [0.2, 0.9]], dtype=dtype)
+
+    def logits(z):
+        return torch.stack([z[:, 0] + ahead, z[:, 1], z[:, 0] * z[:, 1]], 1)
+
+    geometry = curvcore.pullback(logits, z, likelihood="categorical")
+    off = (geometry.scalar - 0.5).abs()
+    assert (off < 100 * torch.finfo(dtype).eps * geometry.condition_number).all()

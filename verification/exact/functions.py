@@ -212,6 +212,11 @@ def _new_zeros(x, shape):
 implements(*named("new_empty"))(_new_zeros)
 
 
+@implements(*named("new_full"))
+def _new_full(x, shape, number):
+    return x.like(np.full(shape, x.numbers.of(number), dtype=object))
+
+
 @implements(*named("sum_to_size"))
 def _sum_to_size(x, shape):
     lengthened = tuple(n for n, size in enumerate(shape) if size < x.shape[n])

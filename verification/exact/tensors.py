@@ -172,11 +172,16 @@ class ExactTensor:
 
     shape = property(lambda self: torch.Size(self.array.shape))
     ndim = property(lambda self: self.array.ndim)
-    dtype = property(lambda self: self.numbers.dtype)
     device = torch.device("cpu")
     mT = property(lambda self: self.like(self.array.swapaxes(-2, -1)))  # noqa: N815  (torch's name)
     T = property(lambda self: self.like(self.array.T))
     __array_ufunc__ = None  # numpy numbers leave operators to this class
+
+    @property
+    def dtype(self):
+        """What torch would call it."""
+        is_of_bools = self.array.size and isinstance(self.array.flat[0], bool | np.bool_)
+        return torch.bool if is_of_bools else self.numbers.dtype
 
     def __len__(self):
         return len(self.array)

@@ -210,10 +210,10 @@ for _function in named("cat", "concat", "concatenate", "stack", "hstack", "vstac
 
 @composite(*named("where"))
 def _where(condition, input, other):
-    if isinstance(condition, torch.Tensor) and condition.dtype == torch.bool:
+    if not is_jet(condition) and getattr(condition, "dtype", None) == torch.bool:
         like = (input if is_jet(input) else other).value
         pair = [
-            t if is_jet(t) else t.to(like) if isinstance(t, torch.Tensor) else like.new_full((), t)
+            t if is_jet(t) else t.to(like) if hasattr(t, "to") else like.new_full((), t)
             for t in (input, other)
         ]
         return jointly_linear(lambda ab: torch.where(condition, *ab))(pair)

@@ -81,9 +81,19 @@ OF_LIKELIHOODS = mutations(
     "likelihoods.py",
     "tests/curvcore/test_likelihoods.py",
     (
-        "information = share / mean - share**2 / torch.expm1(exponent)",
-        "information = share / mean + share**2 / torch.expm1(exponent)",
+        "of_many = 1 - share / torch.expm1(exponent)",
+        "of_many = 1 + share / torch.expm1(exponent)",
         "the information of counts that are not zero has a wrong sign",
+    ),
+    (
+        "torch.where(exponent < 1, of_few, of_many)",
+        "of_many",
+        "the information of counts that are hardly ever above zero cancels",
+    ),
+    (
+        "rest = torch.sqrt(torch.where(most, 1 - others, 1))",
+        "rest = torch.sqrt(p)",
+        "a class that has nearly all loses its second derivatives",
     ),
     (
         "return torch.cat([torch.exp(-2 * log_scale), torch.full_like(log_scale, 2)], 1)",

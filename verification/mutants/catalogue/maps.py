@@ -77,6 +77,21 @@ AMBIENT = mutations(
     ),
 )
 
+ROWS = mutations(
+    "rows.py",
+    "tests/curvcore/test_rows.py",
+    (
+        "return tensor[n : n + 1] if is_of_rows else tensor",
+        "return tensor[:1] if is_of_rows else tensor",
+        "every row is the first one",
+    ),
+    (
+        "results.append(function(alone(bound, n), *rows, **own))",
+        "results.append(function(alone(bound, 0), *rows, **own))",
+        "every row has the inputs of the first one",
+    ),
+)
+
 OF_LIKELIHOODS = mutations(
     "likelihoods.py",
     "tests/curvcore/test_likelihoods.py",
@@ -112,4 +127,4 @@ OF_LIKELIHOODS = mutations(
     ),
 )
 
-MUTATIONS = [*MAPS, *BOUNDARY, *CURVED, *AMBIENT, *OF_LIKELIHOODS]
+MUTATIONS = [*MAPS, *ROWS, *BOUNDARY, *CURVED, *AMBIENT, *OF_LIKELIHOODS]

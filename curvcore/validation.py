@@ -70,19 +70,21 @@ def check_regular(is_degenerate, condition, z=None, value=None):
         z, value: the latent points, and Ψ there (B, D), where they are known.
 
     Raises:
-        InputError, DecoderError: they are not finite.
-        DegenerateMetricError: it is degenerate.
+        InputError: z is not finite.
+        DegenerateMetricError: the metric is degenerate, or Ψ not finite.
     """
     if is_degenerate.any():
         if z is not None:
             check_finite(z)
+        points = is_degenerate.nonzero()[:, 0]
         unknown = None if value is None else ~value.isfinite().flatten(1).all(1)
         if unknown is not None and unknown.any():
-            raise DecoderError(
+            error = DegenerateMetricError(
                 f"Ψ(z) is NaN or infinite at {list_points(unknown)}: outside of the decoder's "
                 "domain. Leave such points out, or pass on_degenerate='nan'."
             )
-        points = is_degenerate.nonzero()[:, 0]
+            error.points, error.condition = points, condition[points]
+            raise error
         raise DegenerateMetricError.at(points, condition[points])
 
 

@@ -48,7 +48,7 @@ class VolumeSample:
     Attributes:
         points: (n, d), independent.
         volume: an estimate of ∫ √det g dz over the box, ().
-        standard_error: of it, ().
+        standard_error: of it, (); of peaks that none of the proposals has met it knows nothing.
         acceptance: the share of evenly spread latents that were kept: mean of √det g over its
             largest value.
     """

@@ -19,6 +19,8 @@ from tests.support.referees import (
 from tests.support.scales import curvature_scale, lowered
 from tests.support.tolerance import assert_close
 
+pytestmark = pytest.mark.grid  # all of it on the same cases, of which what is derived is kept
+
 # A decoder's derivatives of order 3 come out of some thousand roundings, a formula of a hundred.
 DERIVATIVES = 1000
 
@@ -45,28 +47,24 @@ def scale(case, provider):
     return curvature_scale(decoders.jet(case, provider)) + 1e-12
 
 
-@pytest.mark.grid
 @over_the_table
 def test_antisymmetry_in_the_first_pair(geometry, scale):
     R = geometry.riemann
     assert_close(R.transpose(1, 2), -R, scale=lowered(scale, geometry.metric, 4))
 
 
-@pytest.mark.grid
 @over_the_table
 def test_antisymmetry_in_the_second_pair(geometry, scale):
     R = geometry.riemann
     assert_close(R.transpose(3, 4), -R, scale=lowered(scale, geometry.metric, 4))
 
 
-@pytest.mark.grid
 @over_the_table
 def test_pair_symmetry(geometry, scale):
     R = geometry.riemann
     assert_close(R.permute(0, 3, 4, 1, 2), R, scale=lowered(scale, geometry.metric, 4))
 
 
-@pytest.mark.grid
 @over_the_table
 def test_first_bianchi_identity(geometry, scale):
     """R_ijkl + R_jkil + R_kijl = 0 (with antisymmetry, the cyclic sum over any three)."""
@@ -75,7 +73,6 @@ def test_first_bianchi_identity(geometry, scale):
     assert_close(cyclic, 0, scale=lowered(scale, geometry.metric, 4))
 
 
-@pytest.mark.grid
 @over_the_table
 def test_ricci_is_symmetric(geometry, scale):
     ricci = geometry.ricci
@@ -159,7 +156,6 @@ def test_intrinsic_is_gauss_on_random_decoders(provider, seed, d, codimension, d
 PLAIN = [case for case in CASES if case.plain]
 
 
-@pytest.mark.grid
 @every_formula
 @every_provider
 @pytest.mark.parametrize("case", PLAIN, ids=str)

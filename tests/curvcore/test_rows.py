@@ -35,13 +35,13 @@ FUNCTIONS = {
 }  # fmt: skip
 
 
-SOLVED_STEP_BY_STEP = ("exponential", "transport")
+LONG = ("exponential", "logarithm", "transport")
 
 
 @pytest.mark.parametrize("ambient", [None, conformal], ids=["euclidean", "ambient"])
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=[pytest.mark.slow] * (n in SOLVED_STEP_BY_STEP)) for n in FUNCTIONS],
+    [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in FUNCTIONS],
 )
 def test_every_row_is_that_of_its_own_inputs(name, ambient):
     function, parts = FUNCTIONS[name]

@@ -304,6 +304,7 @@ BAD = {
 }
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("line", BAD)
 def test_bad_input_is_one_line_and_exit_code_2_and_nothing_written(line, desk, capfd, monkeypatch):
     monkeypatch.chdir(desk)

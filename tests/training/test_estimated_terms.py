@@ -36,7 +36,7 @@ def sample_of(d, points=6):
     return LatentSample.weighted(z, torch.rand(points, generator=generator).double() + 0.5)
 
 
-@pytest.mark.grid
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "functional",
     [

@@ -163,6 +163,7 @@ def test_every_epoch_has_the_numbers_of_the_flow(runs, name):
         assert {row["flow/tau"] for row in rows} == {"1.0"}
 
 
+@pytest.mark.slow
 def test_the_checkpoint_keeps_them_for_a_log_that_was_cut_off(runs):
     run = runs["F"]
     means = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["means"]
@@ -177,6 +178,7 @@ def test_runs_without_f_or_w_have_none(plain, regularised):
         assert flow_curves(run) == {}
 
 
+@pytest.mark.slow
 def test_the_curves_are_the_columns(runs):
     rows = [row for row in rows_of(runs["F"]) if row["flow/F"]]
     epochs, values = flow_curves(runs["F"])["F"]
@@ -184,6 +186,7 @@ def test_the_curves_are_the_columns(runs):
     assert values.tolist() == [float(row["flow/F"]) for row in rows]
 
 
+@pytest.mark.slow
 def test_looking_on_changes_no_bit_of_the_training(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(FlowMonitor, "on_train_epoch_end", lambda *ignored: None)
     unseen = fit(tmp_path / "unseen", gaussians(), epochs=2, terms=TERMS["learned F"])

@@ -364,14 +364,14 @@
       const hit = event.points.find((p) => p.data.name === "points");
       if (!hit) return;
       const index = hit.pointNumber;
-      if (click && !this.isEcho(index)) this.select(index, this.kept !== index);
+      if (click && !this.isEcho(index, event.event)) this.select(index, this.kept !== index);
       else if (!click && this.kept === null) this.select(index, false);
     }
 
-    // A tap on a touch screen is told twice.
-    isEcho(index) {
+    // A tap on a touch screen is told twice; later, where drawing takes long, than it was made.
+    isEcho(index, source) {
       const [last, then] = this.clicked ?? [];
-      this.clicked = [index, performance.now()];
+      this.clicked = [index, source?.timeStamp || performance.now()];
       return last === index && this.clicked[1] - then < ECHO;
     }
 

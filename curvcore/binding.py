@@ -51,17 +51,9 @@ def bind(
         InputError: ``output`` or ``latent_shape`` is no such thing, or ``likelihood`` is asked of
             an Ensemble.
     """
-    if not callable(decoder):
-        raise InputError(f"Only a callable can be bound; got {type(decoder).__name__}.")
-    is_choice = output is None or callable(output) or isinstance(output, (str, Integral))
-    if not is_choice or isinstance(output, bool):
-        raise InputError(
-            f"output must be a name, an index or a function; got {type(output).__name__}."
-        )
-    if latent_shape is not None:
-        latent_shape = tuple(latent_shape)
-        if not latent_shape or not all(isinstance(n, Integral) and n > 0 for n in latent_shape):
-            raise InputError(f"latent_shape must be positive integers; got {latent_shape!r}.")
+    _check_callable(decoder, ambient)
+    _check_output(output)
+    latent_shape = _checked_shape(latent_shape)
     if isinstance(decoder, AmbientDecoder):
         if output is not None or likelihood is not None:
             raise InputError("A decoder with a metric has its output chosen: bind it before.")
@@ -71,11 +63,6 @@ def bind(
         latent_shape = latent_shape or decoder.latent_shape
         per_row = decoder.declared if per_row is None else per_row
         decoder, inputs = decoder.decoder, decoder.inputs | inputs
-    if ambient is not None and not callable(ambient):
-        raise InputError(
-            f"ambient must be a function of x (B, D); got {type(ambient).__name__}. Of a constant "
-            "metric G: lambda x: G.expand(len(x), *G.shape)."
-        )
     if isinstance(decoder, Ensemble) and (ambient is not None or likelihood is not None):
         raise InputError(
             "The outputs of an Ensemble are stacked: give its members what they decode to, "
@@ -87,6 +74,33 @@ def bind(
         output, ambient = parameters_of(likelihood, output)
     bound = _with_declared(decoder, output, latent_shape, inputs, per_row)
     return bound if ambient is None else AmbientDecoder(bound, ambient)
+
+
+def _check_callable(decoder, ambient):
+    if not callable(decoder):
+        raise InputError(f"Only a callable can be bound; got {type(decoder).__name__}.")
+    if ambient is not None and not callable(ambient):
+        raise InputError(
+            f"ambient must be a function of x (B, D); got {type(ambient).__name__}. Of a constant "
+            "metric G: lambda x: G.expand(len(x), *G.shape)."
+        )
+
+
+def _check_output(output):
+    is_choice = output is None or callable(output) or isinstance(output, (str, Integral))
+    if not is_choice or isinstance(output, bool):
+        raise InputError(
+            f"output must be a name, an index or a function; got {type(output).__name__}."
+        )
+
+
+def _checked_shape(latent_shape):
+    if latent_shape is None:
+        return None
+    latent_shape = tuple(latent_shape)
+    if not latent_shape or not all(isinstance(n, Integral) and n > 0 for n in latent_shape):
+        raise InputError(f"latent_shape must be positive integers; got {latent_shape!r}.")
+    return latent_shape
 
 
 def _with_declared(decoder, output, latent_shape, inputs, per_row):

@@ -1,10 +1,8 @@
 """Tangent spaces and covariant second derivatives along directions, in whatever metric R^D has."""
 
-import torch
-
 from curvcore.constants import identity
 from curvcore.large_dimension import Along
-from curvcore.packing import pack, unpack
+from curvcore.packing import pack_of_directions
 from curvcore.providers.ambient import ambient_jet, shape_of
 from curvcore.providers.automatic import automatic_jet, automatic_restriction
 from curvcore.providers.bound import AmbientDecoder
@@ -41,8 +39,7 @@ class _AlongInAmbientSpace:
 
 
 def _along(derivatives, directions):
-    second = unpack(derivatives.second, derivatives.dimension, 2)
-    return pack(torch.einsum("bnij,bik,bjl->bnkl", second, directions, directions), 2).mT
+    return pack_of_directions(directions) @ derivatives.second.mT
 
 
 def _jet_that_is_known(decoder, z, order):

@@ -7,7 +7,7 @@ a time (:mod:`curvcore.frame_sums`). And estimated (:mod:`curvcore.hutchinson`).
 
 from contextlib import contextmanager
 from functools import partial
-from itertools import combinations_with_replacement, pairwise
+from itertools import pairwise
 
 import torch
 
@@ -29,7 +29,7 @@ from curvcore.hidden_units import (
 )
 from curvcore.hutchinson import estimate_of
 from curvcore.matrix_free import Linearised, Solutions, Solver, normal_second_derivatives
-from curvcore.packing import count, pack_of_vectors
+from curvcore.packing import count, pack_of_directions
 from curvcore.providers import PROVIDERS, RESTRICTIONS
 from curvcore.providers.automatic import automatic_jet, automatic_restriction
 from curvcore.providers.fused import fused_restriction
@@ -319,9 +319,8 @@ class Along:
         every = identity(d, z.dtype, z.device).expand(len(z), -1, -1)
         jet = self._restriction(self._decoder, z, every, 2, compare=False)
         vectors = jet.isometric_channels(self._rows).transpose(0, 1)
-        pairs = combinations_with_replacement(directions.unbind(2), 2)
-        weights = torch.stack([pack_of_vectors(*pair) for pair in pairs], 1)
-        return TangentSpaces(vectors[:, :d]).tangential(weights @ vectors[:, d:])
+        second = pack_of_directions(directions) @ vectors[:, d:]
+        return TangentSpaces(vectors[:, :d]).tangential(second)
 
 
 def _pairs_along(decoder, z, derivatives, block_size):

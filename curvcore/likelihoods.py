@@ -234,13 +234,13 @@ def _metric_of_zero_inflated(x):
     mean, dispersion = torch.exp(log_mean), torch.exp(log_dispersion)
     ratio = torch.log1p(mean / dispersion)
     exponent = dispersion * ratio
+    above = -torch.expm1(-exponent)  # 1 − p₀
     share = mean * torch.exp(-ratio)  # bμ
     # 1 − bμ/(e^E − 1); where that cancels, as bμ = θ (1 − e^{−E/θ}), by h(x) = e^x − 1 − x.
-    of_few = (_beyond_linear(exponent) + dispersion * _beyond_linear(-ratio)) / torch.expm1(
-        exponent
-    )
-    of_many = 1 - share / torch.expm1(exponent)
-    information = share * torch.where(exponent < 1, of_few, of_many) / -torch.expm1(-exponent)
+    of_many = 1 - share * torch.exp(-exponent) / above
+    few = torch.where(exponent < 1, exponent, 1)
+    of_few = (_beyond_linear(few) + dispersion * _beyond_linear(-ratio)) / torch.expm1(few)
+    information = share * torch.where(exponent < 1, of_few, of_many) / above
     one = torch.ones_like(information)
     return torch.cat([one, torch.sin(angle / 2) ** 2 * information, one], 1)
 

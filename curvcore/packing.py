@@ -5,6 +5,7 @@ lexicographic: d(d+1)/2 of rank two, d(d+1)(d+2)/6 of rank three. Torch tensors 
 arrays, any axes before the packed ones.
 """
 
+from itertools import combinations_with_replacement
 from math import comb
 
 import numpy as np
@@ -50,6 +51,12 @@ def pack_of_vectors(u, v):
     """Weights of packed pairs with Σ_{i≤j} w_ij h_ij = h(u, v) for symmetric h: (..., count)."""
     product = u[..., :, None] * v[..., None, :]
     return pack(product + product.mT, 2) * multiplicities(product) / 2
+
+
+def pack_of_directions(directions):
+    """Those of all pairs of V (..., d, k): H(v_a, v_b) = Σ w_ij h_ij, (..., k(k+1)/2, count)."""
+    pairs = combinations_with_replacement(directions.unbind(-1), 2)
+    return torch.stack([pack_of_vectors(*pair) for pair in pairs], -2)
 
 
 def multiplicities(matrix):

@@ -16,11 +16,11 @@ Result = TypeVar("Result")
 
 
 def each_row_alone(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Decorator: a function of a decoder and tensors (B, ...) works row by row for such decoders.
+    """Decorator: a function of a decoder and tensors (B, ...), for decoders with inputs of rows.
 
-    Its results are tensors (B, ...), or dataclasses of these. Of keywords only ``path`` has rows.
+    Rows of which the inputs are the same are worked on together. Results are tensors (B, ...), or
+    dataclasses of these. Of keywords only ``path`` has rows.
     """
-
     is_of_paths = [*signature(function).parameters][1] == "path"
 
     @wraps(function)
@@ -29,28 +29,47 @@ def each_row_alone(function: Callable[Arguments, Result]) -> Callable[Arguments,
         if not has_rows or not callable(decoder):
             return function(decoder, first, *others, **options)
         bound, _ = bound_at(decoder, first[:, 0] if is_of_paths else first)
-        if not rows_of(bound):
+        own = rows_of(bound)
+        if not own or not len(first):
             return function(decoder, first, *others, **options)
-        results = []
-        for n in range(len(first)):
-            own = {k: _row(x, n) if k == "path" else x for k, x in options.items()}
-            rows = (_row(x, n) for x in (first, *others))
-            results.append(function(alone(bound, n), *rows, **own))
-        return joined(results)
+        results, groups = [], _alike(own.values())
+        for rows in groups:
+            some = {k: _rows(x, rows) if k == "path" else x for k, x in options.items()}
+            tensors = (_rows(x, rows) for x in (first, *others))
+            results.append(function(alone(bound, rows[0]), *tensors, **some))
+        order = torch.cat(groups).argsort()
+        return _mapped(lambda part: part[order.to(part.device)], joined(results))
 
     return call
 
 
-def _row(tensor, n):
+def _alike(inputs):
+    """The rows, by number, of which all inputs (B, ...) are the same: a list of index tensors."""
+    numbers = [
+        x.detach().flatten(1).unique(dim=0, return_inverse=True)[1] for x in map(_wide, inputs)
+    ]
+    group = torch.stack(numbers, 1).unique(dim=0, return_inverse=True)[1].cpu()
+    return [(group == n).nonzero()[:, 0] for n in range(int(group.max()) + 1)]
+
+
+def _wide(tensor):
+    return tensor[:, None] if tensor.ndim == 1 else tensor
+
+
+def _rows(tensor, rows):
     is_of_rows = isinstance(tensor, torch.Tensor) and tensor.ndim > 1
-    return tensor[n : n + 1] if is_of_rows else tensor
+    return tensor[rows.to(tensor.device)] if is_of_rows else tensor
 
 
 def joined(results):
     """Results for some of the rows each, tensors or dataclasses of tensors (B, ...), as one."""
+    return _mapped(lambda *parts: torch.cat(parts), *results)
+
+
+def _mapped(function, *results):
+    """A result of which all parts are ``function`` of those of ``results``."""
     if isinstance(results[0], torch.Tensor):
-        return torch.cat(results)
+        return function(*results)
     names = [field.name for field in fields(results[0])]
-    return type(results[0])(
-        **{name: torch.cat([getattr(result, name) for result in results]) for name in names}
-    )
+    parts = {name: function(*(getattr(result, name) for result in results)) for name in names}
+    return type(results[0])(**parts)

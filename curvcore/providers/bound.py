@@ -118,17 +118,6 @@ class AmbientExpressions:
     ambient: Callable[..., Any]
 
 
-class _OfOneRow(nn.Module):
-    """A BoundDecoder that gives all points the inputs of its first row."""
-
-    def __init__(self, bound):
-        super().__init__()
-        self.bound = bound.of_rows(slice(0, 1))
-
-    def forward(self, z):
-        return self.bound.of_rows([0] * len(z))(z)
-
-
 class _WithRow(nn.Module):
     """A callable that gives all points the same row of some inputs."""
 
@@ -170,4 +159,4 @@ def of_rows(decoder, rows):
 
 def of_one_row(decoder):
     """``decoder`` as a map of any points: with the inputs of the first one for all."""
-    return _OfOneRow(decoder) if rows_of(decoder) else decoder
+    return alone(decoder, 0) if rows_of(decoder) else decoder

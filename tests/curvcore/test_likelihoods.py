@@ -321,3 +321,17 @@ def test_a_class_that_has_nearly_all(dtype, ahead):
     geometry = curvcore.pullback(logits, z, likelihood="categorical")
     off = (geometry.scalar - 0.5).abs()
     assert (off < 100 * torch.finfo(dtype).eps * geometry.condition_number).all()
+
+
+@pytest.mark.parametrize(("dtype", "dispersion"), [(torch.float32, 50), (D, 1e3)])
+def test_zero_inflated_counts_that_are_large(dtype, dispersion):
+    """e^E leaves the range of the dtype; R = ½ and its gradient, which vanishes, do not."""
+    z = torch.tensor([[0.1, 0.2], [0.3, -0.1]], dtype=dtype, requires_grad=True)
+
+    def decoder(z):
+        return 1e5 * torch.exp(z[:, :1]), torch.full((1,), dispersion, dtype=dtype), z[:, 1:]
+
+    scalar = curvcore.scalar_curvature(decoder, z, likelihood="zero_inflated_negative_binomial")
+    (gradient,) = torch.autograd.grad(scalar.sum(), z)
+    assert (scalar - 0.5).abs().max() < 1e3 * torch.finfo(dtype).eps
+    assert gradient.abs().max() < 1e4 * torch.finfo(dtype).eps

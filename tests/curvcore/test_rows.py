@@ -9,7 +9,7 @@ D = torch.float64
 Z = torch.tensor([[0.1, 0.2], [0.4, -0.3], [-0.2, 0.5]], dtype=D)
 W = Z.flip(0) + 0.1
 V = torch.tensor([[0.3, 0.1], [-0.2, 0.2], [0.1, -0.4]], dtype=D)
-HEIGHT = torch.tensor([[0.5], [1.0], [2.0]], dtype=D)
+HEIGHT = torch.tensor([[2.0], [0.5], [1.0]], dtype=D)
 PATH = torch.lerp(Z[:, None], W[:, None], torch.linspace(0, 1, 9, dtype=D)[:, None])
 
 
@@ -132,3 +132,19 @@ def test_what_is_for_all_points_may_have_as_many_rows():
 def test_rows_that_are_not_there(names, rows, message):
     with pytest.raises(curvcore.InputError, match=message):
         curvcore.pullback(Conditional().to(D), Z, y=rows, per_row=names)
+
+
+def test_rows_with_the_same_inputs_are_worked_on_together():
+    calls = []
+
+    def counted(z, y, scale):
+        calls.append(len(z))
+        return bowl(z, (1 + y)[:, None]) * scale[:, None]
+
+    y, scale = torch.tensor([1, 0, 1]), torch.tensor([2.0, 2.0, 2.0], dtype=D)
+    found = curvcore.path_length(curvcore.bind(counted, y=y, scale=scale), PATH)
+    nodes = PATH.shape[1]
+    assert sorted(n for n in calls if n > 1) == [nodes, 2 * nodes]  # and of one, how many numbers
+    for n in range(3):
+        known = curvcore.path_length(lambda z, n=n: 2 * bowl(z, 1 + y[n]), PATH[n : n + 1])
+        torch.testing.assert_close(found[n : n + 1], known)

@@ -4,8 +4,19 @@ import shutil
 
 import pytest
 
+from tests.support.chromium import NoBrowserError, browser
 from tests.support.small_runs import CURVATURE, fit, gaussians
 from training.report import chapters_of
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser without a network; tests that look at pages are skipped where there is none."""
+    try:
+        with browser() as found:
+            yield found
+    except NoBrowserError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import torch
 
 import curvcore
 import training.report
-from tests.support.chromium import NoBrowserError, browser
 from training.report.paths import GRID, grid_metric
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -19,15 +18,11 @@ BOX = ((-2.0, 2.0), (0.3, 3.0))
 
 
 @pytest.fixture(scope="module")
-def page():
+def page(chromium):
     """An empty one, with the script."""
-    try:
-        with browser() as chromium:
-            page = chromium.new_page()
-            page.add_script_tag(path=SCRIPT)
-            yield page
-    except NoBrowserError as error:
-        pytest.skip(str(error))
+    page = chromium.new_page()
+    page.add_script_tag(path=SCRIPT)
+    return page
 
 
 def half_plane():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.support.chromium import NoBrowserError, browser, opened
+from tests.support.chromium import opened
 from tests.support.small_runs import fit
 from training.__main__ import main
 
@@ -20,7 +20,7 @@ LABELS = ("</script><script>window.ran=5</script>", "javascript:window.ran=6", "
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def page(chromium, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     rows = np.random.default_rng(0).normal(size=(60, 3))
     lines = [f"a,b,c,{COLUMN}"]
@@ -32,15 +32,11 @@ def page(tmp_path_factory):
     run = fit(folder / RUN, {"class_path": "training.data.UserFile", "init_args": settings}, D=3)
     report = folder / "report.html"
     assert main(["report", str(run), "--out", str(report)]) == 0
-    try:
-        with browser() as chromium:
-            page = opened(chromium, report)
-            for plot in page.locator(".plot").all():
-                plot.scroll_into_view_if_needed()
-                plot.and_(page.locator("[data-drawn]")).wait_for()
-            yield page
-    except NoBrowserError as error:
-        pytest.skip(str(error))
+    page = opened(chromium, report)
+    for plot in page.locator(".plot").all():
+        plot.scroll_into_view_if_needed()
+        plot.and_(page.locator("[data-drawn]")).wait_for()
+    return page
 
 
 def test_nothing_runs(page):

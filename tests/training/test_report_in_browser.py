@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.support.chromium import NoBrowserError, browser, opened
+from tests.support.chromium import opened
 from tests.support.small_runs import CURVATURE, fit, gaussians, of_file
 from training.__main__ import main
 
@@ -13,15 +13,6 @@ pytestmark = [
     pytest.mark.filterwarnings(r"ignore:\s*skip_none parameter:DeprecationWarning"),
     pytest.mark.xdist_group("browser"),
 ]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    try:
-        with browser() as found:
-            yield found
-    except NoBrowserError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

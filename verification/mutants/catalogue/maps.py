@@ -81,13 +81,13 @@ ROWS = mutations(
     "rows.py",
     "tests/curvcore/test_rows.py",
     (
-        "return tensor[n : n + 1] if is_of_rows else tensor",
-        "return tensor[:1] if is_of_rows else tensor",
-        "every row is the first one",
+        "order = torch.cat(groups).argsort()",
+        "order = torch.cat(groups)",
+        "rows are put back in another order",
     ),
     (
-        "results.append(function(alone(bound, n), *rows, **own))",
-        "results.append(function(alone(bound, 0), *rows, **own))",
+        "results.append(function(alone(bound, rows[0]), *tensors, **some))",
+        "results.append(function(alone(bound, 0), *tensors, **some))",
         "every row has the inputs of the first one",
     ),
 )
@@ -96,8 +96,8 @@ OF_LIKELIHOODS = mutations(
     "likelihoods.py",
     "tests/curvcore/test_likelihoods.py",
     (
-        "of_many = 1 - share / torch.expm1(exponent)",
-        "of_many = 1 + share / torch.expm1(exponent)",
+        "of_many = 1 - share * torch.exp(-exponent) / above",
+        "of_many = 1 + share * torch.exp(-exponent) / above",
         "the information of counts that are not zero has a wrong sign",
     ),
     (

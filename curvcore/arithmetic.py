@@ -73,7 +73,7 @@ def inverse(matrix):
     """
     if not isinstance(matrix, torch.Tensor):
         adjugate, determinant_ = _adjugate_and_determinant(matrix)
-        return adjugate / np.asarray(determinant_, dtype=object)[..., None, None]
+        return adjugate / _as_array(determinant_)[..., None, None]
     scale, correlation = _equilibrate(matrix)
     return _inverse_of_correlation(correlation) / (scale[..., :, None] * scale[..., None, :])
 
@@ -219,7 +219,12 @@ def _identity_like(matrix):
 def _times_identity(number, one):
     if isinstance(number, torch.Tensor):
         return number[..., None, None] * one
-    return one * np.asarray(number, dtype=object)[..., None, None]
+    return one * _as_array(number)[..., None, None]
+
+
+def _as_array(number):
+    """A bare exact number as an array of it."""
+    return number if hasattr(number, "shape") else np.asarray(number, dtype=object)
 
 
 def _elementary(name, number):

@@ -131,7 +131,7 @@ def _minimised(decoder, path):
         limit = model.energy + torch.where(done, 2 * model.rounding, 0)
         accepted = (trial.energy < limit) & trial.is_finite()
         path, model = where(accepted, ahead, path), trial.where(accepted, model)
-        damping = torch.where(accepted, _lowered(damping), _raised(damping))
+        damping = torch.where(accepted, lowered(damping), raised(damping))
         result[active], converged[active] = path, done
         kept = ~done & (damping <= MOST_DAMPING)
         active, path, damping, model = active[kept], path[kept], damping[kept], model.of(kept)
@@ -153,7 +153,7 @@ def _newton_step(model, damping):
         diagonal, beside = model.hessian(mu)
         step, product, failed = solved(diagonal + mu * ridge, beside, -model.gradient)
         promised = product * (1 + damping) / 2
-        damping = torch.where(failed, _raised(damping), damping)
+        damping = torch.where(failed, raised(damping), damping)
     return step, promised, damping
 
 
@@ -183,12 +183,13 @@ def solved(diagonal, above, right):
     return where(~failed, x, torch.zeros_like(x)), torch.where(failed, torch.inf, product), failed
 
 
-def _raised(damping):
+def raised(damping):
+    """Where a step has failed."""
     return (4 * damping).clamp(min=FIRST_DAMPING)
 
 
-def _lowered(damping):
-    """To none in the end: the last steps are Newton's own, which double the digits."""
+def lowered(damping):
+    """Where none has: to none in the end, as the last steps are Newton's, which double digits."""
     return F.threshold(damping / 10, FIRST_DAMPING / 1000, 0)
 
 

@@ -16,6 +16,7 @@ from curvcore.arithmetic import (
 from curvcore.caching import cached_quantity, quantity
 from curvcore.constants import identity
 from curvcore.curved import CurvedFormulas
+from curvcore.curved_rounding import error_of_curved
 from curvcore.degenerate import (
     assert_regular,
     check_not_degenerate_everywhere,
@@ -225,10 +226,11 @@ class PullbackGeometry:
         """|δR| in the unit of length that makes derivatives of order one, and this: (B,) each."""
         if self.jet.is_symbolic:
             raise InputError("A symbolic scalar curvature is exact: it has no rounding error.")
-        if self.jet.is_curved:
-            raise InputError("With an ambient metric rounding is not estimated; compare formulas.")
         with torch.no_grad():
             scalar = filled(self.is_degenerate, self.scalar, torch.nan)  # an error, perhaps
+            if self.jet.is_curved:
+                error = error_of_curved(self.jet, self._frame, self.formula)
+                return filled(scalar.isnan(), error, torch.nan), torch.ones_like(error)
             of_sums = self._by_sums is not None
             channels, frame = (None, None) if of_sums else (self._channels, self._frame)
             error, unit = error_and_unit(self._derivatives, channels, frame, self.formula)

@@ -16,6 +16,7 @@ zero-inflated negative binomial,   α = 2 arcsin √P(X>0), λ = log μ, log θ 
 mean μ, dispersion θ, logits ζ
 =================================  ==============================================  ================
 
+Classes are the last axis of logits: of images (B, C, H, W), output=lambda x: x.movedim(1, -1).
 Of a Gaussian this is hyperbolic, of curvature R = −1 in the two dimensions of one. With dispersion
 θ, counts have variance μ + μ²/θ; θ must not depend on z. With zero inflation P(X = 0) = q is
 π + (1 − π) p₀, π = σ(ζ), p₀ = (1 + μ/θ)^{−θ}; other counts are as without zeros, so that the metric
@@ -36,11 +37,13 @@ import torch.nn.functional as F
 from torch import distributions
 
 from curvcore.errors import DecoderError, InputError
+from curvcore.providers.differences import fixed_random
 from curvcore.providers.structured import chosen
 from curvcore.validation import list_points
 
 _SERIES = 20  # terms: the next one is 1/21! < eps/10⁴ of their sum
 _AT_ONCE, _FEW = 4096, 8  # points of which parameters are looked at
+_LOGS_OF_VARIANCE = "logvar", "log_var", "log_variance"  # as autoencoders call them
 
 # What a decoder returns, where it is no torch distribution of this kind: tensors in this order, or
 # a dict, by name.
@@ -93,17 +96,25 @@ class Coordinates:
             )
 
     def _check_constant(self, decoder, z):
+        size = z.detach().abs().amax(0)
+        beside = fixed_random(z.numel(), z).reshape(z.shape) * torch.where(size > 0, size, 1) / 8
+        for points in (z, z + beside):  # a slope may vanish at single points
+            if self._moves_dispersion(decoder, points):
+                raise InputError(
+                    f"likelihood={self._name!r}: dispersion depends on z. Bind a decoder whose "
+                    "dispersions are parameters, as of dispersion='gene' in scvi-tools."
+                )
+
+    def _moves_dispersion(self, decoder, z):
+        """Whether a combination of dispersions has a slope at any of the points."""
         with torch.inference_mode(False), torch.enable_grad():
             z = z.detach().clone().requires_grad_()
             dispersion = self.parameters(decoder.returned(z))[1]
             if not dispersion.requires_grad:
-                return
-            slope = torch.autograd.grad(dispersion.sum(), z, allow_unused=True)[0]
-        if slope is not None and slope.any():
-            raise InputError(
-                f"likelihood={self._name!r}: dispersion depends on z. Bind a decoder whose "
-                "dispersions are parameters, as of dispersion='gene' in scvi-tools."
-            )
+                return False
+            weights = fixed_random(dispersion.numel(), z).reshape(dispersion.shape)
+            slope = torch.autograd.grad((weights * dispersion).sum(), z, allow_unused=True)[0]
+        return slope is not None and bool(slope.any())
 
 
 def parameters_of(likelihood, output):
@@ -133,11 +144,23 @@ def _parameters(name, returned):
         raise DecoderError(
             f"likelihood={name!r} needs {', '.join(names)}: a dict with these keys, tensors in "
             f"this order{_or_distribution(name)}; got {_described(returned)}. Choose or make them "
-            f"by output=, as in output=lambda output: ({'..., ' * len(names)})."
+            f"by output=, as in output=lambda output: {_suggested(names, returned)}."
         )
     shape = torch.broadcast_shapes(*(part.shape for part in parts))
     parts = [part.expand(shape) for part in parts]
     return parts if name == "categorical" else [part.flatten(1) for part in parts]
+
+
+def _suggested(names, returned):
+    """How to make the parameters from what was returned."""
+    listed = [
+        f"output[{name!r}]" if isinstance(returned, Mapping) and name in returned else "..."
+        for name in names
+    ]
+    log = next((k for k in _LOGS_OF_VARIANCE if isinstance(returned, Mapping) and k in returned), 0)
+    if log and "scale" in names:
+        listed[names.index("scale")] = f"(output[{log!r}] / 2).exp()"
+    return f"({', '.join(listed)})" if len(listed) > 1 else listed[0]
 
 
 def _or_distribution(name):

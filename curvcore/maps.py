@@ -104,10 +104,13 @@ def exponential_map(
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError;
         DegenerateMetricError where g is degenerate at z; ModuleNotFoundError without torchdiffeq.
     """
+    shape = getattr(z, "shape", None)
     decoder, z = checked(decoder, z)
-    v = check_latent_array("v", v, 1, z.shape[1], len(z)).to(z).expand_as(z)
-    check_finite(v, "v")
+    v = _of_each("v", v, z, shape)
     box = None if box is None else checked_box(box, z)
+    if not len(z):
+        none = torch.zeros_like(z, dtype=torch.bool).any(1)
+        return Exponential(z, v, z[:, None].expand(-1, SEGMENTS + 1, -1), none, none, none)
     with one_warning_of_kinks(), torch.autocast(z.device.type, enabled=False):
         return _exponentials(decoder, z, v, box)
 
@@ -141,9 +144,9 @@ def logarithm_map(
 
     Raises: what :func:`exponential_map` does, and :func:`curvcore.geodesic`.
     """
+    shape = getattr(z, "shape", None)
     decoder, z = checked(decoder, z)
-    w = check_latent_array("w", w, 1, z.shape[1], len(z)).to(z).expand_as(z)
-    check_finite(w, "w")
+    w = _of_each("w", w, z, shape)
     with one_warning_of_kinks(), torch.autocast(z.device.type, enabled=False):
         discrete = geodesic(decoder, z, w, path=path, segments=SEGMENTS).path
         space = along(decoder, z.numel())
@@ -169,8 +172,9 @@ def parallel_transport(decoder: Decoder, path: torch.Tensor, v: torch.Tensor) ->
     """
     check_path(path)
     decoder, start = checked(decoder, path[:, 0])
-    v = check_latent_array("v", v, 1, start.shape[1], len(start)).to(start).expand_as(start)
-    check_finite(v, "v")
+    v = _of_each("v", v, start, start.shape)
+    if not len(path):
+        return path.new_zeros(path.shape)
     with one_warning_of_kinks(), torch.autocast(path.device.type, enabled=False):
         return _Equations(decoder, start, v).transported(path, v).transpose(0, 1)
 
@@ -305,6 +309,15 @@ def _flags(decoder, equations, path, velocities, box=None):
 
 
 # --- checks ---------------------------------------------------------------------------------------
+
+
+def _of_each(name, vectors, z, shape):
+    """Vectors or points for each of z (B, d), which the user gave in this shape, like z: (B, d)."""
+    if isinstance(vectors, torch.Tensor) and vectors.shape == shape:
+        vectors = vectors.flatten(1)
+    vectors = check_latent_array(name, vectors, 1, z.shape[1], len(z)).to(z).expand_as(z)
+    check_finite(vectors, name)
+    return vectors
 
 
 def checked(decoder, z):

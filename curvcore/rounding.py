@@ -69,8 +69,8 @@ def error_of_scalar(channels, frame, formula, eps):
         formulas = ProjectedFormulas(channels[: d + pairs], frame)
     else:
         formulas = Formulas(frame.derivatives(Derivatives(first, second)), "gauss")
-    squares = _variations(formulas, frame, first.norm(dim=1), second.norm(dim=1))
-    bending = _bending(formulas)
+    squares = variations(formulas, frame, first.norm(dim=1), second.norm(dim=1))
+    bending = bending_squared(formulas)
     squares.append((eps * bending).square())
     if formula == "intrinsic":
         in_frame = frame.derivatives(Derivatives(first, second, third))
@@ -78,7 +78,7 @@ def error_of_scalar(channels, frame, formula, eps):
     return eps * torch.stack(squares).sum(0).sqrt()
 
 
-def _variations(formulas, frame, first, second):
+def variations(formulas, frame, first, second):
     """The squares of what δΨ_ij, and δΨ_i in both its places, can contribute: (B,) each.
 
     ``first``: |Ψ_i| (B, d), ``second``: |Ψ_ij|, packed.
@@ -97,7 +97,7 @@ def _variations(formulas, frame, first, second):
     ]
 
 
-def _bending(formulas):
+def bending_squared(formulas):
     """|∇²Ψ|² in the frame, Σ_ij |II_ij|² + g_kl Γ^k_ij Γ^l_ij: (B,)."""
     christoffel = formulas.christoffel_of_pairs
     tangential = (formulas.metric @ christoffel * christoffel).sum(1)

@@ -10,6 +10,7 @@ import torch
 
 from curvcore.binding import bound_at
 from curvcore.providers.bound import alone, rows_of
+from curvcore.providers.witness import check_rows_belong
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -28,10 +29,12 @@ def each_row_alone(function: Callable[Arguments, Result]) -> Callable[Arguments,
         has_rows = isinstance(first, torch.Tensor) and first.ndim >= 2 + is_of_paths
         if not has_rows or not callable(decoder):
             return function(decoder, first, *others, **options)
-        bound, _ = bound_at(decoder, first[:, 0] if is_of_paths else first)
+        points = first[:, 0] if is_of_paths else first
+        bound, _ = bound_at(decoder, points)
         own = rows_of(bound)
         if not own or not len(first):
             return function(decoder, first, *others, **options)
+        check_rows_belong(bound, points)
         results, groups = [], _alike(own.values())
         for rows in groups:
             some = {k: _rows(x, rows) if k == "path" else x for k, x in options.items()}

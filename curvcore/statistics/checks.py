@@ -30,6 +30,8 @@ def check_count(name, value, most=None):
     """Raise InputError unless ``value`` is an integer from 1 on, not above ``most`` points."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise InputError(f"{name} must be a positive integer; got {value!r}.")
+    if most == 0:
+        raise InputError(f"{name} of no points: give some.")
     if most is not None and value > most:
         raise InputError(f"{name} must be {most} at most for so many points; got {value}.")
 

@@ -26,10 +26,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from curvcore.geodesics import lowered, raised
+
 ITERATIONS = 40  # at most
 _OTHER = 41  # terms, of which the rule has 65 nodes
 _DONE = 1e-8  # of E, that a Newton step promises
-_FIRST_DAMPING, _MOST_DAMPING = 0.1, 1e6
+_MOST_DAMPING = 1e6
 
 
 class Curves(NamedTuple):
@@ -172,7 +174,7 @@ def _minimised(field, ends, c, done_at):
         accepted = trial.energy < model.energy
         c = torch.where(accepted[:, None], ahead, c)
         model = trial.where(accepted, model)
-        damping = torch.where(accepted, _lowered(damping), _raised(damping))
+        damping = torch.where(accepted, lowered(damping), raised(damping))
     return result, (2 * energy).sqrt(), stationary, minimal
 
 
@@ -242,7 +244,7 @@ def _newton_step(model, damping):
         failed = info > 0
         if not (failed & (damping <= _MOST_DAMPING)).any():
             break
-        damping = torch.where(failed, _raised(damping), damping)
+        damping = torch.where(failed, raised(damping), damping)
     right = -model.gradient[..., None]
     half = torch.linalg.solve_triangular(factor, right, upper=False)
     step = torch.linalg.solve_triangular(factor.mT, half, upper=True)[..., 0]
@@ -251,13 +253,3 @@ def _newton_step(model, damping):
     step = torch.where(failed[:, None], 0, step)
     promised = torch.where(failed, math.inf, promised)
     return step, promised, definite, damping
-
-
-def _raised(damping):
-    return (4 * damping).clamp(min=_FIRST_DAMPING)
-
-
-def _lowered(damping):
-    """To none in the end."""
-    lower = damping / 10
-    return torch.where(lower > _FIRST_DAMPING / 1000, lower, 0)

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from curvcore.errors import InputError
 from curvcore.maps import checked
 from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.statistics.checks import check_count, check_scipy, check_tolerance, checked_limits
@@ -58,7 +59,8 @@ def geodesic_neighbours(
     Raises: what :func:`distance_matrix` does.
     """
     decoder, z = checked(decoder, z)
-    check_count("The number of points less one", len(z) - 1)
+    if len(z) < 2:
+        raise InputError(f"Neighbours need two points at least; got {len(z)}.")
     check_count("k", k, len(z) - 1)
     check_tolerance(tolerance)
     box = checked_limits(box, z, LARGEST_DIMENSION)

@@ -232,10 +232,46 @@ def test_functions_of_euclidean_space_refuse(function):
         function(bound, inside(4, 2))
 
 
-def test_no_estimate_of_rounding():
-    geometry = curvcore.pullback(lambda z: 1 * z, inside(4, 2), ambient=ball)
-    with pytest.raises(curvcore.InputError, match="rounding is not estimated"):
+def test_no_estimate_of_rounding_by_the_intrinsic_formula():
+    geometry = curvcore.pullback(lambda z: 1 * z, inside(4, 2), ambient=ball, formula="intrinsic")
+    with pytest.raises(curvcore.InputError, match="formula='gauss' alone"):
         _ = geometry.scalar_error
+
+
+def _stretched(z):
+    """R^3, of which one coordinate in the ball hardly moves."""
+    return torch.stack([z[:, 0], 0.3 * torch.sin(z[:, 0]) + 1e-4 * z[:, 1], 0.2 * z[:, 2]], 1)
+
+
+def _bent(x):
+    """A metric of R^3 that is not diagonal."""
+    one = torch.eye(3, dtype=x.dtype)
+    return one * (1 + x.square().sum(1))[:, None, None] + 0.3 * torch.sin(x[:, :1, None])
+
+
+@pytest.mark.parametrize("ambient", [ball, _bent], ids=["factor", "full"])
+@pytest.mark.parametrize("map", [_stretched, lambda z: 0.5 * torch.tanh(z)], ids=["skew", "tanh"])
+def test_the_estimate_of_rounding(map, ambient):
+    """Of single precision against double: the estimate is no bound, but near one."""
+    z = inside(40, 3).float()
+    single = curvcore.pullback(map, z, ambient=ambient)
+    double = curvcore.pullback(map, z.double(), ambient=ambient)
+    error = (single.scalar.double() - double.scalar).abs()
+    assert (error <= 10 * single.scalar_error).all()
+    assert error.max() >= single.scalar_error.median() / 300
+    assert (double.scalar_relative_error < 1e-6).all()
+
+
+def test_the_estimate_of_rounding_in_euclidean_space():
+    """It is that of an immersion without ambient metric."""
+    z = inside(40, 2)
+
+    def bowl(z):
+        return torch.cat([z, (z * torch.tensor([3.0, 0.2], dtype=D)).square()], 1)
+
+    curved = curvcore.pullback(bowl, z, ambient=lambda x: torch.ones_like(x) + 0 * x.square())
+    flat = curvcore.pullback(bowl, z)
+    torch.testing.assert_close(curved.scalar_error, flat.scalar_error, rtol=1e-6, atol=0)
 
 
 def test_where_the_ambient_metric_is_none():

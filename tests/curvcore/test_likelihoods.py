@@ -335,3 +335,41 @@ def test_zero_inflated_counts_that_are_large(dtype, dispersion):
     (gradient,) = torch.autograd.grad(scalar.sum(), z)
     assert (scalar - 0.5).abs().max() < 1e3 * torch.finfo(dtype).eps
     assert gradient.abs().max() < 1e4 * torch.finfo(dtype).eps
+
+
+@pytest.mark.parametrize(
+    ("log_mean", "zeros", "dispersion"),
+    [(-3, -30, 1e-3), (0.3, -30, 1e-3), (-3, 30, 50), (-8, 30, 0.3), (2, 0.2, 2)],
+)
+def test_what_zero_inflation_costs_is_told(log_mean, zeros, dispersion):
+    """One gene's family, of which R = 1/2, where its coordinates hardly depend on one latent."""
+    z = torch.tensor([[log_mean, zeros]], dtype=D)
+
+    def decoder(z):
+        return z[:, :1].exp(), torch.full_like(z[:, :1], dispersion), z[:, 1:]
+
+    geometry = curvcore.pullback(decoder, z, likelihood="zero_inflated_negative_binomial")
+    assert (geometry.scalar - 0.5).abs() <= 10 * geometry.scalar_error + 1e-14
+
+
+@pytest.mark.parametrize("at", [0.0, 0.7])
+@pytest.mark.parametrize(
+    "dispersion",
+    [
+        lambda z: torch.stack([torch.sigmoid(z[:, 0]), torch.sigmoid(-z[:, 0])], 1),
+        lambda z: torch.exp(z.square().sum(1, keepdim=True)).expand(-1, 2),
+    ],
+    ids=["of which the sum stays", "of no slope at 0"],
+)
+def test_a_dispersion_that_hides_that_it_moves(dispersion, at):
+    z = torch.full((3, 2), at, dtype=D)
+    with pytest.raises(curvcore.InputError, match="dispersion depends on z"):
+        curvcore.metric(lambda z: (torch.exp(z), dispersion(z)), z, likelihood="negative_binomial")
+
+
+def test_the_error_names_what_an_autoencoder_returns():
+    with pytest.raises(
+        curvcore.DecoderError,
+        match=r"\(output\['mean'\], \(output\['logvar'\] / 2\)\.exp\(\)\)",
+    ):
+        curvcore.metric(lambda z: {"mean": z, "logvar": z}, torch.ones(2, 2), likelihood="gaussian")

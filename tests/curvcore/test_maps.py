@@ -325,3 +325,29 @@ def test_a_logarithm_past_a_bump_converges():
     found = curvcore.logarithm_map(bump, z, w)
     assert found.converged.all()
     assert (curvcore.exponential_map(bump, z, found.vector).point - w).abs().max() <= 1e-11
+
+
+def test_of_no_points():
+    none, paths = torch.zeros(0, 2, dtype=D), torch.zeros(0, 5, 2, dtype=D)
+    found = curvcore.exponential_map(lambda z: z.sin(), none, none)
+    assert found.point.shape == (0, 2)
+    assert found.path.shape == (0, 33, 2)
+    assert found.converged.shape == (0,)
+    assert found.converged.dtype == torch.bool
+    assert curvcore.parallel_transport(lambda z: z.sin(), paths, none).shape == (0, 5, 2)
+
+
+def test_vectors_of_the_shape_of_the_latents():
+    z = torch.linspace(0, 1, 8, dtype=D).reshape(2, 2, 2)
+    v = torch.full_like(z, 0.1)
+
+    def image(z):
+        return torch.cat([z, z.sin()], 1)
+
+    bound = curvcore.bind(image, latent_shape=(2, 2))
+    found = curvcore.exponential_map(image, z, v).point
+    torch.testing.assert_close(
+        found, curvcore.exponential_map(bound, z.flatten(1), v.flatten(1)).point
+    )
+    back = curvcore.logarithm_map(image, z, found.reshape(z.shape))
+    torch.testing.assert_close(back.vector, v.flatten(1), rtol=1e-7, atol=1e-9)

@@ -144,7 +144,22 @@ def test_rows_with_the_same_inputs_are_worked_on_together():
     y, scale = torch.tensor([1, 0, 1]), torch.tensor([2.0, 2.0, 2.0], dtype=D)
     found = curvcore.path_length(curvcore.bind(counted, y=y, scale=scale), PATH)
     nodes = PATH.shape[1]
-    assert sorted(n for n in calls if n > 1) == [nodes, 2 * nodes]  # and of one, how many numbers
+    # Of all once, to see whether rows belong to points; of one, how many numbers.
+    assert sorted(n for n in calls if n > 1) == [3, nodes, 2 * nodes]
     for n in range(3):
         known = curvcore.path_length(lambda z, n=n: 2 * bowl(z, 1 + y[n]), PATH[n : n + 1])
         torch.testing.assert_close(found[n : n + 1], known)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_an_input_for_all_that_has_as_many_rows_by_chance(name):
+    """Taken for one row a point it would be another decoder, and no one told."""
+    context = torch.randn(3, 2, dtype=D, generator=torch.Generator().manual_seed(0))
+
+    def attending(z, context):
+        share = torch.softmax(z @ context.mT, 1)
+        return torch.cat([z, torch.tanh(share @ context)], 1)
+
+    function, _ = FUNCTIONS[name]
+    with pytest.raises(curvcore.InputError, match=r"context of 3 rows.*per_row=\["):
+        function(curvcore.bind(attending, context=context), slice(None))

@@ -91,6 +91,7 @@ ARROWS = PROVIDERS | {
         "caching",
         "constants",
         "curved",
+        "curved_rounding",
         "degenerate",
         "errors",
         "formulas",
@@ -215,7 +216,7 @@ ARROWS = PROVIDERS | {
         "types",
         "validation",
     },
-    "curvcore.rows": {"binding", "providers.bound"},
+    "curvcore.rows": {"binding", "providers.bound", "providers.witness"},
     "curvcore.geodesics": {
         "discrete_energy",
         "errors",
@@ -226,6 +227,15 @@ ARROWS = PROVIDERS | {
     },
     "curvcore.ambient": {"arithmetic", "caching", "jets", "metrics", "packing"},
     "curvcore.curved": {"caching", "formulas", "riemann"},
+    "curvcore.curved_rounding": {
+        "ambient",
+        "arithmetic",
+        "errors",
+        "formulas",
+        "frames",
+        "packing",
+        "rounding",
+    },
     "curvcore.covariant": {
         "constants",
         "large_dimension",
@@ -246,7 +256,12 @@ ARROWS = PROVIDERS | {
         "providers.primitives",
     },
     "curvcore.expected": {"providers.structured", "errors"},
-    "curvcore.likelihoods": {"errors", "providers.structured", "validation"},
+    "curvcore.likelihoods": {
+        "errors",
+        "providers.differences",
+        "providers.structured",
+        "validation",
+    },
     "curvcore.boundary_value": {"discrete_energy", "geodesics"},
     "curvcore.statistics": {
         "statistics.clusters",
@@ -268,7 +283,7 @@ ARROWS = PROVIDERS | {
         "statistics.splines",
         "types",
     },
-    "curvcore.statistics.curves": set(),
+    "curvcore.statistics.curves": {"geodesics"},
     "curvcore.statistics.distances": {
         "maps",
         "providers.kinks",
@@ -289,6 +304,7 @@ ARROWS = PROVIDERS | {
         "types",
     },
     "curvcore.statistics.neighbours": {
+        "errors",
         "maps",
         "providers.kinks",
         "statistics.checks",

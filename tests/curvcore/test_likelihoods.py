@@ -373,3 +373,25 @@ def test_the_error_names_what_an_autoencoder_returns():
         match=r"\(output\['mean'\], \(output\['logvar'\] / 2\)\.exp\(\)\)",
     ):
         curvcore.metric(lambda z: {"mean": z, "logvar": z}, torch.ones(2, 2), likelihood="gaussian")
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "at", "dtype"),
+    [
+        ("negative_binomial", [-20.0, -19.0], D),
+        ("zero_inflated_negative_binomial", [15.0, 0.2], torch.float32),
+    ],
+)
+def test_derivatives_that_are_nothing_but_rounding(likelihood, at, dtype):
+    """Coordinates that are all but linear in z: two ways to their last derivative disagree."""
+    z = torch.tensor([at], dtype=dtype)
+
+    def decoder(z):
+        if likelihood == "negative_binomial":
+            mean = torch.stack([z[:, 0], z[:, 1], z[:, 0] * z[:, 1] / 10], 1).exp()
+            return mean, torch.ones(3, dtype=z.dtype)
+        return z[:, :1].exp(), torch.full_like(z[:, :1], 50.0), z[:, 1:]
+
+    for formula in ("gauss", "intrinsic"):
+        geometry = curvcore.pullback(decoder, z, likelihood=likelihood, formula=formula)
+        assert geometry.scalar.isfinite().all()

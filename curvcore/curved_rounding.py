@@ -76,4 +76,4 @@ def _weights(matrix):
     """How often each S_pq stands in R = Σ_ik S_ii,kk − S_ik,ik: (P, P)."""
     twice = multiplicities(matrix)
     trace = pack(torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device), 2)
-    return trace[:, None] * trace + twice.diag()
+    return trace[:, None] * trace + (twice - 2 * trace).diag()

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from verification.exact.certificates import Certificate, CertificationError, certify
+    from verification.regions.region import Region, certify_region
 
-__all__ = ["Certificate", "CertificationError", "certify"]
+__all__ = ["Certificate", "CertificationError", "Region", "certify", "certify_region"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,5 +17,6 @@ def __getattr__(name: str) -> Any:
 
     require(f"verification.{name}")
     from verification.exact import certificates
+    from verification.regions import region
 
-    return getattr(certificates, name)
+    return getattr(certificates if hasattr(certificates, name) else region, name)

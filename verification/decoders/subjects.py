@@ -65,6 +65,24 @@ def digits_decoder(points, seed):
     return Subject("digits autoencoder", decoder, latents, note)
 
 
+def images_decoder(d, width, activation, seed=0):
+    """A decoder d → width × 3 → 784 trained on the same digits, enlarged to 28×28 pixels."""
+    from sklearn.datasets import load_digits
+
+    small = torch.tensor(load_digits().images[:, None] / 16, dtype=torch.float32)
+    images = nn.functional.interpolate(small, size=28, mode="bilinear").flatten(1)
+    unit = getattr(nn, activation)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        encoder = nn.Sequential(nn.Linear(784, 128), unit(), nn.Linear(128, d))
+        hidden = [layer for _ in range(2) for layer in (nn.Linear(width, width), unit())]
+        decoder = nn.Sequential(nn.Linear(d, width), unit(), *hidden, nn.Linear(width, 784))
+        _train(encoder, decoder, images)
+    with torch.no_grad():
+        points = encoder(images)
+    return Subject(f"digits, {d} → {width} × 3 → 784, {activation}", decoder, points)
+
+
 def _autoencoder(features, width=64, latent=2):
     encoder = nn.Sequential(
         nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(),

@@ -14,7 +14,7 @@ from curvcore.providers.ambient import shape_of
 from curvcore.providers.bound import AmbientDecoder
 from curvcore.providers.fused.jet_tensor import JetTensor
 from verification.exact import functions  # noqa: F401  (what torch functions do to exact tensors)
-from verification.exact.tensors import FUNCTIONS, Balls, ExactTensor
+from verification.exact.tensors import COMPUTING, FUNCTIONS, Balls, ExactTensor
 
 
 class CertificationError(curvcore.CurvatureError):
@@ -77,16 +77,32 @@ def _of_shape(level, shape, components):
 
 def _derivatives(function, x, order):
     """Values (n, D) and derivatives (n, D, d), (n, D, d, d), ... of a function of (n, d) balls."""
+    value, *levels = packed_derivatives(function, x, order)
+    return [value, *(unpack(level, x.shape[1], rank) for rank, level in enumerate(levels, 1))]
+
+
+def packed_derivatives(function, x, order):
+    """Values (n, D) and packed derivatives (n, D, d), (n, D, d(d+1)/2), ... as arrays."""
+    with torch.no_grad(), _NothingRounds(x.numbers):
+        output = propagated(function, x, order)
+        value = output.value.reshape(len(x), -1).array
+        return [value, *levels_of(output)]
+
+
+def propagated(function, x, order):
+    """The JetTensor of a function at (n, d) exact numbers."""
     d = x.shape[1]
     identity = ExactTensor(torch.eye(d)[:, None, :], x.numbers)
     with torch.no_grad(), _NothingRounds(x.numbers):
-        output = _called(function, JetTensor(x, identity, d, order))
-        value = output.value.reshape(len(x), -1).array
-        channels = output.all_channels()
-        channels = channels.reshape(*channels.shape[:2], -1).array
-    ends = np.cumsum([count(d, rank) for rank in range(1, order)])
-    levels = (np.moveaxis(level, 0, -1) for level in np.split(channels, ends))
-    return [value, *(unpack(level, d, rank) for rank, level in enumerate(levels, start=1))]
+        return _called(function, JetTensor(x, identity, d, order))
+
+
+def levels_of(jet):
+    """Packed derivatives (n, D, d), (n, D, d(d+1)/2), ..., as arrays."""
+    channels = jet.all_channels()
+    channels = channels.reshape(*channels.shape[:2], -1).array
+    ends = np.cumsum([count(jet.d, rank) for rank in range(1, jet.order)])
+    return [np.moveaxis(level, 0, -1) for level in np.split(channels, ends)]
 
 
 def _called(function, jet):
@@ -120,6 +136,8 @@ class _NothingRounds(TorchFunctionMode):
         self._numbers = numbers
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
+        if COMPUTING.get():
+            return function(*args, **(kwargs or {}))
         for kind in (JetTensor, ExactTensor):
             if kind in types:
                 with self:  # rules may compute with plain tensors as well

@@ -72,6 +72,8 @@ def certify(
 ) -> Certificate:
     """Rigorous enclosures of R, g and √det g of a decoder's pullback metric, whatever G is in R^D.
 
+    At points; of boxes :func:`verification.certify_region`.
+
     Args:
         decoder: ``nn.Module`` or callable (B, d) -> (B, ...) of linear layers, activations, sums,
             products and normalisations; a module in eval mode. Its floats count as exact numbers.

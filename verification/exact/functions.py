@@ -100,7 +100,7 @@ for _name, _operation in {
 @implements(*named("where"))
 def _where(condition, a, b):
     tensor, condition, a, b = _arrays(condition, a, b)
-    return tensor.like(np.where(condition.astype(bool), a, b))
+    return tensor.like(tensor.numbers.where(condition, a, b))
 
 
 @implements(*named("abs", "__abs__"))
@@ -171,8 +171,7 @@ def _mean(x, dim=None, keepdim=False):
 
 @implements(*named("amax"))
 def _amax(x, dim, keepdim=False):
-    larger = np.frompyfunc(x.numbers.maximum, 2, 1)
-    return x.like(larger.reduce(x.array, axis=dim, keepdims=keepdim))
+    return x.like(x.numbers.largest(x.array, dim, keepdim))
 
 
 @implements(*named("cat", "concat"))
@@ -206,7 +205,7 @@ def _unbind(x, dim=0):
 
 @implements(*named("new_zeros"))
 def _new_zeros(x, shape):
-    return x.like(np.full(shape, x.numbers.of(0), dtype=object))
+    return x.like(x.numbers.full(shape, 0))
 
 
 implements(*named("new_empty"))(_new_zeros)
@@ -214,7 +213,7 @@ implements(*named("new_empty"))(_new_zeros)
 
 @implements(*named("new_full"))
 def _new_full(x, shape, number):
-    return x.like(np.full(shape, x.numbers.of(number), dtype=object))
+    return x.like(x.numbers.full(shape, number))
 
 
 @implements(*named("sum_to_size"))
@@ -225,7 +224,7 @@ def _sum_to_size(x, shape):
 
 @implements(*named("full_like"))
 def _full_like(x, number):
-    return x.like(np.full(x.shape, x.numbers.of(number), dtype=object))
+    return x.like(x.numbers.full(x.shape, number))
 
 
 implements(*named("zeros_like"))(lambda x: _full_like(x, 0))
@@ -243,10 +242,7 @@ implements(*named("numel"))(lambda x: x.array.size)
 @implements(*named("matmul", "mm", "__matmul__"))
 def _matmul(a, b):
     tensor, a, b = _arrays(a, b)
-    rows = a.reshape(-1, a.shape[-1])
-    if b.ndim != 2:
-        return tensor.like(a @ b)
-    return tensor.like(tensor.numbers.matmul(rows, b).reshape(*a.shape[:-1], b.shape[-1]))
+    return tensor.like(tensor.numbers.matmul(a, b))
 
 
 @implements(F.linear)
@@ -260,7 +256,7 @@ def _linear(x, weight, bias=None):
 
 def _apply(name):
     def of(x, *_, **__):
-        return x.like(np.frompyfunc(lambda entry: x.numbers.apply(name, entry), 1, 1)(x.array))
+        return x.like(x.numbers.elementary(name, x.array))
 
     return of
 
@@ -302,7 +298,7 @@ def _silu(x, inplace=False):
 def _gelu(x, approximate="none"):
     if approximate == "none":
         return x * (1 + torch.erf(x / torch.sqrt(torch.full_like(x, 2)))) / 2
-    scale = torch.sqrt(2 / x.like(np.asarray(x.numbers.pi(), dtype=object)))
+    scale = torch.sqrt(2 / x.like(x.numbers.pi()))
     return x * (1 + torch.tanh(scale * (x + 0.044715 * x**3))) / 2
 
 

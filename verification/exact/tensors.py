@@ -7,6 +7,8 @@ expressions, as its :class:`Numbers` say.
 """
 
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import flint
 import numpy as np
@@ -18,6 +20,17 @@ import curvcore
 from curvcore.providers.fused.jet_tensor import JetTensor, overload_operators
 
 FUNCTIONS = {}
+COMPUTING = ContextVar("whether numbers are being computed, by whatever means", default=False)
+
+
+@contextmanager
+def computing():
+    """Within this, what torch does to plain tensors is how numbers are computed."""
+    token = COMPUTING.set(True)
+    try:
+        yield
+    finally:
+        COMPUTING.reset(token)
 
 
 class UndecidedError(curvcore.CurvatureError):
@@ -49,9 +62,29 @@ class Numbers(ABC):
         """Whether a < b, a <= b, a > b or a >= b, entry by entry."""
         return operator(a, b)
 
+    def where(self, condition, a, b):
+        """a where the condition holds, else b."""
+        return np.where(condition.astype(bool), a, b)
+
     def maximum(self, a, b):
         """The larger one of two numbers."""
         return a if self.compare(np.greater_equal, a, b) else b
+
+    def largest(self, array, axis, keepdims):
+        """The largest numbers along an axis."""
+        return np.frompyfunc(self.maximum, 2, 1).reduce(array, axis=axis, keepdims=keepdims)
+
+    def elementary(self, name, array):
+        """The elementary function of that name, entry by entry."""
+        return np.frompyfunc(lambda entry: self.apply(name, entry), 1, 1)(array)
+
+    def full(self, shape, number):
+        """An array of one number, an int or a float."""
+        return np.full(shape, self.of(number), dtype=object)
+
+    def is_of_bools(self, array):
+        """Whether the array is one of conditions."""
+        return bool(array.size) and isinstance(array.flat[0], bool | np.bool_)
 
     def matmul(self, a, b):
         """The product of matrices."""
@@ -104,14 +137,17 @@ class Balls(Numbers):
 
     def matmul(self, a, b):
         """FLINT's product of matrices."""
+        if b.ndim != 2:
+            return a @ b
+        rows = a.reshape(-1, a.shape[-1])
         left, right = (
             flint.arb_mat(*x.shape, x.reshape(-1).tolist()) if isinstance(x, np.ndarray) else x
-            for x in (a, b)
+            for x in (rows, b)
         )
         product = left * right
         entries = np.empty(product.nrows() * product.ncols(), dtype=object)
         entries[:] = product.entries()
-        return entries.reshape(product.nrows(), product.ncols())
+        return entries.reshape(*a.shape[:-1], b.shape[-1])
 
 
 class Expressions(Numbers):
@@ -144,7 +180,7 @@ class ExactTensor:
 
     def like(self, array):
         """The same kind of tensor."""
-        return ExactTensor(np.asarray(array, dtype=object), self.numbers)
+        return ExactTensor(array, self.numbers)
 
     @classmethod
     def __torch_function__(cls, function, types, args=(), kwargs=None):
@@ -157,7 +193,8 @@ class ExactTensor:
                 f"There is no exact version of {name}; known are linear layers, elementary "
                 "activations, sums and products (verification.exact.functions)."
             )
-        return implementation(*args, **(kwargs or {}))
+        with computing():
+            return implementation(*args, **(kwargs or {}))
 
     def __getattr__(self, name):
         method = getattr(torch.Tensor, name, None)
@@ -167,8 +204,9 @@ class ExactTensor:
 
     def roots(self):
         """√2 and √π, for rules that need them."""
-        two, pi = (self.like(x) for x in (self.numbers.of(2), self.numbers.pi()))
-        return torch.sqrt(two), torch.sqrt(pi)
+        with computing():
+            two, pi = (self.like(x) for x in (self.numbers.of(2), self.numbers.pi()))
+            return torch.sqrt(two), torch.sqrt(pi)
 
     shape = property(lambda self: torch.Size(self.array.shape))
     ndim = property(lambda self: self.array.ndim)
@@ -180,8 +218,7 @@ class ExactTensor:
     @property
     def dtype(self):
         """What torch would call it."""
-        is_of_bools = self.array.size and isinstance(self.array.flat[0], bool | np.bool_)
-        return torch.bool if is_of_bools else self.numbers.dtype
+        return torch.bool if self.numbers.is_of_bools(self.array) else self.numbers.dtype
 
     def __len__(self):
         return len(self.array)

@@ -90,6 +90,11 @@ ROWS = mutations(
         "results.append(function(alone(bound, 0), *tensors, **some))",
         "every row has the inputs of the first one",
     ),
+    (
+        "check_rows_belong(bound, points)",
+        "pass",
+        "an input for all of as many rows as points is taken for one a row",
+    ),
 )
 
 OF_LIKELIHOODS = mutations(
@@ -116,9 +121,19 @@ OF_LIKELIHOODS = mutations(
         "half the information of a Gaussian's scale",
     ),
     (
-        "if slope is not None and slope.any():",
-        "if False:",
+        "return slope is not None and bool(slope.any())",
+        "return False",
         "a dispersion may depend on z",
+    ),
+    (
+        "weights = fixed_random(dispersion.numel(), z).reshape(dispersion.shape)",
+        "weights = torch.ones_like(dispersion)",
+        "a dispersion may depend on z where the sum does not",
+    ),
+    (
+        "for points in (z, z + beside):",
+        "for points in (z,):",
+        "a dispersion may depend on z where it has no slope",
     ),
     (
         "good = (parameter.isfinite() & (is_any | (parameter > 0))).all(1)",

@@ -2,7 +2,7 @@
 
 from verification.mutants.mutation import mutations
 
-MUTATIONS = mutations(
+OF_EUCLIDEAN = mutations(
     "rounding.py",
     "tests/curvcore/test_rounding.py",
     (
@@ -46,3 +46,25 @@ MUTATIONS = mutations(
         "the intrinsic formula loses |∇²Ψ| instead of its square",
     ),
 )
+
+OF_AMBIENT = mutations(
+    "curved_rounding.py",
+    "tests/curvcore/test_ambient.py",
+    (
+        "squares += _bending(field, first, pack(second, 2), slopes, frame)",
+        "pass",
+        "what cancels in the curvature of the ambient space does not count",
+    ),
+    (
+        "_covariant(field, first, second, slopes).sqrt()",
+        "0 * derivatives.second.norm(dim=1)",
+        "errors of covariant derivatives do not count",
+    ),
+    (
+        "return eps * torch.stack(squares).sum(0).sqrt()",
+        "return eps * torch.stack(squares).sum(0).sqrt() / 1000",
+        "the estimate of the error is a thousandth of it",
+    ),
+)
+
+MUTATIONS = [*OF_EUCLIDEAN, *OF_AMBIENT]

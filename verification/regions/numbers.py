@@ -1,0 +1,95 @@
+"""Taylor models as numbers that decoders and curvcore's rules compute with."""
+
+import numpy as np
+import torch
+
+from verification.exact.tensors import ExactTensor, Numbers
+from verification.regions import intervals
+from verification.regions.models import TaylorModels, norm, up
+
+
+class Models(Numbers):
+    """Taylor models in the variables of one box, or of many boxes at once.
+
+    Conditions are models too: 1 where they hold on all of the box, 0 where nowhere, else ½ ± ½.
+    """
+
+    def __init__(self, basis, dtype=torch.float64):
+        self.basis, self.dtype = basis, dtype
+
+    def of(self, number):
+        """The constant."""
+        return TaylorModels.constant(self.basis, float(number))
+
+    def pi(self):
+        """π."""
+        return intervals.pi(self.basis)
+
+    def apply(self, name, number):
+        """The elementary function of that name."""
+        return number.elementary(name)
+
+    def elementary(self, name, array):
+        """The same, of all at once."""
+        return self.apply(name, array)
+
+    def array(self, values):
+        """An array of models, from models, numbers, arrays or torch tensors."""
+        values = values.array if isinstance(values, ExactTensor) else values
+        return values if isinstance(values, TaylorModels) else self.constants(values)
+
+    def constants(self, values):
+        """Exact numbers."""
+        return TaylorModels.constant(self.basis, values)
+
+    def full(self, shape, number):
+        """An array of one number, which others can be written to."""
+        coefficients = torch.zeros((len(self.basis), *shape), dtype=torch.float64)
+        coefficients[0] = number
+        return TaylorModels(
+            self.basis, coefficients, torch.zeros(tuple(shape), dtype=torch.float64)
+        )
+
+    def is_of_bools(self, array):
+        """False: conditions are numbers here."""
+        return False
+
+    def compare(self, operator, a, b):
+        """Whether a < b, a <= b, a > b or a >= b, entry by entry."""
+        if operator in (np.greater, np.greater_equal):
+            opposite = np.less_equal if operator is np.greater else np.less
+            return 1 - self.compare(opposite, a, b)
+        low, high = (a - b).bounds()
+        holds = high < 0 if operator is np.less else high <= 0
+        fails = low >= 0 if operator is np.less else low > 0
+        known = torch.where(holds, 1.0, torch.where(fails, 0.0, 0.5)).double()
+        return TaylorModels(self.basis, known[None], (holds | fails).logical_not() / 2.0)
+
+    def where(self, condition, a, b):
+        """a where the condition holds on all of the box, b where nowhere, else what holds both."""
+        shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
+        a, b = (np.broadcast_to(x, shape) for x in (a, b))
+        known, length = condition.middle, max(len(a.coefficients), len(b.coefficients))
+        both = b + (a - b) / 2
+        mixed = both.coefficients, up(both.radius + norm((a - b).coefficients) / 2, length)
+        parts = zip((a.padded(length), a.radius), (b.padded(length), b.radius), mixed, strict=True)
+        chosen = (
+            torch.where(known == 1, one, torch.where(known == 0, other, rest))
+            for one, other, rest in parts
+        )
+        return TaylorModels(self.basis, *chosen)
+
+    def largest(self, array, axis, keepdims):
+        """The largest models along an axis, pairwise."""
+        pieces = np.split(array, range(1, array.shape[axis]), axis)
+        found = pieces[0]
+        for piece in pieces[1:]:
+            found = self.where(self.compare(np.greater_equal, found, piece), found, piece)
+        return found if keepdims else np.squeeze(found, axis)
+
+    def matmul(self, a, b):
+        """The product of matrices."""
+        equation = "...ij,jk->...ik" if b.ndim == 2 else "...ij,...jk->...ik"
+        if a.ndim == 1:
+            equation = equation.replace("i", "")
+        return a.contracted(equation, b)

@@ -356,7 +356,7 @@ def test_what_zero_inflation_costs_is_told(log_mean, zeros, dispersion):
 @pytest.mark.parametrize(
     "dispersion",
     [
-        lambda z: torch.stack([torch.sigmoid(z[:, 0]), torch.sigmoid(-z[:, 0])], 1),
+        lambda z: torch.stack([1 + torch.sigmoid(z[:, 0]), 2 - torch.sigmoid(z[:, 0])], 1),
         lambda z: torch.exp(z.square().sum(1, keepdim=True)).expand(-1, 2),
     ],
     ids=["of which the sum stays", "of no slope at 0"],

@@ -3,7 +3,7 @@
 import torch
 
 from curvcore.errors import CurvatureError, DecoderError
-from curvcore.providers.bound import AmbientDecoder, of_one_row
+from curvcore.providers.bound import AmbientDecoder, BoundDecoder, of_one_row
 from curvcore.providers.primitives import PrimitiveOperations, call_plainly
 from curvcore.providers.structured import advice
 
@@ -13,8 +13,14 @@ def ambient_dimension(decoder, z):
     if isinstance(decoder, AmbientDecoder):
         decoder = decoder.immersion
     rows = z.detach()[:1].clone()
-    with torch.no_grad(), PrimitiveOperations():
-        output = call_plainly(of_one_row(decoder), rows)
+    try:
+        with torch.no_grad(), PrimitiveOperations():
+            output = call_plainly(of_one_row(decoder), rows)
+    except Exception as error:  # the decoder's own
+        if not isinstance(error, CurvatureError) and not torch.compiler.is_compiling():
+            for line in _advice(decoder, rows):
+                error.add_note(line)
+        raise
     check_output(output, rows, torch.Tensor)
     return output.shape[1:].numel()
 
@@ -29,9 +35,28 @@ def check_runs(decoder, z):
     except CurvatureError:
         raise
     except Exception as error:
+        hint = " ".join(_advice(decoder, z))
         raise DecoderError(
-            f"The decoder does not take z {tuple(z.shape)}, {z.dtype}: {error}"
+            f"The decoder does not take z {tuple(z.shape)}, {z.dtype}: {error} {hint}"
         ) from error
+
+
+def _advice(decoder, z):
+    """What may be meant where a decoder does not take points (B, d)."""
+    bound = decoder.immersion if isinstance(decoder, AmbientDecoder) else decoder
+    is_bound = isinstance(bound, BoundDecoder)
+    if not is_bound or bound.latent_shape is None:
+        yield (
+            "Latents of another shape: z as they are, or curvcore.bind(decoder, latent_shape=...)."
+        )
+    if is_bound and bound.declared is None:
+        single = [
+            name
+            for name, value in bound.inputs.items()
+            if isinstance(value, torch.Tensor) and value.ndim and len(value) == 1 != len(z)
+        ]
+        if single:
+            yield f"One row of inputs for all points: curvcore.bind(..., per_row={single})."
 
 
 def check_output(output, rows, kind):

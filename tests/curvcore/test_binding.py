@@ -332,3 +332,21 @@ def test_methods_are_bound_with_their_modules():
         curvcore.metric(model.decode, points(4, 2), output="x")
     found = curvcore.metric(model.eval().decode, points(4, 2), output="x")
     assert_equal(found, curvcore.metric(model.layers, points(4, 2)))
+
+
+def test_flat_points_for_a_decoder_of_images():
+    convolution = nn.Sequential(nn.ConvTranspose2d(2, 3, 3), nn.Tanh())
+    z = torch.randn(3, 18)
+    for function in (curvcore.scalar_curvature, lambda f, z: curvcore.exponential_map(f, z, z)):
+        with pytest.raises(RuntimeError) as error:
+            function(convolution, z)
+        assert "latent_shape=..." in error.value.__notes__[0]
+
+
+def test_one_row_for_all_that_is_not_told_so():
+    def labelled(z, label):
+        return torch.cat([z, label], 1)
+
+    bound = curvcore.bind(labelled, label=torch.ones(1, 1))
+    with pytest.raises(curvcore.DecoderError, match=r"per_row=\['label'\]"):
+        curvcore.scalar_curvature(bound, torch.randn(8, 2))

@@ -6,6 +6,7 @@ import flint
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import curvcore
@@ -14,6 +15,7 @@ from verification.regions import cells, elementary, intervals, models
 from verification.regions.isometric import isometric_factor
 from verification.regions.models import TaylorModels
 from verification.regions.monomials import monomials
+from verification.regions.numbers import Models
 
 D = torch.float64
 TORUS = torch.tensor([[0.0, 2 * math.pi], [0.0, 2 * math.pi]], dtype=D)
@@ -159,6 +161,65 @@ def test_the_factor_of_a_last_layer_has_its_inner_products():
     assert isometric_factor(weight[:6], monomials(2, 0)) is None
 
 
+@pytest.mark.parametrize("radii", [(0.0, 0.3), (0.3, 0.0), (0.2, 0.1)])
+@pytest.mark.parametrize("name", [*OPERATIONS, "where"])
+def test_what_operands_are_off_by_is_carried_on(name, radii):
+    """Of operands that are off by all of their radius, either way."""
+    numbers = Models(monomials(2, 2))
+    unknown = TaylorModels(
+        numbers.basis, torch.full((1, 4), 0.5, dtype=D), torch.full((4,), 0.5, dtype=D)
+    )
+    chosen = {"where": lambda a, b: numbers.where(unknown, a, b)} | {
+        key: operation for key, (operation, _) in OPERATIONS.items()
+    }
+    exact = some_models((4,), 0.02, 1.7, 2), some_models((4,), 0.02, -1.2, 2, seed=2)
+    wide = [
+        TaylorModels(x.basis, x.coefficients, torch.full((4,), radius, dtype=D))
+        for x, radius in zip(exact, radii, strict=True)
+    ]
+    result = chosen[name](*wide)
+    truths = OPERATIONS[name][1:] if name in OPERATIONS else (lambda a, b: a, lambda a, b: b)
+    for one, other in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+        shifts = [flint.arb(sign * r) for sign, r in zip((one, other), radii, strict=True)]
+        for truth in truths:
+            moved = lambda a, b: truth(a + shifts[0], b + shifts[1])  # noqa: B023, E731
+            assert is_enclosed(result, moved, exact, points=5)
+
+
+def test_angles_beyond_reach():
+    for function in ("sin", "cos"):
+        found = TaylorModels.constant(monomials(1, 0), [1e18, -3e7]).elementary(function)
+        low, high = found.bounds()
+        assert (low <= -1).all()
+        assert (high >= 1).all()
+        assert (high - low < 3).all()
+
+
+def test_writing_reaches_what_it_is_a_view_of():
+    numbers = Models(monomials(2, 2))
+    whole, part = numbers.full((2, 3), 0), some_models((3,), 0.1, 1.0, 2)
+    whole[0][...] = part
+    assert torch.equal(whole.coefficients[:, 0], part.coefficients)
+    with pytest.raises(ValueError, match="cannot be written to a constant"):
+        TaylorModels.constant(monomials(2, 2), torch.zeros(3))[...] = part
+    weight = torch.ones(3, dtype=D)
+    TaylorModels.constant(monomials(2, 2), weight)[0] = 7.0
+    assert weight.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("letters", ["iij->", "iijk->kj"])
+def test_contractions_that_are_not_known(letters):
+    x = some_models((2,) * (letters.index("-")), 0.1, 1.0, 2)
+    with pytest.raises(NotImplementedError):
+        np.einsum(letters, x)
+
+
+def test_contractions_of_shapes_that_do_not_fit():
+    one, other = some_models((3, 2), 0.1, 1.0), some_models((1, 2), 0.1, 1.0)
+    with pytest.raises(ValueError, match="shapes"):
+        np.einsum("ai,aj->ij", one, other)
+
+
 # --- each bound is needed -------------------------------------------------------------------------
 
 
@@ -240,6 +301,35 @@ def test_curvature_on_boxes_holds_that_of_points(name):
             assert (values - slack <= bounds[1]).all()
 
 
+def _tokens(z):
+    """A last linear layer of width one, on tokens."""
+    tokens = torch.stack([z[:, 0], z[:, 0].sin(), z[:, 0] ** 2], 1)[:, :, None]
+    return F.linear(tokens, torch.tensor([[1.5], [-0.3], [0.8]], dtype=D))
+
+
+def _constants(z):
+    """Twice z, by a product of constants that floats would cancel."""
+    ones, large = torch.ones(1, 3, dtype=D), torch.tensor([[1.0, 1e16, -1e16]], dtype=D)
+    zero = torch.ones(1, dtype=D) * 2
+    return z.sin() * (1 + F.linear(large, ones, zero - zero)[0])
+
+
+def test_a_last_layer_on_tokens():
+    box = torch.tensor([[0.5, 0.6]], dtype=D)
+    low, high = certify_region(_tokens, box, goal="volume", seconds=5).volume_density
+    z = torch.linspace(0.5, 0.6, 50, dtype=D)[:, None]
+    known = curvcore.pullback(_tokens, z).volume_density
+    assert low <= known.min() <= known.max() <= high
+    assert high < 1.1 * low
+
+
+def test_nothing_of_constants_is_rounded():
+    """What torch makes of them is half of what they are; intervals cannot tell, and say so."""
+    box = torch.tensor([[0.5, 0.6]], dtype=D)
+    low, high = certify_region(_constants, box, goal="volume", seconds=0).volume_density
+    assert low < 2 * math.cos(0.6) < 2 * math.cos(0.5) < high
+
+
 def test_a_torus():
     """Closed forms, and Gauss and Bonnet's theorem: ∫R dμ = 0 but for what 2π is rounded by."""
     region = certify_region(torus, TORUS, relative=1e-3)
@@ -296,8 +386,14 @@ def test_work_goes_on_from_a_file(tmp_path):
     third = certify_region(torus, TORUS, relative=1e-3, seconds=0, state=file)
     assert third.reached
     assert third.examined == second.examined
-    with pytest.raises(CertificationError, match="another decoder"):
-        certify_region(lambda z: 2 * torus(z), TORUS, state=file)
+
+    def wavy(z):
+        """Which is the torus at the middle and the ends of the box."""
+        return torus(z) + 0.1 * torch.sin(z[:, :1]) ** 2
+
+    for other in (lambda z: 2 * torus(z), wavy):
+        with pytest.raises(CertificationError, match="another decoder"):
+            certify_region(other, TORUS, state=file)
     file.write_text("nothing")
     with pytest.raises(CertificationError, match="is not a state"):
         certify_region(torus, TORUS, state=file)

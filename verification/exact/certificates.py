@@ -6,7 +6,8 @@ run on tensors, therefore enclose its true metric and curvature: of the function
 define, without rounding. What any route returns in floating point has an error that is then known.
 
 The function is that of the weights as they are. Numbers that ``forward`` computes from weights
-alone are computed without rounding too, or refused; what Python or numpy do to weights is not seen.
+alone are computed without rounding too, or refused; what Python, numpy or integer tensors make of
+numbers is not seen, and counts as the floats that it is.
 Activations are what torch documents. Reference: Johansson, IEEE Trans. Comput. 66 (2017), Arb.
 """
 

@@ -15,6 +15,7 @@ import numpy as np
 import sympy
 import torch
 from torch.overrides import resolve_name
+from torch.utils._pytree import tree_leaves, tree_map
 
 import curvcore
 from curvcore.providers.fused.jet_tensor import JetTensor, overload_operators
@@ -166,6 +167,18 @@ class Expressions(Numbers):
         return getattr(sympy, name)(number)
 
 
+def _lifted(args, kwargs):
+    """The same with tensors of floats as exact ones, so that nothing of them alone is rounded."""
+    leaves = tree_leaves((args, kwargs))
+    numbers = next((leaf.numbers for leaf in leaves if isinstance(leaf, ExactTensor)), None)
+
+    def lift(leaf):
+        is_of_floats = isinstance(leaf, torch.Tensor) and leaf.is_floating_point()
+        return ExactTensor(leaf, numbers) if is_of_floats and numbers is not None else leaf
+
+    return tree_map(lift, (args, kwargs))
+
+
 class ExactTensor:
     """An object array that torch functions take.
 
@@ -194,7 +207,8 @@ class ExactTensor:
                 "activations, sums and products (verification.exact.functions)."
             )
         with computing():
-            return implementation(*args, **(kwargs or {}))
+            args, kwargs = _lifted(args, kwargs or {})
+            return implementation(*args, **kwargs)
 
     def __getattr__(self, name):
         method = getattr(torch.Tensor, name, None)

@@ -1,9 +1,9 @@
 """``python -m verification.regions``: curvature of trained decoders, proved over boxes.
 
 Autoencoders of handwritten digits, 28×28 pixels, are trained here; ∫R²dμ, ∫R dμ, volume and bounds
-of R and √det g over the box of their latents are enclosed, and a torus is proved to be one by Gauss
-and Bonnet's theorem. Or the user's own decoder, over the box of the points given. Exit code: 0 all
-goals reached, 1 not in the time given, 2 bad usage.
+of R and √det g over the box of their latents are enclosed, and those of a torus, whose ∫R dμ is 0
+by Gauss and Bonnet's theorem. Or the user's own decoder, over the box of the points given. Exit
+code: 0 all goals reached, 1 not in the time given, 2 bad usage.
 """
 
 if __name__ == "__main__":  # before what may be missing

@@ -39,7 +39,7 @@ def curvature_on(decoder, points, frame):
 
 def _isometric_levels(jet):
     """Packed derivatives of Ψ, or, behind a last linear layer, shorter ones of equal products."""
-    if jet.is_pending:
+    if jet.is_pending and jet.pending[0].ndim == 2 and _is_plain(jet.pending[1].weight):
         source, affine_map = jet.pending
         factor = isometric_factor(affine_map.weight, source.value.numbers.basis)
         if factor is not None:
@@ -48,6 +48,10 @@ def _isometric_levels(jet):
                 for level in levels_of(source)
             ]
     return levels_of(jet)
+
+
+def _is_plain(weight):
+    return isinstance(weight, torch.Tensor)
 
 
 def points_of(root, centres, halves, basis):
@@ -78,4 +82,4 @@ def frames_of(metric):
     one = torch.eye(metric.shape[-1], dtype=metric.dtype).expand_as(metric)
     inverted = torch.linalg.solve_triangular(factor, one, upper=False).mT
     regular = (info == 0) & inverted.isfinite().flatten(1).all(1)
-    return torch.where(regular[:, None, None], inverted, one)
+    return torch.where(regular[:, None, None], inverted, one).triu()

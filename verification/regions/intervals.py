@@ -171,6 +171,6 @@ def _circular_of_floats(x):
     quarter = torch.where(x.abs() <= _LARGEST_ANGLE, k, 0).long() % 4
     table = torch.stack([sine, cosine, -sine, -cosine])
     values = (table.gather(0, ((quarter + shift) % 4)[None])[0] for shift in (0, 1))
-    error = U * (4 * k.abs() + 16)
-    error = torch.where(x.abs() <= _LARGEST_ANGLE, error, torch.where(x.isfinite(), 2.0, torch.nan))
-    return *values, error
+    small = x.abs() <= _LARGEST_ANGLE
+    error = torch.where(small, U * (4 * k.abs() + 16), 1.0)
+    return *(torch.where(small, value, 0 * x) for value in values), error

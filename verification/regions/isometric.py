@@ -2,7 +2,7 @@
 
 Of W (D, h) with D > h the Cholesky factor R, RᵀR = WᵀW, upper triangular. With R̃ of floats from a
 QR decomposition, and X near its inverse, let (WX)ᵀ(WX) = I + E and XR̃ = I + F. The Cholesky factor
-I + V of I + E has |V| ≤ |E| for |E| ≤ ½, in Frobenius' norm: V + Vᵀ = E − VᵀV makes
+I + V of I + E has |V| ≤ |E| for |E| ≤ 0.4, in Frobenius' norm: V + Vᵀ = E − VᵀV makes
 √2 |V| ≤ |E| + |V|², and V grows with E from 0. So
 
     R = (I + V) X⁻¹ = (I + V) R̃ (I + F)⁻¹,   |(I + F)⁻¹ − I| ≤ |F|/(1 − |F|).

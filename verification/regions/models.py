@@ -45,7 +45,9 @@ class TaylorModels:
         """Exact numbers: a float, an integer below 2⁵³, or an array or tensor of these."""
         if not isinstance(values, torch.Tensor):
             values = torch.from_numpy(np.array(values, dtype=np.float64))
-        values = values.detach().cpu().double()
+        if not values.is_floating_point() and (values.abs() > 2**53).any():
+            raise ValueError("An integer of more than 53 bits is no float.")
+        values = values.detach().cpu().to(torch.float64, copy=True)
         return cls(basis, values[None], torch.zeros_like(values))
 
     # --- what an array has ------------------------------------------------------------------------
@@ -78,10 +80,11 @@ class TaylorModels:
         return self._with(self.coefficients[(slice(None), *index)], self.radius[index])
 
     def __setitem__(self, index, values):
-        values = self._lifted(values)
+        """Write, also to what this is a view of; which must hold as many coefficients."""
+        values, index = self._lifted(values), index if isinstance(index, tuple) else (index,)
         if len(values.coefficients) > len(self.coefficients):
-            self.coefficients = self.padded(len(values.coefficients))
-        index = index if isinstance(index, tuple) else (index,)
+            raise ValueError("A model cannot be written to a constant.")
+        values = np.broadcast_to(values, tuple(self.radius[index].shape))
         self.coefficients[(slice(None), *index)] = values.padded(len(self.coefficients))
         self.radius[index] = values.radius
 
@@ -152,7 +155,7 @@ class TaylorModels:
     # --- arithmetic -------------------------------------------------------------------------------
 
     def __neg__(self):
-        return self._with(-self.coefficients, self.radius)
+        return self._with(-self.coefficients, self.radius.clone())
 
     def __add__(self, other):
         other = self._lifted(other)
@@ -331,5 +334,7 @@ def _terms_of(left, right, out, shape, other):
     sizes = {}
     for letters, lengths in ((left, shape), (right, other)):
         letters = letters.replace("...", "")
-        sizes |= dict(zip(letters, lengths[len(lengths) - len(letters) :], strict=True))
+        for letter, size in zip(letters, lengths[len(lengths) - len(letters) :], strict=True):
+            if sizes.setdefault(letter, size) != size:
+                raise ValueError(f"einsum {left},{right}->{out} of shapes {shape} and {other}")
     return math.prod(size for letter, size in sizes.items() if letter not in out)

@@ -70,8 +70,12 @@ class Models(Numbers):
         shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
         a, b = (np.broadcast_to(x, shape) for x in (a, b))
         known, length = condition.middle, max(len(a.coefficients), len(b.coefficients))
-        both = b + (a - b) / 2
-        mixed = both.coefficients, up(both.radius + norm((a - b).coefficients) / 2, length)
+        middles = (TaylorModels(self.basis, x.coefficients, 0 * x.radius) for x in (a, b))
+        one, other = middles
+        gap = one - other
+        both = other + gap / 2  # and ± half of gap, beside what a and b are off
+        off = norm(gap.coefficients) / 2 + gap.radius + torch.maximum(a.radius, b.radius)
+        mixed = both.padded(length), up(both.radius + off, length)
         parts = zip((a.padded(length), a.radius), (b.padded(length), b.radius), mixed, strict=True)
         chosen = (
             torch.where(known == 1, one, torch.where(known == 0, other, rest))

@@ -62,7 +62,9 @@ def _rearranged(letters, out, models):
     (twice,) = {x for x in plain if plain.count(x) == 2}
     if twice in out:
         raise NotImplementedError(f"einsum {letters}->{out} of Taylor models")
-    diagonal = letters.replace("...", "").replace(twice, "") + twice
+    diagonal = plain.replace(twice, "") + twice
+    if diagonal[:-1] != out.replace("...", "") or plain.count(twice) != 2:
+        raise NotImplementedError(f"einsum {letters}->{out} of Taylor models")
     taken = TaylorModels(
         models.basis,
         torch.einsum(f"Z{letters}->Z...{diagonal}", models.coefficients),
@@ -106,7 +108,7 @@ def _broadcast_to(models, shape):
     coefficients = models.coefficients.reshape(
         -1, *(1,) * (len(shape) - models.ndim), *models.shape
     )
-    return TaylorModels(models.basis, coefficients.expand(-1, *shape), models.radius.expand(*shape))
+    return TaylorModels(models.basis, coefficients.expand(-1, *shape), models.radius.expand(shape))
 
 
 @implements(np.concatenate)

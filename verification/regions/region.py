@@ -5,6 +5,7 @@ formula that run on tensors, so that R and √det g are enclosed at all of its p
 their integrals. What is said of a region holds for every point of it.
 """
 
+import hashlib
 import os
 import pickle
 import tempfile
@@ -31,6 +32,7 @@ from verification.regions.geometry import values_at
 GOALS = (*INTEGRALS, "scalar", "immersion")
 _BOXES = 64  # to begin with, about
 _AT_ONCE = 128  # boxes, of a task
+_VERSION, _SIGNED = 1, 32  # of what files hold; points at which decoders are compared
 _SMALLEST = 2.0**-20  # side, of the region's
 _DEGREES = range(1, 13)
 
@@ -115,9 +117,9 @@ def certify_region(
 def _refine(work, examine, goal, relative, deadline, jobs):
     """Halve cells until the goal is reached, or nothing is left to do, or the time is up."""
     while True:
-        wanted = _wanted(work.cells, work.box, goal, relative)
+        reached, wanted = _wanted(work.cells, work.box, goal, relative)
         smallest = (work.cells.halves <= _SMALLEST).any(1)
-        if not len(wanted):
+        if reached:
             return True
         wanted = wanted[~smallest[wanted]]
         if not len(wanted) or time.monotonic() > deadline:
@@ -126,22 +128,23 @@ def _refine(work, examine, goal, relative, deadline, jobs):
 
 
 def _wanted(cells, box, goal, relative):
-    """Which cells are to be halved, those that lose most first; none where the goal is reached."""
-    irregular = ~cells.are_regular
-    if irregular.any() or goal == "immersion":
-        return irregular.nonzero()[0]
+    """Whether the goal is reached, and else which cells to halve, those that lose most first."""
+    irregular = (~cells.are_regular).nonzero()[0]
+    if len(irregular) or goal == "immersion":
+        return not len(irregular), irregular
     if goal == "scalar":
-        return _extreme(cells, relative)
+        extreme = _extreme(cells, relative)
+        return not len(extreme), extreme
     k = INTEGRALS.index(goal)
     shares = cells.shares()
     losses = cells.errors[:, k] * shares
     low, high = integral(cells, box, goal)
     if high - low <= relative * abs(low + high):
-        return np.empty(0, int)
+        return True, np.empty(0, int)
     allowed = relative * abs((cells.means[:, k] * shares).sum())
     order = np.argsort(losses)
     kept = np.searchsorted(np.cumsum(losses[order]), allowed / 2)
-    return order[kept:][::-1]
+    return False, order[kept:][::-1]
 
 
 def _extreme(cells, relative):
@@ -186,15 +189,15 @@ class _Work:
         try:
             with np.load(self._path, allow_pickle=False) as file:
                 arrays = dict(file)
-        except (OSError, ValueError) as error:
+            signature, examined = arrays.pop("signature"), int(arrays.pop("examined"))
+            cells = Cells(**arrays)
+        except Exception as error:  # numpy and zipfile raise many kinds
             raise CertificationError(f"{self._path} is not a state of certify_region.") from error
-        signature = arrays.pop("signature", np.empty(0))
-        if not np.array_equal(signature, self._signature):
+        if str(signature) != self._signature:
             raise CertificationError(
                 f"{self._path} is of another decoder, box or degree. Name another file."
             )
-        self.examined = int(arrays.pop("examined"))
-        self.cells = Cells(**arrays)
+        self.cells, self.examined = cells, examined
 
     def _write(self):
         """In one go, so that a file is whole whenever the work is interrupted."""
@@ -210,11 +213,18 @@ class _Work:
 
 
 def _signature(decoder, box, degree):
-    """Numbers that tell decoders apart: Ψ at the middle and the ends of the box."""
-    points = torch.stack([box.mean(1), box[:, 0], box[:, 1]])
+    """A digest that tells decoders apart: of their parameters, and of Ψ at points of the box."""
+    random = torch.rand(_SIGNED, len(box), generator=torch.Generator().manual_seed(0))
+    points = torch.lerp(box[:, 0], box[:, 1], random.double())
+    tensors = [box, torch.tensor([_VERSION, degree])]
+    if isinstance(decoder, torch.nn.Module):
+        tensors += decoder.state_dict().values()
     with torch.no_grad():
-        value = decoder(points).double().flatten()
-    return torch.cat([box.flatten(), torch.tensor([degree]).double(), value]).numpy()
+        tensors.append(decoder(points))
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 # --- processes ------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def error_of_curved(jet, frame, formula):
     lengths = derivatives.jacobian.norm(dim=1), _covariant(field, first, second, slopes).sqrt()
     squares = variations(formulas, frame, *lengths)
     squares.append((eps * bending_squared(formulas)).square())
-    squares += _bending(field, first, pack(second, 2), slopes, frame)
+    squares.append(_bending(field, first, pack(second, 2), slopes, frame))
     return eps * torch.stack(squares).sum(0).sqrt()
 
 
@@ -56,7 +56,7 @@ def _connection(field, first, slopes):
 
 
 def _bending(field, first, second, slopes, frame):
-    """The squares of what the terms of V add to R, in the frame: (B,) each."""
+    """The squares of what the terms of V add to R, in the frame: (B,)."""
     square = symmetric_square(frame.basis)
     levels = [field.levels[0]]
     levels += [frame.lowered(level, rank) for rank, level in enumerate(field.levels[1:], 1)]
@@ -69,7 +69,7 @@ def _bending(field, first, second, slopes, frame):
     curved = curved + second.square().mT @ slopes.square()
     curved = curved + connected[..., :, None] * connected[..., None, :]
     weights = _weights(frame.basis).square()
-    return [(weights * (curved + curved.mT)).sum((1, 2))]
+    return (weights * (curved + curved.mT)).sum((1, 2))
 
 
 def _weights(matrix):

@@ -77,16 +77,10 @@ def _of_shape(level, shape, components):
 
 def _derivatives(function, x, order):
     """Values (n, D) and derivatives (n, D, d), (n, D, d, d), ... of a function of (n, d) balls."""
-    value, *levels = packed_derivatives(function, x, order)
-    return [value, *(unpack(level, x.shape[1], rank) for rank, level in enumerate(levels, 1))]
-
-
-def packed_derivatives(function, x, order):
-    """Values (n, D) and packed derivatives (n, D, d), (n, D, d(d+1)/2), ... as arrays."""
-    with torch.no_grad(), _NothingRounds(x.numbers):
-        output = propagated(function, x, order)
-        value = output.value.reshape(len(x), -1).array
-        return [value, *levels_of(output)]
+    output = propagated(function, x, order)
+    value = output.value.reshape(len(x), -1).array
+    levels = enumerate(levels_of(output), start=1)
+    return [value, *(unpack(level, x.shape[1], rank) for rank, level in levels)]
 
 
 def propagated(function, x, order):

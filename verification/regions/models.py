@@ -81,7 +81,7 @@ class TaylorModels:
 
     def __setitem__(self, index, values):
         """Write, also to what this is a view of; which must hold as many coefficients."""
-        values, index = self._lifted(values), index if isinstance(index, tuple) else (index,)
+        values, index = self.lifted(values), index if isinstance(index, tuple) else (index,)
         if len(values.coefficients) > len(self.coefficients):
             raise ValueError("A model cannot be written to a constant.")
         values = np.broadcast_to(values, tuple(self.radius[index].shape))
@@ -106,10 +106,6 @@ class TaylorModels:
         """The same with two axes swapped."""
         one, other = (axis % self.ndim - self.ndim for axis in (one, other))
         return self._with(self.coefficients.swapaxes(one, other), self.radius.swapaxes(one, other))
-
-    def copy(self):
-        """The same, to be written to."""
-        return self._with(self.coefficients.clone(), self.radius.clone())
 
     def sum(self, axis=None, keepdims=False):
         """Sums over one axis, several, or all."""
@@ -158,7 +154,7 @@ class TaylorModels:
         return self._with(-self.coefficients, self.radius.clone())
 
     def __add__(self, other):
-        other = self._lifted(other)
+        other = self.lifted(other)
         one, two = aligned(self, other)
         longer, shorter = (one, two) if len(one) >= len(two) else (two, one)
         common = longer[: len(shorter)] + shorter
@@ -170,7 +166,7 @@ class TaylorModels:
     __radd__ = __add__
 
     def __sub__(self, other):
-        return self + -self._lifted(other)
+        return self + -self.lifted(other)
 
     def __rsub__(self, other):
         return -self + other
@@ -178,15 +174,15 @@ class TaylorModels:
     def __mul__(self, other):
         if isinstance(other, int | float):
             return self._scaled(self.coefficients * other, abs(other))
-        one, two = aligned(self, self._lifted(other))
-        return self._product(one, two, self.radius, self._lifted(other).radius, torch.mul, 1)
+        other = self.lifted(other)
+        return self._product(*aligned(self, other), self.radius, other.radius, torch.mul, 1)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other):
         if isinstance(other, int | float):
             return self._scaled(self.coefficients / other, 1 / abs(other))
-        return self * self._lifted(other).reciprocal()
+        return self * self.lifted(other).reciprocal()
 
     def __rtruediv__(self, other):
         return self.reciprocal() * other
@@ -281,15 +277,17 @@ class TaylorModels:
 
         if method != "__call__" or kwargs or ufunc not in UFUNCS:
             return NotImplemented
-        return UFUNCS[ufunc](*(self._lifted(x) for x in inputs))
+        return UFUNCS[ufunc](*(self.lifted(x) for x in inputs))
 
     def _with(self, coefficients, radius):
         return TaylorModels(self.basis, coefficients, radius)
 
-    def _lifted(self, other):
+    def lifted(self, other):
+        """An array of models as it is, another one as constants."""
         return other if isinstance(other, TaylorModels) else self.constant(self.basis, other)
 
     def padded(self, length):
+        """The coefficients, and zeros, so many in all."""
         missing = length - len(self.coefficients)
         if not missing:
             return self.coefficients

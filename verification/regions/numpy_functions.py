@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from curvcore.errors import UnsupportedOperationError
 from verification.regions.models import TaylorModels
 
 FUNCTIONS = {}
@@ -45,32 +46,22 @@ def _einsum(equation, *operands, **_):
 
 def _pair(equation, one, other):
     kind = one if isinstance(one, TaylorModels) else other
-    one, other = (
-        x if isinstance(x, TaylorModels) else TaylorModels.constant(kind.basis, x)
-        for x in (one, other)
-    )
-    return one.contracted(equation, other)
+    return kind.lifted(one).contracted(equation, kind.lifted(other))
 
 
 def _rearranged(letters, out, models):
-    """Axes in another order, or diagonals summed."""
-    moved = torch.einsum(f"Z{letters}->Z{out}", models.coefficients)
-    radius = torch.einsum(f"{letters}->{out}", models.radius)
-    plain = letters.replace("...", "")
-    if sorted(plain) == sorted(out.replace("...", "")):
-        return TaylorModels(models.basis, moved, radius)
-    (twice,) = {x for x in plain if plain.count(x) == 2}
-    if twice in out:
-        raise NotImplementedError(f"einsum {letters}->{out} of Taylor models")
-    diagonal = plain.replace(twice, "") + twice
-    if diagonal[:-1] != out.replace("...", "") or plain.count(twice) != 2:
-        raise NotImplementedError(f"einsum {letters}->{out} of Taylor models")
-    taken = TaylorModels(
+    """Axes in another order, or the trace of one pair of them."""
+    plain, left = letters.replace("...", ""), out.replace("...", "")
+    twice = "".join(dict.fromkeys(x for x in plain if plain.count(x) > 1))
+    if sorted(plain) != sorted(left + 2 * twice) or len(twice) > 1:
+        raise UnsupportedOperationError(f"There is no einsum {letters}->{out} of Taylor models.")
+    ahead = out + twice
+    moved = TaylorModels(
         models.basis,
-        torch.einsum(f"Z{letters}->Z...{diagonal}", models.coefficients),
-        torch.einsum(f"{letters}->...{diagonal}", models.radius),
+        torch.einsum(f"Z{letters}->Z{ahead}", models.coefficients),
+        torch.einsum(f"{letters}->{ahead}", models.radius),
     )
-    return taken.sum(-1)
+    return moved.sum(-1) if twice else moved
 
 
 @implements(np.sum)
@@ -123,7 +114,7 @@ def _stack(arrays, axis=0):
 
 def _joined(arrays, join, axis, more):
     kind = next(x for x in arrays if isinstance(x, TaylorModels))
-    arrays = [kind._lifted(x) for x in arrays]
+    arrays = [kind.lifted(x) for x in arrays]
     length = max(len(x.coefficients) for x in arrays)
     ndim = arrays[0].ndim + more
     axis = axis % ndim
@@ -140,18 +131,3 @@ def _split(models, ends, axis=0):
     ends = [0, *(int(end) for end in ends), models.shape[axis]]
     before = (slice(None),) * axis
     return [models[(*before, slice(*piece))] for piece in pairwise(ends)]
-
-
-@implements(np.zeros_like)
-def _zeros_like(models):
-    return TaylorModels.constant(models.basis, torch.zeros_like(models.radius))
-
-
-@implements(np.ndim)
-def _ndim(models):
-    return models.ndim
-
-
-@implements(np.shape)
-def _shape(models):
-    return models.shape

@@ -104,7 +104,7 @@ def certify_region(
         CertificationError: an operation has no version for Taylor models, or rounds numbers that do
             not depend on z; the file is of another decoder, box or degree.
     """
-    decoder, box = _checked(decoder, box, goal, relative, degree)
+    decoder, box = _checked(decoder, box, goal, relative, degree, jobs)
     work = _Work(decoder, box, degree, None if state is None else Path(state))
     deadline = time.monotonic() + seconds
     with _workers(decoder, box, degree, jobs) as examine:
@@ -271,7 +271,7 @@ def _examined_there(piece):
 # --- checks and results ---------------------------------------------------------------------------
 
 
-def _checked(decoder, box, goal, relative, degree):
+def _checked(decoder, box, goal, relative, degree, jobs):
     if isinstance(decoder, AmbientDecoder):
         raise CertificationError(
             "certify_region takes decoders into Euclidean space, without ambient= and likelihood=."
@@ -287,6 +287,8 @@ def _checked(decoder, box, goal, relative, degree):
         raise CertificationError(f"relative must be between 0 and 1; got {relative}.")
     if degree not in _DEGREES:
         raise CertificationError(f"degree must be between 1 and 12; got {degree}.")
+    if not isinstance(jobs, int) or jobs < 1:
+        raise CertificationError(f"jobs must be a positive integer; got {jobs!r}.")
     decoder = converted(decoder, torch.float64)
     points = torch.lerp(box[:, 0], box[:, 1], torch.linspace(0, 1, 5, dtype=box.dtype)[:, None])
     check_decoder(decoder, points)

@@ -51,7 +51,7 @@ OF_AMBIENT = mutations(
     "curved_rounding.py",
     "tests/curvcore/test_ambient.py",
     (
-        "squares += _bending(field, first, pack(second, 2), slopes, frame)",
+        "squares.append(_bending(field, first, pack(second, 2), slopes, frame))",
         "pass",
         "what cancels in the curvature of the ambient space does not count",
     ),

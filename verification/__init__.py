@@ -4,9 +4,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from verification.exact.certificates import Certificate, CertificationError, certify
+    from verification.geodesics.certificate import CertifiedGeodesic, certify_geodesic
     from verification.regions.region import Region, certify_region
 
-__all__ = ["Certificate", "CertificationError", "Region", "certify", "certify_region"]
+__all__ = [
+    "Certificate",
+    "CertificationError",
+    "CertifiedGeodesic",
+    "Region",
+    "certify",
+    "certify_geodesic",
+    "certify_region",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,6 +26,8 @@ def __getattr__(name: str) -> Any:
 
     require(f"verification.{name}")
     from verification.exact import certificates
+    from verification.geodesics import certificate
     from verification.regions import region
 
-    return getattr(certificates if hasattr(certificates, name) else region, name)
+    module = next(m for m in (certificates, certificate, region) if hasattr(m, name))
+    return getattr(module, name)

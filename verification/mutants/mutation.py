@@ -1,4 +1,4 @@
-"""One line of curvcore, made wrong."""
+"""One line of curvcore, or of what certifies it, made wrong."""
 
 import ast
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Mutation:
     """What is replaced, and what is believed to notice.
 
     Attributes:
-        file: within ``curvcore``.
+        file: from ``curvcore``; what proves is in ``../verification``.
         fragment: part of one line that stands in the file once.
         replacement: what it becomes.
         why: what is wrong then.

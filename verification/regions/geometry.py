@@ -24,7 +24,7 @@ def curvature_on(decoder, points, frame):
             least is lost.
     """
     numbers = Models(points.basis)
-    first, second = _isometric_levels(propagated(decoder, ExactTensor(points, numbers), 2))
+    first, second = isometric_levels(propagated(decoder, ExactTensor(points, numbers), 2))
     frame = numbers.constants(frame)
     turned = Derivatives(
         first.contracted("nai,nij->naj", frame),
@@ -37,7 +37,7 @@ def curvature_on(decoder, points, frame):
     return formulas.scalar, formulas.volume_density / stretch
 
 
-def _isometric_levels(jet):
+def isometric_levels(jet):
     """Packed derivatives of Ψ, or, behind a last linear layer, shorter ones of equal products."""
     if jet.is_pending and jet.pending[0].ndim == 2 and _is_plain(jet.pending[1].weight):
         source, affine_map = jet.pending

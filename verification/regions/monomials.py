@@ -2,7 +2,6 @@
 
 from functools import cached_property, lru_cache
 from itertools import combinations_with_replacement
-from math import comb
 
 import torch
 
@@ -13,28 +12,35 @@ class Monomials:
     Attributes:
         exponents: α, (M, d).
         degree: of the highest.
+        weights: w with |α| = Σ w_i α_i, positive integers: x_i of weight w stands for what is as
+            small as the w-th power of others. Monomials of equal degree begin with the first x_i.
     """
 
-    def __init__(self, d, degree):
-        self.d, self.degree = d, degree
+    def __init__(self, d, degree, weights=None):
+        self.d, self.degree, self.weights = d, degree, weights or (1,) * d
         rows = [
             [indices.count(i) for i in range(d)]
             for k in range(degree + 1)
             for indices in combinations_with_replacement(range(d), k)
         ]
-        self.exponents = torch.tensor(rows, dtype=torch.long).reshape(-1, d)
+        rows = [row for row in rows if self._degree(row) <= degree]
+        self.exponents = torch.tensor(sorted(rows, key=self._degree), dtype=torch.long)
+        self.exponents = self.exponents.reshape(-1, d)
+
+    def _degree(self, row):
+        return sum(w * power for w, power in zip(self.weights, row, strict=True))
 
     def __len__(self):
         return len(self.exponents)
 
     def count(self, degree):
         """How many there are up to this degree."""
-        return comb(self.d + degree, self.d) if degree >= 0 else 0
+        return int((self.degrees <= degree).sum())
 
     @cached_property
     def degrees(self):
         """|α|, (M,)."""
-        return self.exponents.sum(1)
+        return (self.exponents * torch.tensor(self.weights)).sum(1)
 
     @cached_property
     def products(self):
@@ -58,6 +64,6 @@ class Monomials:
 
 
 @lru_cache(maxsize=32)
-def monomials(d, degree):
+def monomials(d, degree, weights=None):
     """The Monomials, made once."""
-    return Monomials(d, degree)
+    return Monomials(d, degree, weights)

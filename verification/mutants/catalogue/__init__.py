@@ -1,8 +1,9 @@
-"""The mutations, file by file of curvcore."""
+"""The mutations, file by file."""
 
 from verification.mutants.catalogue import (
     atlases,
     binding,
+    certified,
     comparison,
     formulas,
     fused,
@@ -32,5 +33,6 @@ PARTS = (
     operations,
     rounding,
     statistics,
+    certified,
 )
 MUTATIONS = [mutation for part in PARTS for mutation in part.MUTATIONS]

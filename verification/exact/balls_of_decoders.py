@@ -13,7 +13,7 @@ from curvcore.packing import count, pack, unpack
 from curvcore.providers.ambient import shape_of
 from curvcore.providers.bound import AmbientDecoder
 from curvcore.providers.fused.jet_tensor import JetTensor
-from verification.exact import functions  # noqa: F401  (what torch functions do to exact tensors)
+from verification.exact import functions, layers  # noqa: F401  (what torch does to exact tensors)
 from verification.exact.tensors import COMPUTING, FUNCTIONS, Balls, ExactTensor
 
 
@@ -118,7 +118,7 @@ EXACT = frozenset({
     "detach", "cpu", "double", "numpy", "reshape", "view", "flatten", "unflatten", "transpose",
     "permute", "expand", "unsqueeze", "squeeze", "clone", "contiguous", "getitem", "chunk",
     "split", "unbind", "stack", "cat", "to", "size", "dim", "numel", "len",
-    "is_floating_point", "is_complex", "neg",
+    "is_floating_point", "is_complex", "neg", "masked_fill", "tril", "triu",
 })  # fmt: skip
 
 

@@ -118,6 +118,11 @@ def _clamp_max(x, bound):
     return torch.where(x > bound, bound, x)
 
 
+@implements(*named("clamp_min"))
+def _clamp_min(x, bound):
+    return torch.where(x < bound, bound, x)
+
+
 # --- shapes -------------------------------------------------------------------------------------
 
 for _names, _of_array in {
@@ -239,7 +244,7 @@ implements(*named("numel"))(lambda x: x.array.size)
 # --- linear layers ------------------------------------------------------------------------------
 
 
-@implements(*named("matmul", "mm", "__matmul__"))
+@implements(*named("matmul", "mm", "bmm", "mv", "dot", "vdot", "__matmul__"))
 def _matmul(a, b):
     tensor, a, b = _arrays(a, b)
     return tensor.like(tensor.numbers.matmul(a, b))

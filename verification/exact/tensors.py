@@ -6,6 +6,7 @@ curvcore propagates derivatives through it. The numbers are ``flint.arb`` balls,
 expressions, as its :class:`Numbers` say.
 """
 
+import math
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -96,7 +97,8 @@ class Numbers(ABC):
         if isinstance(values, ExactTensor):
             return values.array
         if isinstance(values, torch.Tensor):
-            values = values.detach().cpu().double().numpy()
+            values = values.detach().cpu()
+            values = (values if values.dtype == torch.bool else values.double()).numpy()
         values = np.asarray(values)
         if values.dtype in (object, bool):
             return values
@@ -155,8 +157,8 @@ class Expressions(Numbers):
     """sympy expressions."""
 
     def of(self, number):
-        """An integer or a rational number."""
-        return sympy.Rational(number)
+        """An integer or a rational number, or ±∞, of which sympy's Rational makes 0."""
+        return sympy.Rational(number) if math.isfinite(number) else sympy.sympify(number)
 
     def pi(self):
         """π."""

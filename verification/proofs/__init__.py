@@ -11,6 +11,8 @@ module                 what is proved
 ``compositions``       chain and product rules of jets, derivatives to order 3
 ``second_order``       the hand-written chain rule and its gradients
 ``elementwise``        the first three derivatives of the elementary functions
+``layers``             einsum, convolutions, normalisations, softmax, attention, against definitions
+``normal_forms``       which expressions with roots, exponentials and logarithms are zero
 ``frames``             R = |H|² − |II|² and Ric in an orthonormal frame
 ``estimators``         means and variances of estimators of R from random probes
 ``hidden_units``       second derivatives of networks as sums over hidden units
@@ -33,6 +35,7 @@ from verification.proofs import (
     frames,
     hidden_units,
     high_dimension,
+    layers,
     routes,
     second_order,
     symmetries,
@@ -61,6 +64,7 @@ def findings(full: bool = False) -> Iterator[Finding]:
     yield from compositions.findings(full)
     yield from second_order.findings()
     yield from elementwise.findings()
+    yield from layers.findings(full)
     for d in (2, 3):
         yield from frames.findings(d)
     yield from estimators.findings()

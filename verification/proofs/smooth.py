@@ -18,7 +18,22 @@ from curvcore.providers.fused.jet_tensor import JetTensor
 from verification.exact.functions import implements
 from verification.exact.tensors import ExactTensor, Expressions
 
-NUMBERS = Expressions()
+
+class Generic(Expressions):
+    """Expressions of which any may be the largest one; where asked, the first one is the larger."""
+
+    def largest(self, array, axis, keepdims):
+        """A free symbol for each: what is to be shown holds whichever numbers these are."""
+        shape = np.sum(array, axis=axis, keepdims=keepdims).shape
+        return constants("m", *shape).array
+
+    def compare(self, operator, a, b):
+        """Whether a > b or a >= b: so; not a < b."""
+        shape = np.broadcast_shapes(np.shape(a), np.shape(b))
+        return np.full(shape, operator in (np.greater, np.greater_equal))
+
+
+NUMBERS = Generic()
 
 
 @cache
@@ -96,20 +111,25 @@ def derivatives(expressions, z, order):
 
 
 def residual(function, inputs, z, order, levels=()):
-    """Jets of ``function(*inputs)`` less sympy's derivatives of its value, expanded.
+    """:func:`difference` of a function whose exact version is its definition, expanded."""
+    return expanded(difference(function, function, inputs, z, order, levels))
+
+
+def difference(function, definition, inputs, z, order, levels=()):
+    """Jets of ``function(*inputs)`` less sympy's derivatives of ``definition(*inputs)``.
 
     Args:
-        function: torch code.
+        function, definition: torch code.
         inputs: arrays (B, ...) of expressions of z.
         levels: for each input the order beyond which its derivatives vanish and are not held.
     """
     levels = (*levels, *(None,) * (len(inputs) - len(levels)))
     jets = [jet(e, z, order, level) for e, level in zip(inputs, levels, strict=True)]
-    value = function(*map(exact, inputs)).array
+    value = definition(*map(exact, inputs)).array
     output = function(*jets)
     expected = np.concatenate([value[None], derivatives(value, z, order)])
     computed = np.concatenate([output.value.array[None], output.all_channels().array])
-    return expanded(computed - expected)
+    return computed - expected
 
 
 def expanded(array):

@@ -39,8 +39,9 @@ class Models(Numbers):
         return values if isinstance(values, TaylorModels) else self.constants(values)
 
     def constants(self, values):
-        """Exact numbers."""
-        return TaylorModels.constant(self.basis, values)
+        """Exact numbers; conditions are 1 and 0."""
+        is_of_bools = isinstance(values, torch.Tensor) and values.dtype == torch.bool
+        return TaylorModels.constant(self.basis, values.double() if is_of_bools else values)
 
     def full(self, shape, number):
         """An array of one number, which others can be written to."""

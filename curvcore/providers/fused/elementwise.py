@@ -340,9 +340,14 @@ def _clamp(x, y, min=None, max=None):
     yield (x == y).to(x.dtype)
 
 
-@elementwise(*named("clamp_min", "clamp_max"))
-def _clamp_at(x, y, bound):
-    yield (x == y).to(x.dtype)
+@elementwise(*named("clamp_min"))
+def _clamp_min(x, y, bound):
+    yield torch.where(x >= bound, torch.ones_like(x), 0)
+
+
+@elementwise(*named("clamp_max"))
+def _clamp_max(x, y, bound):
+    yield torch.where(x <= bound, torch.ones_like(x), 0)
 
 
 def _refuse(name):

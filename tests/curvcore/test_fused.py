@@ -148,6 +148,7 @@ FUNCTIONS = {
     "softsign": F.softsign,
     "celu": lambda x: F.celu(x, 0.7),
     "leaky_relu": lambda x: F.leaky_relu(x, 0.2) * x,
+    "clamps": lambda x: x.clamp_max(0.1).exp() + x.clamp_min(-0.1).sin(),
     "matrix on the left": lambda x: (MATRIX.to(x) @ x[:, :, None]).flatten(1),
     "batch_norm": lambda x: F.batch_norm(
         x, MATRIX[1].to(x), MATRIX[2].to(x), None, MATRIX[3].to(x)

@@ -153,7 +153,7 @@ class Elementwise(nn.Module):
     ("layer", "name"),
     [
         (Elementwise(torch.special.i0), "i0"),
-        (nn.utils.parametrizations.weight_norm(nn.Linear(8, 8)), "weight_norm"),
+        (nn.utils.parametrizations.orthogonal(nn.Linear(8, 8)), "matrix_exp"),
     ],
 )
 def test_what_has_no_exact_version_is_named(layer, name):

@@ -21,6 +21,11 @@ def of(function, *args, **kwargs):
     return lambda x: function(x, *args, **kwargs)
 
 
+def _heads(*tokens, **options):
+    arguments = 4, 2, random(12, 4), random(12), None, None, False, 0.0, random(4, 4), random(4)
+    return F.multi_head_attention_forward(*tokens, *arguments, training=False, **options)[0]
+
+
 MASK = torch.tensor([[True, False, True], [False, True, True], [True, True, True]])
 CASES = {
     "conv1d": ((2, 3, 7), lambda x: F.conv1d(x, random(4, 3, 2), random(4), 2, 1, 3)),
@@ -79,6 +84,9 @@ CASES = {
             F.scaled_dot_product_attention(x, x, x, attn_mask=MASK), x, x, attn_mask=random(3, 3)
         ),
     ),
+    "attention of heads": ((3, 2, 4), lambda x: _heads(x, x, random(3, 2, 4))),
+    "attention of heads, masked": ((3, 4), lambda x: _heads(x, x, x, attn_mask=~MASK)),
+    "embedding": ((5, 3), lambda x: F.embedding(torch.tensor([[1, 4], [0, 1]]), x)),
     "where": ((3, 3), lambda x: torch.where(MASK, x, random(3, 3))),
     "flip": ((2, 3), of(torch.flip, (0, 1))),
     "narrow": ((2, 5), lambda x: x.narrow(1, 1, 3)),

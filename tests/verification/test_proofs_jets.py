@@ -217,6 +217,11 @@ def test_a_wrong_derivative_of_an_elementary_function_is_detected(monkeypatch, n
     assert not elementwise.of(name).passed
 
 
+@pytest.mark.parametrize("name", ["selu", "elu, alpha 3/2"])
+def test_elementary_functions_have_their_derivatives(name):
+    assert elementwise.of(name).passed
+
+
 def test_a_wrong_coefficient_in_the_table_is_detected(monkeypatch):
     def tanh(x, y):
         first = 1 - y * y

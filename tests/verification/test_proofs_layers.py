@@ -24,7 +24,7 @@ FUNCTIONS = {
     "group_norm": F.group_norm,
     "instance_norm": F.instance_norm,
     "rms_norm": F.rms_norm,
-    "batch_norm, eval": F.batch_norm,
+    "batch_norm": F.batch_norm,
     "normalize": F.normalize,
     "softmax": torch.softmax,
     "log_softmax": torch.log_softmax,
@@ -123,7 +123,7 @@ def test_a_wrong_deviation_is_detected(monkeypatch, subject, wrong):
     [
         ("layer_norm", {"eps": 1e-6}),
         ("rms_norm", {"eps": 1e-6}),
-        ("batch_norm, eval", {"eps": 1e-6}),
+        ("batch_norm", {"eps": 1e-6}),
         ("group_norm", {"weight": None}),
         ("scaled_dot_product_attention", {"is_causal": False}),
         ("scaled_dot_product_attention", {"attn_mask": None}),

@@ -149,7 +149,8 @@ class _NothingRounds(TorchFunctionMode):
                 f"The decoder computes {name} of numbers that do not depend on z, and rounds. "
                 "Store the result as a parameter or buffer."
             )
-        return FUNCTIONS[function](*tree_map(self._lifted, args), **kwargs)
+        args, kwargs = tree_map(self._lifted, (args, kwargs))
+        return FUNCTIONS[function](*args, **kwargs)
 
     def _lifted(self, argument):
         return ExactTensor(argument, self._numbers) if _is_of_floats(argument) else argument

@@ -76,8 +76,10 @@ def certify(
     At points; of boxes :func:`verification.certify_region`.
 
     Args:
-        decoder: ``nn.Module`` or callable (B, d) -> (B, ...) of linear layers, activations, sums,
-            products and normalisations; a module in eval mode. Its floats count as exact numbers.
+        decoder: ``nn.Module`` or callable (B, d) -> (B, ...) of linear layers, convolutions,
+            smooth activations, sums, products, normalisations, softmax and attention; a module in
+            eval mode. Its floats count as exact numbers, those that ``forward`` computes of shapes
+            as well, as attention's scale.
             Or what :func:`curvcore.bind` makes of one, ``ambient=`` and ``likelihood=`` included.
         z: points (n, d), a floating-point tensor; its entries count as exact numbers.
         relative: width that every enclosure must have relative to what it encloses; for R relative

@@ -1,7 +1,8 @@
 """What torch functions do to ExactTensors: arithmetic, shapes, linear layers, activations.
 
-Activations are what torch documents: GELU is x Φ(x), not the polynomial that a kernel evaluates;
-softplus is x beyond its threshold. Literal constants are the doubles in torch's source.
+Other layers are in :mod:`verification.exact.layers`. Activations are what torch documents: GELU is
+x Φ(x), not the polynomial that a kernel evaluates; softplus is x beyond its threshold. Literal
+constants are the doubles in torch's source.
 """
 
 import math

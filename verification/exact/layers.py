@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from curvcore.providers.fused.registry import named
+from curvcore.providers.primitives import refuse_dropout
 from verification.exact.functions import _arrays, implements
 
 # --- sums of products -------------------------------------------------------------------------
@@ -170,7 +171,7 @@ def _layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5, cudnn_ena
 
 @implements(F.rms_norm, torch.rms_norm)
 def _rms_norm(x, normalized_shape, weight=None, eps=None):
-    eps = torch.finfo(x.dtype).eps if eps is None else eps
+    eps = torch.finfo(torch.promote_types(x.dtype, torch.float32)).eps if eps is None else eps
     last = tuple(range(x.ndim - len(normalized_shape), x.ndim))
     length = torch.sqrt((x * x).mean(last, keepdim=True) + eps)
     return _scaled(x / length, weight, None, tuple(normalized_shape))
@@ -241,6 +242,7 @@ def _attention(
 
     p_ij = 0 where i does not attend to j. The scale is the float 1/√E by default, as documented.
     """
+    refuse_dropout(query, dropout_p)
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = scale * (query @ key.transpose(-2, -1))
     if is_causal:
@@ -251,6 +253,41 @@ def _attention(
         return torch.softmax(scores + attn_mask, -1) @ value
     powers = torch.where(attn_mask, torch.exp(scores), 0)
     return (powers / powers.sum(-1, keepdim=True)) @ value
+
+
+@implements(F.multi_head_attention_forward)
+def _multi_head_attention(
+    query, key, value, embed_dim, num_heads, in_weight, in_bias, bias_k, bias_v, add_zero_attn,
+    dropout_p, out_weight, out_bias, training=True, key_padding_mask=None, need_weights=True,
+    attn_mask=None, use_separate_proj_weight=False, q_proj_weight=None, k_proj_weight=None,
+    v_proj_weight=None, **more,
+):  # fmt: skip
+    """Head by head, of tokens (L, B, E); the attention weights are not returned."""
+    extras = bias_k, bias_v, key_padding_mask, more.get("static_k"), more.get("static_v")
+    if add_zero_attn or any(extra is not None for extra in extras):
+        raise TypeError("exact attention is without bias_k, bias_v, padding and zeros.")
+    refuse_dropout(query, dropout_p, training)
+    weights = (q_proj_weight, k_proj_weight, v_proj_weight)
+    weights = weights if use_separate_proj_weight else torch.chunk(in_weight, 3)
+    biases = (None,) * 3 if in_bias is None else torch.chunk(in_bias, 3)
+    tokens = [
+        F.linear(x.transpose(0, -2), weight, bias)
+        for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
+    ]
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        attn_mask = ~attn_mask  # true means not to attend here
+    width = embed_dim // num_heads
+    heads = [
+        _attention(*(x[..., n : n + width] for x in tokens), attn_mask=attn_mask)
+        for n in range(0, embed_dim, width)
+    ]
+    return F.linear(torch.cat(heads, -1), out_weight, out_bias).transpose(0, -2), None
+
+
+@implements(F.dropout)
+def _dropout(x, p=0.5, training=True, inplace=False):
+    refuse_dropout(x, p, training)
+    return x
 
 
 # --- entries in other places, without arithmetic ------------------------------------------------
@@ -271,6 +308,13 @@ for _function in (
     F.unfold,
 ):
     implements(_function)(partial(_moved, _function))
+
+
+@implements(F.embedding)
+def _embedding(indices, weight, padding_idx=None, max_norm=None, *_, **__):
+    if max_norm is not None:
+        raise TypeError("exact embedding is without max_norm, which writes to the weight.")
+    return weight.like(weight.array[indices.numpy()])
 
 
 @implements(F.pad)

@@ -205,8 +205,9 @@ class ExactTensor:
         if implementation is None:
             name = resolve_name(function) or getattr(function, "__name__", repr(function))
             raise curvcore.UnsupportedOperationError(
-                f"There is no exact version of {name}; known are linear layers, elementary "
-                "activations, sums and products (verification.exact.functions)."
+                f"There is no exact version of {name}; known are linear layers, convolutions, "
+                "elementary activations, sums, products, normalisations, softmax and attention "
+                "(verification.exact.functions, verification.exact.layers)."
             )
         with computing():
             args, kwargs = _lifted(args, kwargs or {})
@@ -227,6 +228,7 @@ class ExactTensor:
     shape = property(lambda self: torch.Size(self.array.shape))
     ndim = property(lambda self: self.array.ndim)
     device = torch.device("cpu")
+    is_nested = False
     mT = property(lambda self: self.like(self.array.swapaxes(-2, -1)))  # noqa: N815  (torch's name)
     T = property(lambda self: self.like(self.array.T))
     __array_ufunc__ = None  # numpy numbers leave operators to this class

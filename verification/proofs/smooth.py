@@ -111,21 +111,21 @@ def derivatives(expressions, z, order):
 
 
 def residual(function, inputs, z, order, levels=()):
-    """:func:`difference` of a function whose exact version is its definition, expanded."""
-    return expanded(difference(function, function, inputs, z, order, levels))
+    """:func:`difference`, expanded."""
+    return expanded(difference(function, inputs, z, order, levels))
 
 
-def difference(function, definition, inputs, z, order, levels=()):
-    """Jets of ``function(*inputs)`` less sympy's derivatives of ``definition(*inputs)``.
+def difference(function, inputs, z, order, levels=()):
+    """Jets of ``function(*inputs)`` less sympy's derivatives of its value.
 
     Args:
-        function, definition: torch code.
+        function: torch code.
         inputs: arrays (B, ...) of expressions of z.
         levels: for each input the order beyond which its derivatives vanish and are not held.
     """
     levels = (*levels, *(None,) * (len(inputs) - len(levels)))
     jets = [jet(e, z, order, level) for e, level in zip(inputs, levels, strict=True)]
-    value = definition(*map(exact, inputs)).array
+    value = function(*map(exact, inputs)).array
     output = function(*jets)
     expected = np.concatenate([value[None], derivatives(value, z, order)])
     computed = np.concatenate([output.value.array[None], output.all_channels().array])

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from curvcore.errors import UnsupportedOperationError
 from verification.exact.tensors import ExactTensor, Numbers
 from verification.regions import intervals
 from verification.regions.models import TaylorModels, norm, up
@@ -40,8 +41,14 @@ class Models(Numbers):
 
     def constants(self, values):
         """Exact numbers; conditions are 1 and 0."""
-        is_of_bools = isinstance(values, torch.Tensor) and values.dtype == torch.bool
-        return TaylorModels.constant(self.basis, values.double() if is_of_bools else values)
+        if isinstance(values, torch.Tensor) and values.dtype == torch.bool:
+            values = values.double()
+        constant = TaylorModels.constant(self.basis, values)
+        if not constant.is_finite().all():
+            raise UnsupportedOperationError(
+                "There are no Taylor models of infinite numbers, by which attention is masked."
+            )
+        return constant
 
     def full(self, shape, number):
         """An array of one number, which others can be written to."""
@@ -95,6 +102,8 @@ class Models(Numbers):
     def matmul(self, a, b):
         """The product of matrices."""
         equation = "...ij,jk->...ik" if b.ndim == 2 else "...ij,...jk->...ik"
+        if b.ndim == 1:
+            equation = "...ij,j->...i"
         if a.ndim == 1:
             equation = equation.replace("i", "")
         return a.contracted(equation, b)

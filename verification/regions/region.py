@@ -86,7 +86,8 @@ def certify_region(
     their middle than ``relative`` of it, or the time is up; all bounds hold either way.
 
     Args:
-        decoder: as of :func:`verification.certify`, without ``ambient=`` and ``likelihood=``.
+        decoder: as of :func:`verification.certify`, without ``ambient=`` and ``likelihood=``, and
+            without masks of attention.
         box: (d, 2), lower and upper ends; floats count as exact numbers.
         goal: ``"volume"``, ``"total_curvature"``, ``"total_squared_curvature"``: integrals;
             ``"scalar"``: bounds of R, to ``relative`` of the largest |R|; ``"immersion"``: no
@@ -289,7 +290,13 @@ def _checked(decoder, box, goal, relative, degree, jobs):
         raise CertificationError(f"degree must be between 1 and 12; got {degree}.")
     if not isinstance(jobs, int) or jobs < 1:
         raise CertificationError(f"jobs must be a positive integer; got {jobs!r}.")
-    decoder = converted(decoder, torch.float64)
+    try:
+        decoder = converted(decoder, torch.float64)
+    except RuntimeError as error:
+        raise CertificationError(
+            f"The decoder cannot be copied: {error} Of weight_norm take the one in "
+            "torch.nn.utils.parametrizations."
+        ) from error
     points = torch.lerp(box[:, 0], box[:, 1], torch.linspace(0, 1, 5, dtype=box.dtype)[:, None])
     check_decoder(decoder, points)
     with torch.no_grad():

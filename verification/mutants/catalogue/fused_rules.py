@@ -6,6 +6,7 @@ T = "tests/curvcore"
 RULES = f"{T}/test_fused.py::test_rules_of_functions"
 FUSED = f"{T}/test_fused.py"
 EVERY_LAYER = f"{T}/test_fused.py::test_every_layer_to_third_order"
+PROOFS = "tests/verification/test_proofs_layers.py::test_layers_are_what_they_are_defined_to_be"
 
 ELEMENTWISE = mutations(
     "providers/fused/elementwise.py",
@@ -94,6 +95,24 @@ ELEMENTWISE = mutations(
         RULES,
     ),
     (
+        "yield torch.where(x >= bound, torch.ones_like(x), 0)",
+        "yield torch.where(x <= bound, torch.ones_like(x), 0)",
+        "clamp_min' is that of clamp_max",
+        f"{PROOFS}[normalize]",
+    ),
+    (
+        "yield torch.where(x <= bound, torch.ones_like(x), 0)",
+        "yield torch.where(x >= bound, torch.ones_like(x), 0)",
+        "clamp_max' is that of clamp_min",
+        f"{RULES}[clamps]",
+    ),
+    (
+        "slope = _SELU_SCALE * (_SELU_ALPHA * torch.exp(x.clamp_max(0)))",
+        "slope = _SELU_ALPHA * torch.exp(x.clamp_max(0))",
+        "selu' for x < 0",
+        "tests/verification/test_proofs_jets.py::test_elementary_functions_have_their_derivatives",
+    ),
+    (
         "yield torch.where(x > 0, torch.ones_like(x), negative_slope)",
         "yield torch.where(x > 0, torch.ones_like(x), 0)",
         "leaky_relu' for x < 0",
@@ -138,6 +157,12 @@ PRODUCTS = mutations(
         "mixed = [None, cross(levels_a[0], levels_b[0], multiply)]",
         "mixed = [None, cross(levels_b[0], levels_a[0], multiply)]",
         "a_i b_j is multiplied from the wrong side",
+    ),
+    (
+        "return bilinear(contract, *(operands[place] for place in places))",
+        "return bilinear(lambda a, b: contract(b, a), *(operands[place] for place in places))",
+        "einsum swaps its operands",
+        f"{PROOFS}[einsum]",
     ),
     (
         "b = b.to(torch.result_type(a.value, b))",
@@ -208,6 +233,24 @@ COMPOSITES = mutations(
         "shift = -mean * scale if bias is None else bias + mean * scale",
         "batch_norm adds the mean",
         RULES,
+    ),
+    (
+        "scale = torch.rsqrt(var + eps) if weight is None else weight * torch.rsqrt(var + eps)",
+        "scale = torch.rsqrt(var + eps) if weight is None else weight * torch.rsqrt(var)",
+        "batch_norm with a weight forgets eps",
+        f"{PROOFS}[batch_norm]",
+    ),
+    (
+        "return x - _logsumexp(x, dim, keepdim=True)",
+        "return x - _logsumexp(x, dim, keepdim=True).value",
+        "log_softmax takes what it subtracts for constant",
+        f"{PROOFS}[log_softmax]",
+    ),
+    (
+        "heads = (probabilities @ v).movedim(-2, 0).flatten(-2)",
+        "heads = (probabilities @ v).movedim(-2, 0).flip(-2).flatten(-2)",
+        "heads stand in another order",
+        f"{PROOFS}[multi_head_attention]",
     ),
     (
         "keepdim=keepdim) / (count - correction)",

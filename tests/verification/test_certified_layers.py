@@ -106,6 +106,7 @@ def changed(decoder):
     return other
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("name", DECODERS | MASKED)
 def test_certificates_hold_what_floats_are_near_to(name):
     """And are narrow, and not those of a decoder of which one weight is another."""

@@ -38,6 +38,7 @@ def test_every_layer_has_a_function():
     assert list(FUNCTIONS) == list(layers.LAYERS)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("subject", FUNCTIONS)
 def test_layers_are_what_they_are_defined_to_be(subject):
     finding = layers.of(subject, [(1, 2) if subject != "multi_head_attention" else (1, 1)])

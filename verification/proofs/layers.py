@@ -1,8 +1,10 @@
 """Layers of several entries: derivatives to order 3 by their rules are sympy's of the definitions.
 
-The definitions (:mod:`verification.exact.layers`) and the rules share arithmetic alone. Inputs are
-undefined functions of z, weights and what softmax subtracts free symbols. Everything is generic but
-the sizes, which are the least at which no axis is like another one; a rule is the same at others.
+The definitions (:mod:`verification.exact.layers`) and the rules share arithmetic alone; but einsum
+and convolutions are applied to value and derivatives as they are, and what is proved of their rules
+is linearity, offsets and product rules. Inputs are undefined functions of z; weights, and what
+softmax subtracts, free symbols. Lengths that are normalised are above ε. The sizes are small ones;
+a rule is the same at others.
 """
 
 import torch

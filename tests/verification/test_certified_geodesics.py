@@ -155,12 +155,12 @@ def test_great_circle_past_the_antipode():
 
 def test_conjugate_points_of_multiplicity_two():
     """On the sphere of dimension 3 det J touches zero without changing its sign."""
-    path = shot(three_sphere, [0.8, 1.0, 0.2], [0.3, 0.5, 1.1], 4.0)
+    path = shot(three_sphere, [1.2, 1.3, 0.2], [0.2, 0.3, 1.1], 4.0)[::2]
     found = certify_geodesic(three_sphere, path, relative=1e-5, degree=10)
     ((low, high, count),) = found.conjugate
     assert count == found.index == 2
     assert low <= math.pi / 4 + 1e-6
-    assert math.pi / 4 - 1e-6 <= high < low + 1e-2
+    assert math.pi / 4 - 1e-6 <= high < low + 1e-4
 
 
 def test_clairaut():

@@ -28,8 +28,10 @@ from curvcore.providers.automatic import automatic_jet
 from curvcore.providers.bound import AmbientDecoder, of_rows, rows_of
 from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.providers.outputs import ambient_dimension
+from curvcore.providers.rounded import rounded_jet
 from curvcore.providers.symbolic import symbolic_jet
 from curvcore.providers.witness import check_rows_belong
+from curvcore.second_pass import SecondPass
 from curvcore.types import Decoder, Derivatives, Formula, OnDegenerate, Points
 from curvcore.validation import (
     check_choice,
@@ -90,6 +92,10 @@ def _derive(decoder, z, order, derivatives, chunk_size, lenient=False):
     check_points(z)
     check_decoder(decoder, z)
     provider = automatic_jet if derivatives == "auto" else PROVIDERS[derivatives]
+    return _by_provider(provider, decoder, z, order, chunk_size, lenient)
+
+
+def _by_provider(provider, decoder, z, order, chunk_size, lenient):
     if isinstance(decoder, AmbientDecoder):
         provider = partial(ambient_jet, provider, lenient=lenient)
     # Curvature needs every digit of z's dtype.
@@ -157,7 +163,9 @@ def pullback(
     lenient = on_degenerate != "raise"
     decoder, z = bound_at(decoder, z, output, ambient, likelihood, inputs, lenient=lenient)
     derived = _derive(decoder, z, order, derivatives, chunk_size, lenient)
-    return PullbackGeometry.at(z, derived, formula=formula, on_degenerate=on_degenerate)
+    again = partial(_by_provider, rounded_jet, order=2, chunk_size=chunk_size, lenient=True)
+    options = {"formula": formula, "on_degenerate": on_degenerate}
+    return PullbackGeometry.at(z, derived, SecondPass.of(again, decoder, z), **options)
 
 
 def scalar_curvature(

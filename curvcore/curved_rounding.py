@@ -2,7 +2,8 @@
 
 X_ij = LᵀΨ_ij + N_ij, N and the V of the Gauss equation (:mod:`curvcore.ambient`) are sums of terms
 that may cancel, and each of these errs by eps of itself. So X_ij errs by eps of the root of the sum
-of the squares of its terms, and V by the same of its own.
+of the squares of its terms, and V by the same of its own; and both by what a rounding inside the
+decoder, or inside G, moves them.
 """
 
 import torch
@@ -13,14 +14,16 @@ from curvcore.errors import InputError
 from curvcore.formulas import Formulas
 from curvcore.frames import Frame
 from curvcore.packing import multiplicities, pack, symmetric_square
-from curvcore.rounding import bending_squared, variations
+from curvcore.providers.roundings import EXCESS
+from curvcore.rounding import bending_moved, bending_squared, errors, moved_lengths, variations
 
 
-def error_of_curved(jet, frame, formula):
-    """|δR|, (B,).
+def error_of_curved(jet, again, frame, formula):
+    """|δR| and the unit of length that it is in: (B,) each.
 
     Args:
         jet: an AmbientJet of order two at least.
+        again: that of the second pass, or None.
         frame: a :class:`curvcore.frames.Frame`.
         formula: by which R is computed.
 
@@ -36,10 +39,21 @@ def error_of_curved(jet, frame, formula):
     formulas = Formulas(frame.derivatives(derivatives), "gauss")
     first, second, slopes = (x.double() for x in (jet.jacobian, jet.hessian, jet.slopes))
     lengths = derivatives.jacobian.norm(dim=1), _covariant(field, first, second, slopes).sqrt()
-    squares = variations(formulas, frame, *lengths)
+    unit = first.new_ones(len(first))
+    moved = moved_lengths(again and jet.difference(again), unit)
+    squares = variations(formulas, frame, lengths[0], *errors(lengths, moved, eps))
     squares.append((eps * bending_squared(formulas)).square())
+    squares.append(bending_moved(frame.basis, moved[1]) / eps**2)
     squares.append(_bending(field, first, pack(second, 2), slopes, frame))
-    return eps * torch.stack(squares).sum(0).sqrt()
+    if again is not None:
+        squares.append(_moved_bending(jet, again, frame) / eps**2)
+    return eps * torch.stack(squares).sum(0).sqrt(), unit
+
+
+def _moved_bending(jet, again, frame):
+    """The squares of what V of the second pass adds to R, in the frame: (B,)."""
+    difference = (again.bending() - jet.bending()).double() / EXCESS
+    return (_weights(frame.basis) * frame.of_pairs(difference)).square().sum((1, 2))
 
 
 def _covariant(field, first, second, slopes):

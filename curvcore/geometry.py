@@ -35,13 +35,9 @@ from curvcore.kernels.scalar import DIMENSIONS, ScalarCurvature
 from curvcore.modes import is_plain_eager
 from curvcore.projection import ProjectedFormulas
 from curvcore.rounding import error_and_unit
+from curvcore.second_pass import SecondPass
 from curvcore.types import Formula, OnDegenerate, Points
-from curvcore.validation import (
-    check_choice,
-    check_has_planes,
-    check_latent_array,
-    check_regular,
-)
+from curvcore.validation import check_choice, check_has_planes, check_latent_array, check_regular
 
 FORMULAS = ("gauss", "intrinsic")
 ON_DEGENERATE = ("raise", "nan", "flat")
@@ -82,13 +78,16 @@ class PullbackGeometry:
         self.device_type = jet.device_type
         self._on_degenerate = on_degenerate
         self.jet = jet
-        self._points = None
+        self._points = self._second_pass = None
 
     @classmethod
-    def at(cls, points: Points, jet: Jet, **options: Any) -> "PullbackGeometry":
+    def at(
+        cls, points: Points, jet: Jet, second_pass: SecondPass | None = None, **options: Any
+    ) -> "PullbackGeometry":
         """The geometry of a jet at latent points (B, d), which may turn out not to be finite."""
         geometry = cls(jet, **options)
         geometry._points = None if jet.is_symbolic else points.detach()
+        geometry._second_pass = second_pass
         return geometry
 
     def __repr__(self) -> str:
@@ -203,9 +202,11 @@ class PullbackGeometry:
     def scalar_error(self) -> torch.Tensor:
         """An estimate of |scalar − R|, what rounding did to R: (B,), not differentiable.
 
-        From the condition of g and the cancellation in R (:mod:`curvcore.rounding`); no bound, but
-        seldom ten times too small, unless much cancels inside the decoder. NaN at degenerate
-        points. Costs less than R does, above d = 8 some four times as much.
+        From the condition of g, the cancellation in R, and a second pass through the decoder with
+        other roundings (:mod:`curvcore.rounding`); no bound, but seldom ten times too small. Of a
+        jet alone, and within torch.compile and torch.func, there is no such pass, and what cancels
+        inside the decoder is not seen. NaN at degenerate points, infinite where a rounding leads
+        out of the decoder's domain, and an InputError once parameters or z have changed.
         """
         error, unit = self._error
         return (error / unit / unit).to(self.metric.dtype)
@@ -223,17 +224,18 @@ class PullbackGeometry:
 
     @cached_quantity
     def _error(self):
-        """|δR| in the unit of length that makes derivatives of order one, and this: (B,) each."""
+        """|δR| in some unit of length, and this: (B,) each."""
         if self.jet.is_symbolic:
             raise InputError("A symbolic scalar curvature is exact: it has no rounding error.")
         with torch.no_grad():
             scalar = filled(self.is_degenerate, self.scalar, torch.nan)  # an error, perhaps
+            again = self._second_pass and self._second_pass.jet()
             if self.jet.is_curved:
-                error = error_of_curved(self.jet, self._frame, self.formula)
-                return filled(scalar.isnan(), error, torch.nan), torch.ones_like(error)
-            of_sums = self._by_sums is not None
-            channels, frame = (None, None) if of_sums else (self._channels, self._frame)
-            error, unit = error_and_unit(self._derivatives, channels, frame, self.formula)
+                error, unit = error_of_curved(self.jet, again, self._frame, self.formula)
+            else:
+                of_pairs = (self._channels, self._frame) if self._by_sums is None else (None, None)
+                error, unit = error_and_unit(self.jet, again, *of_pairs, self.formula)
+            error = filled(error.isnan(), error, torch.inf)  # of the second pass alone
             return filled(scalar.isnan(), error, torch.nan), unit
 
     @quantity
@@ -383,10 +385,7 @@ class PullbackGeometry:
     @cached_quantity
     def _channels(self):
         """The derivatives, packed, as one tensor (K, B, N)."""
-        derivatives = self._derivatives
-        if derivatives.channels is not None:
-            return derivatives.channels
-        return torch.cat([level.movedim(-1, 0) for level in derivatives.levels()])
+        return self._derivatives.stacked()
 
     @cached_quantity
     def is_degenerate(self) -> torch.Tensor:

@@ -137,13 +137,18 @@ class Jet(_HasJacobian):
         """
         return self.derivatives()
 
+    def difference(self, other: "Jet") -> "Derivatives":
+        """Packed derivatives of ``other`` less this, with the same lengths."""
+        pairs = zip(self.derivatives().levels(), other.derivatives().levels(), strict=False)
+        return Derivatives(*(theirs - own for own, theirs in pairs))
+
     def isometric_channels(self, rows: int) -> torch.Tensor:
         """The same as (K, B, N), of several jets of one decoder at the same points.
 
         Args:
             rows: how many vectors of all these jets there are: the N of all is what pays for them.
         """
-        return torch.cat([level.movedim(-1, 0) for level in self.derivatives().levels()])
+        return self.derivatives().stacked()
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +176,12 @@ class Derivatives(_HasJacobian):
     def levels(self):
         """The levels held, lowest order first."""
         return tuple(x for x in (self.jacobian, self.second, self.third) if x is not None)
+
+    def stacked(self):
+        """All as one tensor (K, B, D)."""
+        if self.channels is not None:
+            return self.channels
+        return torch.cat([level.movedim(-1, 0) for level in self.levels()])
 
     def map(self, function):
         """The derivatives whose levels are ``function`` of these."""

@@ -108,11 +108,18 @@ def _jet_of_rows(decoder, z, order):
     """That of a decoder of which every point has inputs of its own; compared with those of one."""
     check_rows_belong(decoder, z)
     autodiff_jet(of_one_row(decoder), z[:_COMPARED], order)
-    names, rows = zip(*rows_of(decoder).items(), strict=True)
+    return plain_jet(decoder, z, order)
+
+
+def plain_jet(decoder, z, order):
+    """That of :func:`autodiff_jet`, compared with nothing."""
+    names, rows = [*rows_of(decoder)], rows_of(decoder).values()
     of_rows = Rows(decoder)
 
     def derivatives(point, *own):
-        bound = decoder.with_inputs({n: x[None] for n, x in zip(names, own, strict=True)})
+        bound = None
+        if names:
+            bound = decoder.with_inputs({n: x[None] for n, x in zip(names, own, strict=True)})
         point_map = lambda p: of_rows(p[None].clone(), bound)[0].reshape(-1)  # noqa: E731
         return _all_derivatives(point_map, order)(point)
 

@@ -30,9 +30,12 @@ from curvcore.providers.kinks import kinks_of, note_kinks
 from curvcore.providers.memory import recall
 from curvcore.providers.outputs import ambient_dimension, check_output
 from curvcore.providers.restriction import sample_restriction
+from curvcore.providers.roundings import Roundings
 from curvcore.providers.witness import check_jet, check_rows_belong
 
-__all__ = ["FusedJet", "JetTensor", "MissingRuleError", "fused_jet", "fused_restriction"]
+__all__ = [
+    "FusedJet", "JetTensor", "MissingRuleError", "fused_jet", "fused_restriction", "rounded_jet",
+]  # fmt: skip
 
 _POINTS = 8  # compared, and looked at for kinks
 
@@ -91,6 +94,13 @@ def fused_restriction(decoder, z, directions, order=2, compare=True):
             _compare(*sample_restriction(decoder, z), order, record, decoder)
         note_kinks(record.kinks)
     return FusedJet.of(output)
+
+
+def rounded_jet(decoder, z, order):
+    """That of :func:`fused_jet` with its roundings made otherwise; compared with nothing."""
+    with Roundings() as roundings:
+        jet = FusedJet.of(_propagate(decoder, z, JetTensor.coordinates(z, order)))
+        return jet.moved(roundings)
 
 
 def _propagate(decoder, z, jet):

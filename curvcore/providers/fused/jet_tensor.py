@@ -14,6 +14,7 @@ from curvcore.errors import MissingRuleError, UnsupportedOperationError
 from curvcore.providers.arguments import by_position
 from curvcore.providers.fresh import active_fresh_tensors
 from curvcore.providers.fused.product_rules import level_sizes, split_levels
+from curvcore.providers.roundings import active_roundings, is_rounded
 
 
 class Rules(UserDict):
@@ -178,6 +179,20 @@ class JetTensor:
         """Whether this is the image of a layer that was not computed."""
         return self.pending is not None and self.held.computed is None
 
+    def moved(self, roundings):
+        """This, each number moved as :mod:`curvcore.providers.roundings` says.
+
+        The image of a layer that was not computed yet stays: the weights of it were moved.
+        """
+        if self.memory is not None or self.is_pending or self.layer is not None:
+            return self
+        value, channels = self.value, self.channels
+        shape = (1, *self.shape[1:])
+        return self.like(
+            value * roundings.factors(shape, value),
+            channels * roundings.factors((len(channels), *shape), channels),
+        )
+
     @classmethod
     def joined(cls, jets):
         """All points of ``jets`` after one another."""
@@ -269,10 +284,10 @@ class JetTensor:
                 "register a rule: see curvcore.rules."
             )
         args, kwargs = by_position(function, args, kwargs or {})
-        fresh = active_fresh_tensors()
-        if fresh is not None:
-            return fresh.called(rule, function, args, kwargs)
-        return rule(*args, **kwargs)
+        roundings = active_roundings()
+        if roundings is not None:
+            return _rounded(roundings, rule, function, args, kwargs)
+        return _applied(rule, function, args, kwargs)
 
     def __getattr__(self, name):
         method = getattr(torch.Tensor, name, None)
@@ -299,6 +314,19 @@ class JetTensor:
 
     def __bool__(self):
         raise UnsupportedOperationError("A decoder may not branch on its values.")
+
+
+def _applied(rule, function, args, kwargs):
+    fresh = active_fresh_tensors()
+    return rule(*args, **kwargs) if fresh is None else fresh.called(rule, function, args, kwargs)
+
+
+def _rounded(roundings, rule, function, args, kwargs):
+    """What a rule gives, moved."""
+    result = _applied(rule, function, roundings.weights(function, args), kwargs)
+    if isinstance(result, JetTensor) and is_rounded(function, args, result):
+        return result.moved(roundings)
+    return result
 
 
 def _dispatch(function, *args, **kwargs):

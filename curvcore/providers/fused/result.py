@@ -38,6 +38,23 @@ class FusedJet(Jet):
         first, source = jets[0], JetTensor.joined([jet._source for jet in jets])
         return cls(source, first._last_layer, first.ambient_dimension)
 
+    def moved(self, roundings):
+        """This, what goes into the last layer moved (:mod:`curvcore.providers.roundings`)."""
+        return FusedJet(self._source.moved(roundings), self._last_layer, self.ambient_dimension)
+
+    def difference(self, other):
+        """As of :class:`Jet`; behind one and the same last layer as long as both have one.
+
+        That of ``other`` may have been moved.
+        """
+        if not isinstance(other, FusedJet) or None in (self._last_layer, other._last_layer):
+            return super().difference(other)
+        own, others = self._source, other._source
+        channels = others.all_channels()
+        channels = channels - own.all_channels()[: len(channels)]
+        moved = others.like(others.value - own.value, channels)
+        return FusedJet(moved, self._last_layer, self.ambient_dimension).isometric_derivatives()
+
     ambient_dimension = None
     order = property(lambda self: self._source.order)
     dimension = property(lambda self: self._source.d)

@@ -18,17 +18,7 @@ import torch
 from curvcore.errors import UnsupportedOperationError
 from curvcore.modes import is_plain_eager
 from curvcore.providers.fused.jet_tensor import JetTensor
-
-# Of these and others, whose views are of other numbers than their base, or overlap.
-_READ_ONLY = {
-    "real", "imag", "view_as_real", "view_as_complex", "unfold", "expand", "broadcast_to",
-}  # fmt: skip
-_ALWAYS_VIEWS = _READ_ONLY | {
-    "view", "unflatten", "narrow", "select", "squeeze", "unsqueeze", "transpose", "swapaxes",
-    "swapdims", "permute", "movedim", "moveaxis", "t", "adjoint", "chunk", "split",
-    "split_with_sizes", "tensor_split", "unbind", "diagonal",
-}  # fmt: skip
-_MAY_BE_VIEWS = {"ravel", "reshape", "flatten", "contiguous", "float", "double", "__getitem__"}
+from curvcore.providers.shared_memory import ALWAYS_VIEWS, MAY_BE_VIEWS, READ_ONLY
 
 
 @dataclass
@@ -86,7 +76,7 @@ class _Replay:
         return self._chosen(self.rule(jet, *self.args, **self.kwargs))
 
     def of_tensor(self, tensor):
-        if self.function.__name__ in _READ_ONLY:
+        if self.function.__name__ in READ_ONLY:
             raise UnsupportedOperationError(
                 f"The decoder writes in place to what {self.function.__name__} gave, whose entries "
                 "are not each one entry of its argument. Write to a clone of it."
@@ -99,7 +89,7 @@ class _Replay:
 
 def sharing(function, rule):
     """``rule`` of ``function``, which knows what of its result is a view of its first argument."""
-    if getattr(function, "__name__", "") not in _ALWAYS_VIEWS | _MAY_BE_VIEWS:
+    if getattr(function, "__name__", "") not in ALWAYS_VIEWS | MAY_BE_VIEWS:
         return rule
 
     def shared(x, *args, **kwargs):
@@ -144,7 +134,7 @@ def _is_view(x, result, replay):
         (index,) = replay.args
         parts = index if isinstance(index, tuple) else (index,)
         return all(part is None or isinstance(part, (int, slice, type(...))) for part in parts)
-    return True if name in _ALWAYS_VIEWS else None
+    return True if name in ALWAYS_VIEWS else None
 
 
 # --- entries --------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from curvcore.formulas import Formulas
 from curvcore.frames import Frame
 from curvcore.packing import multiplicities, pack, symmetric_square
 from curvcore.providers.roundings import EXCESS
-from curvcore.rounding import bending_moved, bending_squared, errors, moved_lengths, variations
+from curvcore.rounding import errors, moved_lengths, variations
 
 
 def error_of_curved(jet, again, frame, formula):
@@ -41,9 +41,7 @@ def error_of_curved(jet, again, frame, formula):
     lengths = derivatives.jacobian.norm(dim=1), _covariant(field, first, second, slopes).sqrt()
     unit = first.new_ones(len(first))
     moved = moved_lengths(again and jet.difference(again), unit)
-    squares = variations(formulas, frame, lengths[0], *errors(lengths, moved, eps))
-    squares.append((eps * bending_squared(formulas)).square())
-    squares.append(bending_moved(frame.basis, moved[1]) / eps**2)
+    squares = variations(formulas, frame, lengths[0], *errors(lengths, moved, eps), eps)
     squares.append(_bending(field, first, pack(second, 2), slopes, frame))
     if again is not None:
         squares.append(_moved_bending(jet, again, frame) / eps**2)

@@ -233,8 +233,10 @@ class PullbackGeometry:
             if self.jet.is_curved:
                 error, unit = error_of_curved(self.jet, again, self._frame, self.formula)
             else:
-                of_pairs = (self._channels, self._frame) if self._by_sums is None else (None, None)
-                error, unit = error_and_unit(self.jet, again, *of_pairs, self.formula)
+                in_frame = (self._in_frame if self._is_by_hand else None, self._frame)
+                in_frame = in_frame if self._by_sums is None else (None, None)
+                jets = self.jet, again, self._own_metric
+                error, unit = error_and_unit(*jets, *in_frame, self.formula)
             error = filled(error.isnan(), error, torch.inf)  # of the second pass alone
             return filled(scalar.isnan(), error, torch.nan), unit
 
@@ -332,9 +334,8 @@ class PullbackGeometry:
         if self._on_degenerate == "raise":
             self._refuse_degeneracy()
             return array
-        return filled(
-            self.is_degenerate, array, flat if self._on_degenerate == "flat" else torch.nan
-        )
+        fill = flat if self._on_degenerate == "flat" else torch.nan
+        return filled(self.is_degenerate, array, fill)
 
     def _refuse_degeneracy(self):
         """Raise at degenerate points: the one place where the host waits for the device."""

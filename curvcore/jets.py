@@ -138,7 +138,7 @@ class Jet(_HasJacobian):
         return self.derivatives()
 
     def difference(self, other: "Jet") -> "Derivatives":
-        """Packed derivatives of ``other`` less this, with the same lengths."""
+        """Packed derivatives of ``other`` less this, or vectors of about their lengths."""
         pairs = zip(self.derivatives().levels(), other.derivatives().levels(), strict=False)
         return Derivatives(*(theirs - own for own, theirs in pairs))
 

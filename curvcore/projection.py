@@ -45,6 +45,17 @@ class ProjectedFormulas(Formulas):
         self._christoffel_of_pairs = christoffel[..., None]
         self._products_of_pairs = products[:, :, None, :, None]
 
+    def in_units(self, unit):
+        """The same in double precision, lengths in units (B,) and the frame with them."""
+        scaled = object.__new__(ProjectedFormulas)
+        scaled.formula, scaled.device_type = self.formula, self.device_type
+        unit = unit[:, None, None]
+        scaled.metric, scaled.inverse_metric = self.metric.double(), self.inverse_metric.double()
+        scaled._christoffel_of_pairs = (self.christoffel_of_pairs.double() * unit)[..., None]
+        products = self.products_of_pairs.double() * unit * unit
+        scaled._products_of_pairs = products[:, :, None, :, None]
+        return scaled
+
 
 class _Projection(Function):
     """(channels, E, left out, flat) -> m and m⁻¹ (B, d, d), Γ (B, d, P), S (B, P, P)."""

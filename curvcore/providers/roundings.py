@@ -1,9 +1,9 @@
 """What a decoder computes where its operations round another way than they do.
 
-The result x of every operation becomes x (1 + 4 eps s), entry by entry, and so does each of its
-derivatives, with s of its own: of either sign, 1/2 ≤ |s| ≤ 1, the same at all points and in every
-pass. Of a sum of products the sum alone is seen, and it may cancel: there the weights are moved as
-well, W (1 + 4 eps s), which moves every sum by itself. Views stay, and what is written in place.
+What an operation takes of others, x, becomes x (1 + 4 eps s), entry by entry, and so does each
+derivative of it, with s of its own: of either sign, 1/2 ≤ |s| ≤ 1, the same at all points and in
+every pass. Sums of products with weights get W (1 + 4 eps s) instead: that moves every sum by
+itself, as rounding does, and by what it is a sum of where it cancels.
 
 An operation rounds by eps/2 at most. ``EXCESS`` times as much stands above what the pass itself
 rounds, and is small enough for first order. Perturbations for rounding errors: Higham, *Accuracy
@@ -11,6 +11,8 @@ and Stability of Numerical Algorithms*, 2nd ed., chapter 26.
 """
 
 from contextvars import ContextVar
+from functools import lru_cache
+from math import prod
 
 import numpy as np
 import torch
@@ -19,21 +21,31 @@ from torch.overrides import TorchFunctionMode
 from curvcore.providers.shared_memory import ALWAYS_VIEWS, MAY_BE_VIEWS
 
 EXCESS = 8
+_COUNT = 2**18 - 5  # prime: rows of a large matrix are no copies of each other
 
 _SUMS = {
     "linear", "bilinear", "matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "mv", "addmm",
     "addmv", "addbmm", "baddbmm", "einsum", "tensordot", "inner", "dot", "vdot", "conv1d", "conv2d",
     "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
 }  # fmt: skip
-_ALIASES = ALWAYS_VIEWS | MAY_BE_VIEWS | {"__get__"}
+_ALIASES = ALWAYS_VIEWS | MAY_BE_VIEWS | {"__get__", "__setitem__"}
 _active = ContextVar("active", default=None)
+
+
+@lru_cache(maxsize=16)
+def _table(dtype, device):
+    """1 + 4 eps s of many s, in a dtype of real numbers."""
+    s = 2 * np.random.default_rng(0).random(_COUNT) - 1
+    with torch.inference_mode(False):  # to serve elsewhere later
+        s = torch.from_numpy(s + np.copysign(1, s)).to(device, dtype)
+        return 1 + EXCESS / 4 * torch.finfo(dtype).eps * s
 
 
 class Roundings:
     """Within this context jets are moved as above."""
 
     def __init__(self):
-        self._random = np.random.default_rng(0)
+        self._starts = np.random.default_rng(1)
 
     def __enter__(self):
         self._token = _active.set(self)
@@ -44,22 +56,40 @@ class Roundings:
 
     def factors(self, shape, like):
         """1 + 4 eps s, of this shape, for numbers such as those of ``like``."""
-        real = like.dtype.to_real()
-        s = 2 * self._random.random(tuple(shape), dtype=np.float32) - 1
-        s = torch.from_numpy(s + np.copysign(1, s)).to(like.device, real)
-        return 1 + EXCESS / 4 * torch.finfo(real).eps * s
+        table, count = _table(like.dtype.to_real(), like.device), prod(shape)
+        if count > _COUNT:
+            table = table.repeat(-(-count // _COUNT))
+        start = int(self._starts.integers(len(table) - count + 1))
+        return table[start : start + count].view(shape)
 
-    def weights(self, function, arguments):
-        """Arguments of a function, the constants moved if it sums their products."""
-        if getattr(function, "__name__", "") not in _SUMS:
-            return arguments
-        return tuple(self.moved(x) if isinstance(x, torch.Tensor) else x for x in arguments)
+    def arguments(self, function, args, kwargs):
+        """Those of a function, moved unless it only hands them on, or writes to them."""
+        if not _computes(function) or kwargs.get("inplace") or any(x is True for x in args):
+            return args
+        of_weights = _weights(function, args)
+        moved = of_weights or [x for x in args if hasattr(x, "channels")]
+        return tuple(self.of(x) if any(x is y for y in moved) else x for x in args)
 
-    def moved(self, tensor):
-        """A tensor of numbers, each of its entries moved."""
-        if not (tensor.is_floating_point() or tensor.is_complex()):
-            return tensor
-        return tensor * self.factors(tensor.shape, tensor)
+    def of(self, x):
+        """A jet or a tensor, moved."""
+        if not isinstance(x, torch.Tensor):
+            return x.moved(self)
+        return x * self.factors(x.shape, x)
+
+
+def _weights(function, args):
+    """Tensors of numbers of whose products the function gives sums, if it does."""
+    if getattr(function, "__name__", "") not in _SUMS:
+        return []
+    return [x for x in args if isinstance(x, torch.Tensor) and x.is_floating_point()]
+
+
+def _computes(function):
+    """Whether it makes new numbers, of its arguments' and not in their place."""
+    name = getattr(function, "__name__", "")
+    in_place = name.endswith("_") and not name.endswith("__")
+    of_torch_itself = name.startswith("_") and not name.startswith("__")
+    return not (in_place or of_torch_itself or name in _ALIASES)
 
 
 def active_roundings():
@@ -67,25 +97,18 @@ def active_roundings():
     return None if torch.compiler.is_compiling() else _active.get()
 
 
-def is_rounded(function, arguments, result):
-    """Whether ``result`` is of an operation that made new numbers, and may be replaced."""
-    name = getattr(function, "__name__", "")
-    in_place = name.endswith("_") and not name.endswith("__")
-    of_torch_itself = name.startswith("_") and not name.startswith("__")
-    if in_place or of_torch_itself or name in _ALIASES:
-        return False
-    return all(result is not x for x in arguments)
-
-
 class RoundedOperations(TorchFunctionMode):
-    """Within this context tensors are moved likewise: derivatives with their values alone."""
+    """Within this context tensors are moved when they are made: derivatives with their values."""
 
     def __init__(self):
         super().__init__()
         self._roundings = Roundings()
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        result = function(*self._roundings.weights(function, args), **(kwargs or {}))
-        if isinstance(result, torch.Tensor) and is_rounded(function, args, result):
-            return self._roundings.moved(result)
-        return result
+        weights = _weights(function, args)
+        moved = [self._roundings.of(x) if any(x is y for y in weights) else x for x in args]
+        made = function(*moved, **(kwargs or {}))
+        is_new = _computes(function) and all(made is not x for x in moved)
+        if is_new and isinstance(made, torch.Tensor) and made.is_floating_point():
+            return self._roundings.of(made)
+        return made

@@ -14,7 +14,7 @@ from curvcore.errors import MissingRuleError, UnsupportedOperationError
 from curvcore.providers.arguments import by_position
 from curvcore.providers.fresh import active_fresh_tensors
 from curvcore.providers.fused.product_rules import level_sizes, split_levels
-from curvcore.providers.roundings import active_roundings, is_rounded
+from curvcore.providers.roundings import active_roundings
 
 
 class Rules(UserDict):
@@ -71,11 +71,14 @@ RULES = Rules()
 class _Content:
     """What a JetTensor holds: computed when it is looked at, never written to."""
 
-    __slots__ = ("computed", "layer", "pending", "shape", "stack", "with_gradient")
+    __slots__ = (
+        "computed", "is_moved", "layer", "moved", "pending", "shape", "stack", "with_gradient",
+    )  # fmt: skip
 
     def __init__(self, computed, shape):
         self.computed, self.shape = computed, torch.Size(shape)
-        self.pending = self.layer = self.stack = self.with_gradient = None
+        self.pending = self.layer = self.stack = self.with_gradient = self.moved = None
+        self.is_moved = False
 
     def compute(self):
         """Value and channels."""
@@ -180,18 +183,22 @@ class JetTensor:
         return self.pending is not None and self.held.computed is None
 
     def moved(self, roundings):
-        """This, each number moved as :mod:`curvcore.providers.roundings` says.
+        """This, each number moved as :mod:`curvcore.providers.roundings` says, once for all.
 
         The image of a layer that was not computed yet stays: the weights of it were moved.
         """
-        if self.memory is not None or self.is_pending or self.layer is not None:
+        held = self.held
+        if held.is_moved or self.is_pending or self.layer is not None:
             return self
-        value, channels = self.value, self.channels
-        shape = (1, *self.shape[1:])
-        return self.like(
-            value * roundings.factors(shape, value),
-            channels * roundings.factors((len(channels), *shape), channels),
-        )
+        if held.moved is None:
+            value, channels = held.computed
+            shape = (1, *self.shape[1:])
+            held.moved = self.like(
+                value * roundings.factors(shape, value),
+                channels * roundings.factors((len(channels), *shape), channels),
+            )
+            held.moved._held.is_moved = True
+        return held.moved
 
     @classmethod
     def joined(cls, jets):
@@ -286,8 +293,11 @@ class JetTensor:
         args, kwargs = by_position(function, args, kwargs or {})
         roundings = active_roundings()
         if roundings is not None:
-            return _rounded(roundings, rule, function, args, kwargs)
-        return _applied(rule, function, args, kwargs)
+            args = roundings.arguments(function, args, kwargs)
+        fresh = active_fresh_tensors()
+        if fresh is not None:
+            return fresh.called(rule, function, args, kwargs)
+        return rule(*args, **kwargs)
 
     def __getattr__(self, name):
         method = getattr(torch.Tensor, name, None)
@@ -314,19 +324,6 @@ class JetTensor:
 
     def __bool__(self):
         raise UnsupportedOperationError("A decoder may not branch on its values.")
-
-
-def _applied(rule, function, args, kwargs):
-    fresh = active_fresh_tensors()
-    return rule(*args, **kwargs) if fresh is None else fresh.called(rule, function, args, kwargs)
-
-
-def _rounded(roundings, rule, function, args, kwargs):
-    """What a rule gives, moved."""
-    result = _applied(rule, function, roundings.weights(function, args), kwargs)
-    if isinstance(result, JetTensor) and is_rounded(function, args, result):
-        return result.moved(roundings)
-    return result
 
 
 def _dispatch(function, *args, **kwargs):

@@ -11,12 +11,14 @@ into R^D: with ȳ the gradient of y, W̄ = Q Σ ȳ xᵀ.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.autograd import Function
 
 from curvcore.errors import UnsupportedOperationError
 
+_SKETCHED = 16  # rows: by Johnson and Lindenstrauss lengths err by 1/√32
 # A kernel or two of a GPU cost less than a factorisation, which takes as long as so many products.
 _FACTORISATION = {"cuda": 5 * 10**9}
 
@@ -56,6 +58,14 @@ class AffineMap:
         short = 2 * outputs * inputs**2 + 2 * inputs**3 + rows * inputs**2
         short += _FACTORISATION.get(self.weight.device.type, 0)
         return short < rows * inputs * outputs
+
+    def sketch(self):
+        """A matrix (k, h) with |M x| near |W x|, to a third or so: random sums of rows of W."""
+        outputs = len(self.weight)
+        if outputs <= 2 * _SKETCHED:
+            return self.weight
+        signs = 2 * np.random.default_rng(0).integers(0, 2, (_SKETCHED, outputs)) - 1
+        return torch.from_numpy(signs / _SKETCHED**0.5).to(self.weight) @ self.weight
 
     def isometric_matrix(self):
         """A matrix (N, h) whose columns have the inner products of those of W.

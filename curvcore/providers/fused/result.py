@@ -43,17 +43,15 @@ class FusedJet(Jet):
         return FusedJet(self._source.moved(roundings), self._last_layer, self.ambient_dimension)
 
     def difference(self, other):
-        """As of :class:`Jet`; behind one and the same last layer as long as both have one.
+        """As of :class:`Jet`; of what goes into the last layer, if both have one.
 
-        That of ``other`` may have been moved.
+        That layer is one and the same here, though it may have been moved for ``other``.
         """
         if not isinstance(other, FusedJet) or None in (self._last_layer, other._last_layer):
             return super().difference(other)
-        own, others = self._source, other._source
-        channels = others.all_channels()
-        channels = channels - own.all_channels()[: len(channels)]
-        moved = others.like(others.value - own.value, channels)
-        return FusedJet(moved, self._last_layer, self.ambient_dimension).isometric_derivatives()
+        channels = other._source.all_channels()
+        channels = channels - self._source.all_channels()[: len(channels)]
+        return self._packed(channels @ self._last_layer.sketch().mT)
 
     ambient_dimension = None
     order = property(lambda self: self._source.order)

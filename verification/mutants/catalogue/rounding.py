@@ -41,8 +41,8 @@ OF_EUCLIDEAN = mutations(
         "T^ij Γ^k_ij is summed over i ≤ j",
     ),
     (
-        "squares += [bending.square(), in_frame",
-        "squares += [bending, in_frame",
+        "[bending.square(), third]",
+        "[bending, third]",
         "the intrinsic formula loses |∇²Ψ| instead of its square",
     ),
 )

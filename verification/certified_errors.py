@@ -12,6 +12,7 @@ from torch import nn
 import curvcore
 from curvcore.providers import PROVIDERS
 from verification.decoders import converted, fuzzing
+from verification.decoders.cancelling import cancelling
 from verification.decoders.random import Architecture, architectures
 from verification.exact.certificates import certify
 from verification.results import Finding
@@ -19,6 +20,7 @@ from verification.results import Finding
 FORMULAS = ("gauss", "intrinsic")
 POINTS = 16
 RANDOM = 30  # decoders; ten times as many in full
+CANCELLING = 3  # of each kind
 WIDE = Architecture(width=128, depth=3, ambient=784)
 
 
@@ -47,6 +49,7 @@ def findings(subject, dtypes, full, seed):
         passed=True,
     )
     yield of_random_decoders(10 * RANDOM if full else RANDOM, seed)
+    yield of_cancelling_decoders(RANDOM if full else CANCELLING, seed)
 
 
 def of_decoder(name, decoder, z, dtypes):
@@ -62,7 +65,7 @@ def of_decoder(name, decoder, z, dtypes):
         regular = np.isfinite(scalar.numpy())
         same = certificate.contains(scalar)  # not to be told from R, which may be zero
         error = np.where(same, 0, certificate.relative_error(scalar))[regular]
-        allowed = fuzzing.FACTOR[derivatives] * (geometry.scalar_relative_error * scalar.abs())
+        allowed = fuzzing.FACTOR * geometry.scalar_error.double()
         within = (same | (certificate.absolute_error(scalar) <= allowed.numpy()))[regular]
         beyond = "" if within.all() else f", at {(~within).sum()} points beyond its own estimate"
         yield Finding(
@@ -76,13 +79,23 @@ def of_decoder(name, decoder, z, dtypes):
 
 def of_random_decoders(count, seed):
     """The outcomes of :mod:`verification.decoders.fuzzing`, counted."""
+    return _counted(f"{count} random decoders", architectures(count, seed))
+
+
+def of_cancelling_decoders(count, seed):
+    """The same of so many of each kind of :mod:`verification.decoders.cancelling`."""
+    chosen = [*cancelling(count, seed)]
+    return _counted(f"{len(chosen)} decoders in which much cancels", chosen)
+
+
+def _counted(subject, architectures):
     counts = Counter()
-    for architecture in architectures(count, seed):
+    for architecture in architectures:
         counts += fuzzing.outcomes(architecture)
     listed = ", ".join(f"{counts[outcome]} {outcome}" for outcome in fuzzing.OUTCOMES)
     return Finding(
         section="certificates",
-        subject=f"{count} random decoders",
+        subject=subject,
         statement="every R is right within its own estimate, NaN, or an error",
         figure=listed,
         passed=counts["wrong"] == 0 and counts["right"] > 0,

@@ -1,8 +1,9 @@
 """``python -m verification.numerics``: what R loses to rounding, on certified truth.
 
-Random decoders, one property varied at a time, and the decoder trained on digits: the relative
-error of R in units of eps, and how it compares with ``scalar_relative_error``. Medians and
-percentiles over decoders, points and activations.
+Random decoders, one property varied at a time, decoders in which much cancels, and the decoder
+trained on digits: the relative error of R in units of eps, and how it compares with
+``scalar_relative_error``, of a geometry and of its jet alone. Medians and percentiles over
+decoders, points and activations. And what the estimate costs.
 """
 
 if __name__ == "__main__":  # before what may be missing
@@ -12,6 +13,8 @@ if __name__ == "__main__":  # before what may be missing
 
 
 import itertools
+import statistics
+import time
 from dataclasses import replace
 from typing import Annotated
 
@@ -24,6 +27,7 @@ from rich.progress import track
 import curvcore
 from verification import report
 from verification.decoders import converted, digits_decoder
+from verification.decoders.cancelling import KINDS, Cancelling
 from verification.decoders.random import ACTIVATIONS, Architecture
 from verification.exact.certificates import certify
 
@@ -38,6 +42,8 @@ VARIED = {
     "skew": (1.0, 0.1, 0.03, 0.01),
     "latent": (2, 3, 4),
 }
+SIZES = (1.0, 10.0, 100.0, 1000.0)  # of what cancels
+TIMED = Architecture(width=128, depth=3, ambient=784), Architecture(width=32, ambient=16)
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -51,7 +57,10 @@ def main(
     console, precision = Console(), DTYPES[dtype]
     cases = [(name, value) for name, values in VARIED.items() for value in values]
     table = report.empty_table(f"error of R in {dtype}, fused, gauss, over eps")
-    for column in ("", "median", "95 %", "median κ", "error/estimate, median", "99 %", "points"):
+    for column in (
+        "", "median", "95 %", "median κ", "error/estimate, median", "99 %", "largest",
+        "of the jet alone, 99 %", "points",
+    ):  # fmt: skip
         table.add_column(column, justify="left" if not column else "right")
     everything = []
     for name, value in track(cases, console=console, transient=True):
@@ -62,39 +71,48 @@ def main(
         ]  # fmt: skip
         everything.append(np.concatenate(chosen, 1))
         table.add_row(f"{name} {value:g}", *_row(everything[-1], precision))
+    for kind, size in track([*itertools.product(KINDS, SIZES)], console=console, transient=True):
+        chosen = [Cancelling(kind, size, seed=seed) for seed in range(3 * seeds)]
+        chosen = [measured(*each.build(8, precision), precision) for each in chosen]
+        everything.append(np.concatenate(chosen, 1))
+        table.add_row(f"{kind} {size:g}", *_row(everything[-1], precision))
     digits = digits_decoder(64, 0)
     table.add_row("digits decoder", *_row(measured(digits.decoder, digits.points, precision),
                                           precision))  # fmt: skip
     console.print(table)
     console.print(_rule(np.concatenate(everything, 1), precision))
+    for architecture in TIMED:
+        console.print(_cost(architecture, precision))
 
 
 def measured(decoder, z, dtype):
-    """(error, estimate, κ) of R at regular points: (3, n)."""
+    """(error, estimate, κ, estimate of the jet alone) of R at regular points: (4, n)."""
     certificate = certify(decoder, z, relative=1e-18)
     with torch.no_grad():
         geometry = curvcore.pullback(converted(decoder, dtype), z.to(dtype), on_degenerate="nan")
+        alone = curvcore.PullbackGeometry(geometry.jet, on_degenerate="nan")
     found = np.stack([
         certificate.relative_error(geometry.scalar),
         geometry.scalar_relative_error.double().numpy(),
         geometry.condition_number.double().numpy(),
+        alone.scalar_relative_error.double().numpy(),
     ])  # fmt: skip
     return found[:, np.isfinite(found).all(0)]
 
 
 def _row(found, dtype):
-    error, estimate, condition = found
+    error, estimate, condition, alone = found
     eps, ratio = torch.finfo(dtype).eps, error / estimate
     numbers = (
         np.median(error) / eps, np.quantile(error, 0.95) / eps, np.median(condition),
-        np.median(ratio), np.quantile(ratio, 0.99),
+        np.median(ratio), np.quantile(ratio, 0.99), ratio.max(), np.quantile(error / alone, 0.99),
     )  # fmt: skip
     return *(f"{number:.2g}" for number in numbers), str(len(error))
 
 
 def _rule(found, dtype):
     """How the error grows with κ, and how far the estimate is to be trusted."""
-    error, estimate, condition = found
+    error, estimate, condition, _ = found
     seen = error > 0
     slope, offset = np.polyfit(np.log10(condition[seen]), np.log10(error[seen]), 1)
     eps = torch.finfo(dtype).eps
@@ -103,6 +121,25 @@ def _rule(found, dtype):
         f"{error.size} points: error ≈ {10**offset / eps:.2g} eps κ^{slope:.2f} (least squares on "
         f"logarithms); at most 30 estimates on {np.mean(ratio <= 30):.2%}, at least 1/30 on "
         f"{np.mean(ratio >= 1 / 30):.2%} of them."
+    )
+
+
+@torch.no_grad()
+def _cost(architecture, dtype, points=1024, rounds=15):
+    """R with its error in the time of R: medians, in turns."""
+    decoder, z = architecture.build(points)
+    decoder, z = decoder.to(dtype), z.to(dtype)
+    seconds = {"scalar": [], "scalar_error": []}
+    for _, (name, taken) in itertools.product(range(rounds), seconds.items()):
+        started = time.perf_counter()
+        geometry = curvcore.pullback(decoder, z)
+        _ = geometry.scalar, getattr(geometry, name)
+        taken.append(time.perf_counter() - started)
+    without, with_error = (statistics.median(taken[2:]) for taken in seconds.values())
+    return (
+        f"{architecture.latent} → {architecture.width} × {architecture.depth} → "
+        f"{architecture.ambient}, {points} points: R in {1000 * without:.1f} ms, with its error in "
+        f"{1000 * with_error:.1f} ms, {with_error / without:.2f} times as long."
     )
 
 

@@ -18,6 +18,7 @@ app.command()(numerics.main)
 def small(monkeypatch):
     monkeypatch.setattr(numerics, "VARIED", {"skew": (1.0, 0.05)})
     monkeypatch.setattr(numerics, "BASE", Architecture(width=8, depth=2, ambient=5))
+    monkeypatch.setattr(numerics, "SIZES", (100.0,))
 
 
 @pytest.mark.slow
@@ -28,18 +29,20 @@ def test_the_error_grows_with_the_condition_number(small):
     assert float(rows["skew 0.05"][2]) > 10 * float(rows["skew 1"][2])
     assert "eps κ^" in outcome.output
     assert "digits decoder" in outcome.output
+    assert "fourier 100" in outcome.output
+    assert "times as long" in outcome.output
 
 
 def test_the_error_is_that_of_the_certificate(monkeypatch):
     decoder, z = Architecture(width=8, depth=2, ambient=5).build(6)
-    error, estimate, condition = numerics.measured(decoder, z, torch.float64)
+    error, estimate, condition, alone = numerics.measured(decoder, z, torch.float64)
     assert error.max() < 1e-12
     scalar = curvcore.PullbackGeometry.scalar.__get__
     wrong = property(lambda self: scalar(self) * (1 if self.jet.is_symbolic else 1.001))
     monkeypatch.setattr(curvcore.PullbackGeometry, "scalar", wrong)
     found, *_ = numerics.measured(decoder, z, torch.float64)
     assert np.allclose(found, 1e-3)
-    assert len(estimate) == len(condition) == 6
+    assert len(estimate) == len(condition) == len(alone) == 6
 
 
 def test_an_unknown_dtype_is_refused(small):

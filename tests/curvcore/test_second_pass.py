@@ -75,9 +75,9 @@ def test_it_is_made_at_large_d():
 
     def decoder(z):
         x = torch.tanh(z @ weight) + 1000
-        return x - x.mean(1, keepdim=True)
+        return torch.sin(x - x.mean(1, keepdim=True))
 
-    geometry = curvcore.pullback(decoder, torch.randn(6, 10))
+    geometry = curvcore.pullback(decoder, torch.randn(6, 10) / 10)
     alone = curvcore.PullbackGeometry(geometry.jet)
     assert (geometry.scalar_error > 10 * alone.scalar_error).all()
 
@@ -96,12 +96,12 @@ def test_once_the_decoder_has_changed_there_is_an_error(change):
 
 
 def test_a_copy_is_of_the_jet_alone():
-    geometry = curvcore.pullback(lambda z: shifted(z), Z)
-    alone = curvcore.PullbackGeometry(geometry.jet).scalar_error.detach()
-    geometry = curvcore.pullback(mlp(), Z)
+    with torch.no_grad():
+        geometry = curvcore.pullback(mlp(), Z)
+    alone = curvcore.PullbackGeometry(geometry.jet).scalar_error
     for copied in (copy.deepcopy(geometry), pickle.loads(pickle.dumps(geometry))):
-        assert torch.equal(copied.scalar_error, curvcore.PullbackGeometry(copied.jet).scalar_error)
-    assert not torch.equal(geometry.scalar_error, alone)
+        assert torch.equal(copied.scalar_error, alone)
+    assert (geometry.scalar_error > alone).all()
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
@@ -151,4 +151,4 @@ def test_the_second_jet_is_near_the_first(decoder, dtype):
         jet = curvcore.jet(decoder, z)
         assert not torch.equal(second.hessian, jet.hessian)
         for one, other in zip(jet.arrays(), second.arrays(), strict=True):
-            assert_close(other, one, scale=float(one.abs().max()), factor=100 * EXCESS)
+            assert_close(other, one, scale=one.detach().abs().max(), factor=1e4 * EXCESS)

@@ -41,8 +41,8 @@ OF_EUCLIDEAN = mutations(
         "T^ij Γ^k_ij is summed over i ≤ j",
     ),
     (
-        "[bending.square(), third]",
-        "[bending, third]",
+        "[bending_squared(formulas).square(), third]",
+        "[bending_squared(formulas), third]",
         "the intrinsic formula loses |∇²Ψ| instead of its square",
     ),
 )

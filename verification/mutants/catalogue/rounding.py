@@ -81,11 +81,6 @@ OF_DECODERS = mutations(
         "rounding between layers is not seen",
     ),
     (
-        'moved = of_weights or [x for x in args if hasattr(x, "channels")]',
-        'moved = [x for x in args if hasattr(x, "channels")]',
-        "what cancels in sums of products is not seen",
-    ),
-    (
         "        if is_new and isinstance(made, torch.Tensor) and made.is_floating_point():",
         "        if False:",
         "of decoders without fused rules, rounding is seen in sums of products alone",

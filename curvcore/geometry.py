@@ -203,10 +203,10 @@ class PullbackGeometry:
         """An estimate of |scalar − R|, what rounding did to R: (B,), not differentiable.
 
         From the condition of g, the cancellation in R, and a second pass through the decoder with
-        other roundings (:mod:`curvcore.rounding`); no bound, but seldom ten times too small. Of a
-        jet alone, and within torch.compile and torch.func, there is no such pass, and what cancels
-        inside the decoder is not seen. NaN at degenerate points, infinite where a rounding leads
-        out of the decoder's domain, and an InputError once parameters or z have changed.
+        other roundings (:mod:`curvcore.rounding`), as dear as R; no bound, but seldom ten times too
+        small. Of a jet alone, and within torch.compile and torch.func, there is no such pass, and
+        what cancels inside the decoder is not seen. NaN at degenerate points, infinite where a
+        rounding leads out of Ψ's domain, and an InputError once parameters or z have changed.
         """
         error, unit = self._error
         return (error / unit / unit).to(self.metric.dtype)

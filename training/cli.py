@@ -39,6 +39,7 @@ from training.evaluation.held_out import (
 from training.flows.monitor import FlowMonitor
 from training.module import RegularizedAutoEncoder
 from training.parsing import TRUST, add_checkpoint, one_line, parsed, run_parser
+from training.shipped import with_files
 from training.study import study
 from training.text import printable
 from training.trust import class_paths, read_yaml
@@ -59,7 +60,7 @@ def run(arguments):
     if not arguments or arguments[0] not in COMMANDS:
         got = arguments[0] if arguments else "nothing"
         raise TrainingError(f"The commands are {', '.join(COMMANDS)}; got {got}. See README.")
-    command, *rest = arguments
+    command, *rest = with_files(arguments)
     globals()[f"_{command}"](rest)
 
 

@@ -96,6 +96,7 @@ LIGHT = {
     "os",
     "dataclasses",
     "dis",
+    "runpy",
     "inspect",
     "functools",
     "glob",

@@ -24,6 +24,8 @@ ARROWS = PROVIDERS | {
     "curvcore.riemann": {"arithmetic", "packing"},
     "curvcore.intrinsic": {"arithmetic", "metrics"},
     "curvcore.validation": {"errors"},
+    "curvcore.command": {"_version"},
+    "curvcore.__main__": {"command"},
     "curvcore.types": set(),
     "curvcore.packing": {"constants"},
     "curvcore.degenerate": {"constants", "errors", "jets"},

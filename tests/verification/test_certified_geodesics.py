@@ -12,7 +12,7 @@ import curvcore
 from verification import CertificationError, certify_geodesic
 from verification.geodesics.collocation import Collocation
 from verification.geodesics.command import shot, sphere, three_sphere
-from verification.geodesics.equations import Along
+from verification.geodesics.equations import Along, SmoothModels
 from verification.geodesics.flow import at, integral, total
 from verification.geodesics.index import inverted
 from verification.geodesics.segments import flow
@@ -102,6 +102,15 @@ def test_equations_hold_on_all_curves_in_a_tube(activation):
             held = at(models, tau)
             assert ((held.middle - exact).abs() <= held.radius + 1e-13).all()
             assert held.radius.max() < 0.3 * exact.abs().max()
+
+
+def test_undecided_cases_are_unknown():
+    """Of conditions that hold, fail, and do so on part of the tube."""
+    numbers = SmoothModels(BASIS)
+    tau = TaylorModels(BASIS, torch.eye(6, dtype=D)[:2].sum(0)[:, None] * 0.5, torch.zeros(1))
+    condition = numbers.compare(np.less, tau, numbers.constants(torch.tensor([2.0, -2.0, 0.5])))
+    chosen = numbers.where(condition, tau, -tau)
+    assert chosen.radius.isfinite().tolist() == [True, True, False]
 
 
 def test_the_flow_over_segments_and_its_derivative():

@@ -51,6 +51,7 @@ EQUATIONS = mutations(
         "radius = torch.where(unknown, torch.inf, chosen.radius)",
         "radius = chosen.radius",
         "jumps of the second derivative are taken for smooth",
+        f"{_TESTS}::test_undecided_cases_are_unknown",
     ),
     (
         "above = np.concatenate([turning, one], axis=2)",

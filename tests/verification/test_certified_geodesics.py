@@ -187,7 +187,7 @@ def test_clairaut():
     a, b = (torch.tensor([x], dtype=D) for x in ((0.0, ends[0]), (angle, ends[1])))
     found = certify_geodesic(torus, curvcore.geodesic(torus, a, b).path[0])
     assert found.length[0] - 1e-12 <= length <= found.length[1] + 1e-12
-    momentum = width(ends[0]) ** 2 * found.velocity[0] / length
+    momentum = width(ends[0]) ** 2 * found.velocities[0, 0] / length
     assert momentum[0] - 1e-12 <= c <= momentum[1] + 1e-12
     assert found.index == 0
 
@@ -196,7 +196,7 @@ def test_velocity_leads_to_the_end():
     decoder = network()
     path = curvcore.geodesic(decoder, *random(2, 1, 2)).path[0]
     found = certify_geodesic(decoder, path)
-    v = found.velocity.mean(1)[None]
+    v = found.velocities[0].mean(1)[None]
     end = curvcore.exponential_map(decoder, path[:1], v).point[0]
     assert (end - path[-1]).abs().max() < 1e-6
     speed = (curvcore.metric(decoder, path[:1])[0] @ v[0] @ v[0]).sqrt()
@@ -204,15 +204,57 @@ def test_velocity_leads_to_the_end():
     assert found.index == 0
 
 
-def test_what_is_not_smooth_is_not_proved():
-    """ELU's second derivative jumps where its argument is 0."""
-    decoder = network(nn.ELU)
-    path = curvcore.geodesic(decoder, *(3 * random(2, 1, 2))).path[0]
-    found = certify_geodesic(decoder, path, seconds=1)
+LINE = torch.tensor([[-1.0, 0.2], [-0.3, 0.25], [0.4, 0.3], [1.0, 0.95]], dtype=D)
+WITH_KINKS = {
+    "elu": network(nn.ELU),
+    "product": lambda z: torch.stack([z[:, 0], z[:, 1], 0.3 * (z[:, 0] < 0) * z[:, 0]], 1),
+    "jump": lambda z: torch.stack([z[:, 0] + 0.5 * (z[:, 0] < 0), z[:, 1]], 1),
+    "bend": lambda z: torch.cat([z, 0.3 * z[:, :1] ** 2 * (z[:, :1] < 0)], 1),
+    "tanh of a case": lambda z: torch.cat(
+        [z, 0.1 * z * torch.tanh(torch.where(z < 0, 1.0, 2.0))], 1
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WITH_KINKS)
+def test_what_is_not_smooth_is_not_proved(name):
+    """ELU's second derivative jumps where its argument is 0; others are not continuous."""
+    found = certify_geodesic(WITH_KINKS[name], LINE, seconds=0.1)
     assert not found.proved
+    assert not found.reached
     assert found.reason
     assert found.length == (0, math.inf)
     assert found.index is None
+
+
+class Shifted(nn.Module):
+    def __init__(self, function, shift):
+        super().__init__()
+        self.function, self.shift = function, shift
+
+    def forward(self, z):
+        y = self.function(z @ torch.tensor([[1.0, 0.3], [-0.2, 0.9]], dtype=D) + self.shift)
+        return torch.cat([y, y**2, z.sum(1, keepdim=True)], 1)
+
+
+@pytest.mark.parametrize(
+    "decoder",
+    [
+        Shifted(nn.functional.softplus, 0.0), Shifted(nn.functional.elu, 5.0),
+        Shifted(nn.functional.mish, 0.0), Shifted(torch.abs, -5.0),
+        Shifted(lambda x: torch.where(x < 9, x.sin(), x), 0.0),
+        Shifted(lambda x: nn.functional.softmax(torch.cat([x, -x, x**2], 1), 1), 0.0),
+        nn.Linear(2, 3).to(D),
+    ],
+    ids=["softplus", "elu", "mish", "abs", "where", "softmax", "linear"],
+)  # fmt: skip
+def test_what_is_smooth_along_the_path_is_proved(decoder):
+    """Cases that are the same all along, and a straight line, of which no step is left."""
+    path = curvcore.geodesic(decoder, *random(2, 1, 2, seed=2) * 0.4, segments=8).path[0]
+    found = certify_geodesic(decoder, path, relative=1e-4, seconds=60)
+    assert found.proved
+    assert found.reached
+    assert found.index == 0
 
 
 @pytest.mark.parametrize(
@@ -220,7 +262,10 @@ def test_what_is_not_smooth_is_not_proved():
     [
         ({"path": torch.zeros(1, 2, dtype=D)}, "nodes"),
         ({"path": torch.zeros(4, 2, dtype=D)}, "same point"),
-        ({"degree": 3}, "degree"),
+        ({"path": torch.zeros(4, 2, dtype=int)}, "floating"),
+        ({"degree": 8.0}, "degree"),
+        ({"decoder": lambda z: z.log()}, "not finite"),
+        ({"decoder": nn.Linear(3, 4)}, "does not take"),
         ({"relative": 0.0}, "relative"),
         ({"decoder": curvcore.bind(torus, ambient=lambda x: x[:, 0] ** 2 + 1)}, "Euclidean"),
     ],

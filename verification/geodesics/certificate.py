@@ -10,7 +10,7 @@ import torch
 from curvcore.providers.bound import AmbientDecoder
 from curvcore.providers.witness import check_rows_independent
 from curvcore.types import Decoder
-from curvcore.validation import check_decoder, check_finite, check_points
+from curvcore.validation import check_decoder, check_finite
 from verification.decoders.subjects import converted
 from verification.exact.balls_of_decoders import CertificationError
 from verification.geodesics.collocation import Collocation
@@ -25,6 +25,7 @@ from verification.regions.monomials import monomials
 _FIRST, _MOST = 64, 512  # segments
 _TICKS = 2.0**30  # times are multiples of 1 in so many, so that their differences are exact
 _DEGREES = range(4, 17)
+_PERHAPS = ", as where its ends are conjugate to each other, or almost."
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +33,11 @@ class CertifiedGeodesic:
     """What is certain of a geodesic γ: [0, 1] -> latents near a numerical one, with its ends.
 
     Attributes:
-        proved: whether there is one, exactly one within these bounds; all else is infinite, NaN or
-            None where not.
+        proved: whether there is one, exactly one whose nodes and velocities are within these
+            bounds; all else is infinite, empty or None where not.
+        reached: whether its length is known as well as asked, and its conjugate points are.
         length: (low, high).
-        velocity: bounds of γ'(0), (d, 2).
-        times, nodes: times (K + 1,) and bounds of γ there, (K + 1, d, 2).
+        times, nodes, velocities: times (K + 1,) and bounds of γ and γ' there, (K + 1, d, 2).
         distance: from the nodes of the numerical path to γ at most, the largest in any latent
             coordinate.
         index: how many points of γ before its end are conjugate to its start, by multiplicity,
@@ -47,10 +48,11 @@ class CertifiedGeodesic:
     """
 
     proved: bool
+    reached: bool
     length: tuple[float, float]
-    velocity: torch.Tensor
     times: torch.Tensor
     nodes: torch.Tensor
+    velocities: torch.Tensor
     distance: float
     index: int | None
     conjugate: tuple[tuple[float, float, int], ...] | None
@@ -70,7 +72,7 @@ def certify_geodesic(
     The equations of geodesics are solved by Taylor models on segments, whose ends are to meet:
     Krawczyk's test shows that they do, for exactly one curve within the bounds. Its length follows
     from its speed, which is constant, and its conjugate points from the Jacobi fields. Segments are
-    halved until that succeeds, or there are 512, or the time is up.
+    halved until all is known as well as asked, or there are 512, or the time is up.
 
     Args:
         decoder: as of :func:`verification.certify`, without ``ambient=`` and ``likelihood=``, and
@@ -82,7 +84,8 @@ def certify_geodesic(
         seconds: after so many no new attempt is begun.
 
     Returns:
-        CertifiedGeodesic; not ``proved`` where nothing is found, and with a reason.
+        CertifiedGeodesic: the best that was found; not ``proved``, and with a reason, where nothing
+        was, as where the ends are conjugate to each other.
 
     Raises:
         CertificationError: an operation has no version for Taylor models; the path, the accuracy or
@@ -90,24 +93,28 @@ def certify_geodesic(
     """
     decoder, path = _checked(decoder, path, relative, degree)
     deadline = time.monotonic() + seconds
-    search, best = _Search(decoder, path, monomials(1, degree)), None
+    search, best = _Search(decoder, path, relative, monomials(1, degree)), None
     while True:
         reason, result = search.attempt()
-        best = result or best
-        if (
-            result is not None
-            and result.length[1] - result.length[0] <= relative * result.length[0]
-        ):
-            return result
+        best = _better(best, result)
+        if best is not None and best.reached:
+            return best
         if time.monotonic() > deadline or not search.halve():
             return best or _unproved(path, reason)
+
+
+def _better(one, other):
+    """Of two certificates, or None, the one with conjugate points, or else the closer bounds."""
+    found = [x for x in (one, other) if x is not None]
+    return max(found, key=lambda x: (x.index is not None, x.length[0] - x.length[1]), default=None)
 
 
 class _Search:
     """Nodes that are moved to a geodesic, and added where segments are too long."""
 
-    def __init__(self, decoder, path, basis):
+    def __init__(self, decoder, path, relative, basis):
         self._decoder, self._path, self._basis = decoder, path, basis
+        self._relative = relative
         self._collocation = Collocation(decoder, basis.degree)
         self._times_of_path = _times(decoder, path)
         kept = torch.linspace(0, len(path) - 1, min(len(path) - 1, _FIRST) + 1).round().long()
@@ -127,7 +134,7 @@ class _Search:
             return "The equations of geodesics are not solved numerically near the path.", None
         z, v, found = newton(self._near, self._z, self._v)
         if not found:
-            return "Newton's method finds no geodesic from the path.", None
+            return f"Newton's method finds no geodesic from the path{_PERHAPS}", None
         self._z, self._v = z, v
         return self._proved(self._near(z[:-1], v[:-1]))
 
@@ -167,26 +174,30 @@ class _Search:
         radius, around = contracted(central, flow_from, z, v)
         self._long = ~around.proved
         if radius is None:
-            return "Krawczyk's test fails.", None
+            return f"Krawczyk's test fails{_PERHAPS}", None
         form = IndexForm(around, self._times)
         self._long = ~form.are_short()
         if self._long.any():
             return "A segment may hold points conjugate to its own start.", None
-        return None, self._certified(around, form, radius)
+        length = _length(around, v[:-1], radius[:-1, z.shape[1] :])
+        if not 0 <= length[0] <= length[1] < math.inf:
+            return "The speed is not the same at all nodes: the decoder is not smooth.", None
+        return None, self._certified(around, form, radius, length)
 
-    def _certified(self, around, form, radius):
-        d = self._z.shape[1]
-        nodes, velocity = (
-            torch.stack([x - r, x + r], -1)
+    def _certified(self, around, form, radius, length):
+        d, conjugate = self._z.shape[1], form.conjugate_points()
+        nodes, velocities = (
+            torch.stack(ball(self._basis, x, r).bounds(), -1)
             for x, r in zip((self._z, self._v), radius.split(d, 1), strict=True)
         )
-        conjugate = form.conjugate_points()
+        is_close = length[1] - length[0] <= self._relative * length[0]
         return CertifiedGeodesic(
             proved=True,
-            length=_length(around, self._v[:-1], radius[:-1, d:]),
-            velocity=velocity[0],
+            reached=is_close and conjugate is not None,
+            length=length,
             times=self._times,
             nodes=nodes,
+            velocities=velocities,
             distance=_distance(around, self._times, self._path, self._times_of_path),
             index=None if conjugate is None else sum(count for *_, count in conjugate),
             conjugate=conjugate,
@@ -199,24 +210,39 @@ def _checked(decoder, path, relative, degree):
         raise CertificationError("Geodesics are certified in Euclidean data space only.")
     if not isinstance(path, torch.Tensor) or path.ndim != 2 or len(path) < 2:
         raise CertificationError("path must be nodes (n + 1, d), such as geodesic(...).path[0].")
-    check_points(path)
+    if not path.is_floating_point():
+        raise CertificationError(f"path must be floating point; got {path.dtype}.")
     check_finite(path, "path")
-    if not 0 < relative < 1:
+    if not isinstance(relative, float) or not 0 < relative < 1:
         raise CertificationError(f"relative must be between 0 and 1; got {relative!r}.")
-    if degree not in _DEGREES:
+    if not isinstance(degree, int) or degree not in _DEGREES:
         raise CertificationError(f"degree must be 4 to 16; got {degree!r}.")
     path = path.detach().cpu().double()
     decoder = converted(decoder, torch.float64)
     check_decoder(decoder, path)
     with torch.no_grad():
+        _decoded(decoder, path)
         check_rows_independent(decoder, path, values_at(decoder, path))
     return decoder, path
+
+
+def _decoded(decoder, path):
+    """Ψ of the nodes, (n + 1, D)."""
+    try:
+        value = decoder(path).reshape(len(path), -1)
+    except RuntimeError as error:
+        raise CertificationError(
+            f"The decoder does not take the path's nodes, float64 {tuple(path.shape)}: {error}"
+        ) from error
+    if not value.isfinite().all():
+        raise CertificationError("Ψ is not finite at all nodes of the path.")
+    return value
 
 
 def _times(decoder, path):
     """Of nodes, in proportion to distances in data space, from 0 to 1: (n + 1,)."""
     with torch.no_grad():
-        value = decoder(path).reshape(len(path), -1)
+        value = _decoded(decoder, path)
     lengths = (value[1:] - value[:-1]).norm(dim=1).cumsum(0)
     times = torch.cat([lengths.new_zeros(1), lengths / lengths[-1]])
     times = (times * _TICKS).round() / _TICKS
@@ -249,7 +275,7 @@ def _length(around, v, radius):
 
 
 def _distance(around, times, path, times_of_path):
-    """From the nodes of the path to γ at their times, at most."""
+    """From the nodes of the path to γ at about their times, at most."""
     k = (torch.searchsorted(times, times_of_path) - 1).clamp(min=0)
     tau = (2 * (times_of_path - times[k]) / (times[k + 1] - times[k]) - 1).clamp(-1, 1)
     gap = at(around.z[k], tau) - path
@@ -257,13 +283,14 @@ def _distance(around, times, path, times_of_path):
 
 
 def _unproved(path, reason):
-    d, infinite = path.shape[1], (-math.inf, math.inf)
+    d = path.shape[1]
     return CertifiedGeodesic(
         proved=False,
+        reached=False,
         length=(0.0, math.inf),
-        velocity=path.new_tensor(infinite).expand(d, 2),
         times=path.new_zeros(0),
         nodes=path.new_zeros(0, d, 2),
+        velocities=path.new_zeros(0, d, 2),
         distance=math.inf,
         index=None,
         conjugate=None,

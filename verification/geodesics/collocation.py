@@ -6,6 +6,7 @@ Nothing here is proved: these are the numbers that proofs begin with. Reference:
 Wanner, *Solving Ordinary Differential Equations I*, II.7.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,7 +115,8 @@ class Collocation:
         return shear
 
     def _geometry(self, z):
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", curvcore.PiecewiseLinearWarning)  # proofs refuse kinks
             return curvcore.pullback(self._decoder, z, on_degenerate="nan")
 
 

@@ -16,7 +16,7 @@ from curvcore.formulas import Formulas
 from curvcore.jets import Derivatives
 from verification.exact.balls_of_decoders import propagated
 from verification.exact.tensors import ExactTensor
-from verification.regions.geometry import isometric_levels
+from verification.regions.geometry import isometric_levels, values_behind
 from verification.regions.models import TaylorModels, norm, up
 from verification.regions.monomials import monomials
 from verification.regions.numbers import Models
@@ -27,16 +27,31 @@ _WITH_XI = 3  # the highest power of τ beside ξ
 class SmoothModels(Models):
     """Taylor models of functions that are smooth: what depends on an undecided case is unknown."""
 
+    def undecided(self, decided):
+        """Infinite, so that nothing that is made of them is finite either."""
+        return torch.where(decided, 0.0, torch.inf).double()
+
     def where(self, condition, a, b):
         """a or b; not finite where it is not certain which."""
         chosen = super().where(condition, a, b)
-        unknown = np.broadcast_to(condition, chosen.shape).radius > 0
-        radius = torch.where(unknown, torch.inf, chosen.radius)
+        known = np.broadcast_to(condition, chosen.shape).radius.isfinite()
+        radius = torch.where(known, chosen.radius, torch.inf)
         return TaylorModels(self.basis, chosen.coefficients, radius)
 
     def largest(self, array, axis, keepdims):
-        """The largest models along an axis, of which only the size matters (softmax)."""
-        return Models(self.basis, self.dtype).largest(array, axis, keepdims)
+        """A constant near the largest, by which softmax and the like may be shifted.
+
+        The largest of what depends on z itself is refused by the rules of derivatives.
+        """
+        found = super().largest(array, axis, keepdims)
+        bound = array.bounds()[1].amax(axis, keepdim=keepdims)
+        known, length = found.radius.isfinite(), len(found.coefficients)
+        shift = TaylorModels.constant(self.basis, bound).padded(length)
+        return TaylorModels(
+            self.basis,
+            torch.where(known, found.coefficients, shift),
+            torch.where(known, found.radius, 0),
+        )
 
 
 class Along:
@@ -59,6 +74,8 @@ class Along:
             coefficients[place, :, i] = z.radius[:, i]
         points = TaylorModels(more, coefficients, torch.zeros_like(z.radius))
         jet = propagated(decoder, ExactTensor(points, SmoothModels(more)), 2)
+        # A jump shows in Ψ alone.
+        self._is_known = values_behind(jet).is_finite().flatten(1).all(1)
         self._formulas = Formulas(Derivatives(*isometric_levels(jet)), "gauss")
         lifted = v.radius.new_zeros(len(more), *v.shape)
         lifted[self._is_plain] = v.padded(len(v.basis))
@@ -69,6 +86,8 @@ class Along:
         coefficients = models.padded(len(models.basis))
         rest = norm(coefficients[~self._is_plain])
         radius = up(models.radius + rest, len(coefficients))
+        known = self._is_known.view(-1, *(1,) * (models.ndim - 1))
+        radius = torch.where(known, radius, torch.inf)
         return TaylorModels(self._basis, coefficients[self._is_plain], radius)
 
     @cached_property

@@ -82,7 +82,11 @@ def enclosed(operator, polynomials):
         trial = [_widened(x, r) for x, r in zip(polynomials, radii, strict=True)]
         images = operator(trial)
         offs = [_off(x, y) for x, y in zip(polynomials, images, strict=True)]
-        inside = torch.stack([_all(off <= r) for off, r in zip(offs, radii, strict=True)]).all(0)
+        inside = [
+            ((off <= r) & r.isfinite()).flatten(1).all(1)
+            for off, r in zip(offs, radii, strict=True)
+        ]
+        inside = torch.stack(inside).all(0)
         tubes = images if tubes is polynomials else _chosen(inside & ~proved, images, tubes)
         proved = proved | inside
         if proved.all():
@@ -108,10 +112,6 @@ def _chosen(mask, one, other):
         coefficients = torch.where(chosen, a.padded(length), b.padded(length))
         found.append(TaylorModels(a.basis, coefficients, torch.where(chosen, a.radius, b.radius)))
     return found
-
-
-def _all(condition):
-    return condition.flatten(1).all(1)
 
 
 def _times(numbers, models):

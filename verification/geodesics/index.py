@@ -128,7 +128,7 @@ def _brackets(found):
     """Of counts from the start, as floats, with what rounding of times does."""
     before = 0
     for low, high, count in found:
-        yield max(0.0, low.item() - _ROUNDING), high.item() + _ROUNDING, count - before
+        yield max(0.0, low.item() - _ROUNDING), min(1.0, high.item() + _ROUNDING), count - before
         before = count
 
 

@@ -35,7 +35,7 @@ def newton(segments_of, z, v):
         gap = near.ends - torch.cat([z, v], 1)[1:]
         step = torch.linalg.solve(matrix, gap.flatten())
         size = (step.abs() / (1 + _unknowns(z, v).abs())).amax().item()
-        if size < _CLOSE and size > _STALLED * last:
+        if size < _CLOSE and size >= _STALLED * last:
             return z, v, True
         z, v = _moved(z, v, -step)
         last = size

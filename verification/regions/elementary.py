@@ -26,7 +26,10 @@ def compose(name, models):
         )
     series, basis, order = SERIES[name], models.basis, models.basis.degree
     if len(models.coefficients) == 1:
-        return series(models, 0)[0]
+        value = series(models, 0)[0]
+        # Of what nothing is known, nothing is: not that it is in [−1, 1], say.
+        radius = torch.where(models.is_finite(), value.radius, torch.inf)
+        return TaylorModels(basis, value.coefficients, radius)
     middle = TaylorModels.constant(basis, models.middle)
     u = models - middle
     local = series(middle, order)

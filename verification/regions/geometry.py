@@ -50,6 +50,11 @@ def isometric_levels(jet):
     return levels_of(jet)
 
 
+def values_behind(jet):
+    """Ψ, or what a last linear layer takes, of which derivatives may know nothing: (n, ...)."""
+    return (jet.pending[0] if jet.is_pending else jet).value.array
+
+
 def _is_plain(weight):
     return isinstance(weight, torch.Tensor)
 

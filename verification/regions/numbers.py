@@ -9,6 +9,21 @@ from verification.regions import intervals
 from verification.regions.models import TaylorModels, norm, up
 
 
+class Conditions(TaylorModels):
+    """Models that stand for conditions."""
+
+    __slots__ = ()
+
+
+# From bounds of a − b: where a condition holds, and where it fails.
+_DECIDED = {
+    np.less: lambda low, high: (high < 0, low >= 0),
+    np.less_equal: lambda low, high: (high <= 0, low > 0),
+    np.greater: lambda low, high: (low > 0, high <= 0),
+    np.greater_equal: lambda low, high: (low >= 0, high < 0),
+}
+
+
 class Models(Numbers):
     """Taylor models in the variables of one box, or of many boxes at once.
 
@@ -59,19 +74,19 @@ class Models(Numbers):
         )
 
     def is_of_bools(self, array):
-        """False: conditions are numbers here."""
-        return False
+        """Whether these are conditions, which are numbers here."""
+        return isinstance(array, Conditions)
 
     def compare(self, operator, a, b):
         """Whether a < b, a <= b, a > b or a >= b, entry by entry."""
-        if operator in (np.greater, np.greater_equal):
-            opposite = np.less_equal if operator is np.greater else np.less
-            return 1 - self.compare(opposite, a, b)
         low, high = (a - b).bounds()
-        holds = high < 0 if operator is np.less else high <= 0
-        fails = low >= 0 if operator is np.less else low > 0
+        holds, fails = _DECIDED[operator](low, high)
         known = torch.where(holds, 1.0, torch.where(fails, 0.0, 0.5)).double()
-        return TaylorModels(self.basis, known[None], (holds | fails).logical_not() / 2.0)
+        return Conditions(self.basis, known[None], self.undecided(holds | fails))
+
+    def undecided(self, decided):
+        """The radius of conditions."""
+        return decided.logical_not() / 2.0
 
     def where(self, condition, a, b):
         """a where the condition holds on all of the box, b where nowhere, else what holds both."""

@@ -48,10 +48,22 @@ EQUATIONS = mutations(
         "how far z may be off is forgotten",
     ),
     (
-        "radius = torch.where(unknown, torch.inf, chosen.radius)",
+        "radius = torch.where(known, chosen.radius, torch.inf)",
         "radius = chosen.radius",
         "jumps of the second derivative are taken for smooth",
         f"{_TESTS}::test_undecided_cases_are_unknown",
+    ),
+    (
+        "return torch.where(decided, 0.0, torch.inf).double()",
+        "return torch.where(decided, 0.0, 0.5).double()",
+        "conditions that are multiplied by are taken for smooth",
+        f"{_TESTS}::test_undecided_cases_are_unknown",
+    ),
+    (
+        "radius = torch.where(known, radius, torch.inf)",
+        "radius = radius",
+        "jumps of Ψ are not seen",
+        f"{_TESTS}::test_what_is_not_smooth_is_not_proved[jump]",
     ),
     (
         "above = np.concatenate([turning, one], axis=2)",

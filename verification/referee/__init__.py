@@ -1,0 +1,1 @@
+"""One ruler for curvcore and its peers: cases of known truth, each library in its environment."""

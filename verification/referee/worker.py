@@ -1,0 +1,145 @@
+"""Runs in a library's own environment: ``python worker.py JOBS ANSWERS``.
+
+It imports numpy, the adapter and :mod:`verification.referee.plain`, by their files, and nothing
+else of the project. JOBS is JSON, each of a case in one dtype; of every quantity a line of JSON is
+appended to ANSWERS: what was got, or the exception's words, and seconds of a call.
+
+A Peer takes a decoder and answers to the names of the quantities, in the conventions of
+``curvcore`` (:mod:`verification.referee.adapters`). A call is made twice before later ones are
+timed, unless it is slow, and then the second or the first counts; what takes more than LIMIT or
+TIMING_LIMIT seconds is given up.
+"""
+
+import importlib.util
+import json
+import signal
+import statistics
+import sys
+import time
+import warnings
+from functools import partial
+
+import numpy as np
+
+LIMIT, TIMING_LIMIT = 120, 10  # seconds of a call that is scored, and of one that is timed
+SLOW = 2  # seconds from which on a call is made once
+BUDGET, REPEATS = 0.5, 7  # seconds for timing, and the calls timed at most
+LONGEST = 300  # characters of an exception
+
+
+class LateError(Exception):
+    """Its time has passed."""
+
+
+def loaded(path, name):
+    """The module in a file."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def main(jobs_path, answers_path):
+    """Answer all jobs, one after the other."""
+    with open(jobs_path) as file:
+        jobs = json.load(file)
+    with open(answers_path, "a") as answers:
+        for number, job in enumerate(jobs):
+
+            def write(number=number, **answer):
+                answers.write(json.dumps({"job": number, **answer}) + "\n")
+                answers.flush()
+
+            write()
+            answer_job(job, write)
+
+
+def answer_job(job, write):
+    """Write what becomes of each quantity of a job."""
+    try:
+        function, weights = loaded(job["plain"], "plain").DECODERS[job["case"]]
+        adapter = loaded(job["adapter"], "adapter")
+        peer = adapter.Peer(function, weights, job["dtype"], tuple(job["shape"]))
+        write(versions=versions(job["packages"]))
+    except Exception as error:
+        write(broken=described(error))
+        return
+    for quantity in job["quantities"]:
+        write(quantity=quantity, **answered(peer, quantity, job))
+
+
+def answered(peer, quantity, job):
+    """One quantity: value and seconds by size, or that it is absent, or an exception's words."""
+    method = getattr(peer, quantity, None)
+    if method is None:
+        return {"absent": True}
+    points, *sizes = job["arguments"][quantity]
+    try:
+        value = np.asarray(peer.numpy(limited(method, given(peer, points), LIMIT)[0]))
+    except Exception as error:
+        return {"error": described(error)}
+    answer = {"value": value.astype(float).tolist(), "dtype": str(value.dtype), "seconds": {}}
+    for arguments in sizes:
+        size = str(len(arguments[0]))
+        try:
+            answer["seconds"][size] = seconds(method, given(peer, arguments))
+        except Exception as error:
+            answer["seconds"][size] = described(error)
+    return answer
+
+
+def given(peer, arguments):
+    """Arguments as the library's arrays."""
+    return [peer.array(np.array(argument)) for argument in arguments]
+
+
+def seconds(method, arguments):
+    """The median of some calls' times."""
+    first = limited(method, arguments, TIMING_LIMIT)[1]
+    if first > SLOW:
+        return first
+    second = limited(method, arguments, TIMING_LIMIT)[1]
+    repeats = min(REPEATS, int(BUDGET / max(second, 1e-9)))
+    times = [limited(method, arguments, TIMING_LIMIT)[1] for _ in range(repeats)]
+    return statistics.median(times or [second])
+
+
+def limited(method, arguments, limit):
+    """A call's value and its seconds, so many at most."""
+    signal.signal(signal.SIGALRM, partial(_late, limit))
+    signal.alarm(limit)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            started = time.perf_counter()
+            value = method(*arguments)
+            return value, time.perf_counter() - started
+    finally:
+        signal.alarm(0)
+
+
+def _late(limit, signum, frame):
+    raise LateError(f"no answer within {limit} s")
+
+
+def described(error):
+    """Its kind and words."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def versions(packages):
+    """Name -> release, of those that are installed."""
+    from importlib import metadata
+
+    found = {"python": sys.version.split()[0]}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 GPU := runs/gpu-$(shell date +%Y%m%d-%H%M%S)
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: check test test-slow test-oldest test-newest test-packages gpu mutants demo demo-swiss_roll demo-gaussians lint format clean
+.PHONY: check test test-slow test-oldest test-newest test-packages referee gpu mutants demo demo-swiss_roll demo-gaussians lint format clean
 
 check: $(INSTALLED)  ## every curvature against closed forms, and on a trained decoder
 	$(BIN)/python -m verification.check
@@ -28,6 +28,9 @@ test-packages:  ## decoders of diffusers, scvi-tools, monai, ... against finite 
 	$(PYTHON) -m venv .venv-packages
 	.venv-packages/bin/python -m pip install --quiet --constraint constraints-packages.txt --editable '.[packages]'
 	TRANSFORMERS_VERBOSITY=error .venv-packages/bin/python -W ignore -m verification.packages --require-all --out docs/packages.md
+
+referee: $(INSTALLED)  ## curvcore and its peers by one ruler, each in an environment of its own: docs/referee.md
+	$(BIN)/python -m verification.referee
 
 define install-and-test
 	$(PYTHON) -m venv $(1)

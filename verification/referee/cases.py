@@ -13,7 +13,7 @@ TENSORS = ("metric", "christoffel", "riemann", "ricci", "scalar")
 GRADIENTS = ("gradient_z", "gradient_weights")
 GEODESICS = ("exponential", "distance")
 QUANTITIES = (*DERIVATIVES, *TENSORS, *GRADIENTS, *GEODESICS)
-TIMED = ("metric", "christoffel", "scalar", *GRADIENTS, *GEODESICS)
+IN_BATCHES = ("metric", "christoffel", "scalar", *GRADIENTS)  # timed at MANY points too
 POINTS, PAIRS, MANY = 8, 4, 64
 BOTH = ("float64", "float32")
 

@@ -21,9 +21,9 @@ HEADER = (
     "Errors are relative, of the worst of 8 points (of 4 geodesics); those of curvature in units "
     "of the terms of which it is the difference. A fault is an answer with fewer than half of its "
     "dtype's digits right (of geodesics, fewer than three), an exception, or no answer in 120 s. "
-    "Behind the error stand milliseconds of a call at one point and at 64 points (of geodesics, at "
-    "4 pairs): medians of later calls on one thread of a CPU that had other work besides, so that "
-    "a factor of two means little. – is what a library does not offer.",
+    "Behind the error stand milliseconds of a call at these points, and at 64 of them: medians of "
+    "the processor's time of later calls, the first of which may have compiled, on one thread. late "
+    "is a batch that would have taken more than 10 s. – is what a library does not offer.",
 )
 WORDS = {
     "jacobian": "∂Ψ",
@@ -210,9 +210,9 @@ def _short(number):
 
 
 def _milliseconds(taken):
-    return (
-        f"{1e3 * taken:.2g}" if taken < 0.1 else f"{1e3 * taken:.0f}" if _is_number(taken) else "–"
-    )
+    if not _is_number(taken):
+        return str(taken)
+    return f"{1e3 * taken:.2g}" if taken < 0.1 else f"{1e3 * taken:.0f}"
 
 
 def _is_number(value):

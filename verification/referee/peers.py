@@ -21,7 +21,8 @@ class Library:
         python: the lowest Python.
         settings: what was chosen, and how its answers were converted.
         absent: quantities in a string -> why they are not offered, in its own words if it has any.
-        dtypes: those in which it computes.
+        dtypes: those in which it is asked.
+        precision: the one in which it computes whatever it is given, by which it is then judged.
         variables: of the process, which the library or its adapter reads.
         never_run: whether the adapter was written from its sources alone.
     """
@@ -35,6 +36,7 @@ class Library:
     settings: str = ""
     absent: dict = field(default_factory=dict)
     dtypes: tuple = ("float64", "float32")
+    precision: str = ""
     variables: dict = field(default_factory=dict)
     never_run: bool = False
 
@@ -88,17 +90,6 @@ LIBRARIES = (
         absent=CONTROL,
     ),
     Library(
-        "geomstats-autograd",
-        requirements=("geomstats==2.8.0", "autograd==1.9.1", NUMPY_1),
-        variables={"GEOMSTATS_BACKEND": "autograd"},
-        absent={
-            "gradient_z gradient_weights": "autograd cannot differentiate the einsum of its "
-            "ricci_tensor: 'einstein sum subscripts string includes output subscript j multiple "
-            "times'"
-        },
-        **GEOMSTATS,
-    ),
-    Library(
         "geomstats-pytorch",
         requirements=("geomstats==2.8.0", TORCH, NUMPY_1),
         variables={"GEOMSTATS_BACKEND": "pytorch"},
@@ -109,28 +100,16 @@ LIBRARIES = (
         **GEOMSTATS,
     ),
     Library(
-        "geomstats-pytorch-overridden",
-        requirements=("geomstats==2.8.0", TORCH, NUMPY_1),
-        variables={"GEOMSTATS_BACKEND": "pytorch", "REFEREE_DERIVATIVES": "torch.func"},
-        absent={
-            "gradient_z gradient_weights": "its riemann_tensor differentiates Γ by "
-            "torch.autograd.functional.jacobian without create_graph"
-        },
-        **{
-            **GEOMSTATS,
-            "settings": "The same with jacobian_immersion and hessian_immersion overridden by "
-            "torch.func, which can be differentiated. " + GEOMSTATS["settings"],
-        },
-    ),
-    Library(
         "latent-geometry",
         "latent_geometry",
         "latent-geometry",
         "1.1.0",
         ("latent-geometry==1.1.0", TORCH, "numpy==2.4.6"),
         settings="TorchModelMapping, LatentManifold(solver_tol=1e-5): at 1e-8 the boundary value "
-        "problem runs out of nodes. TorchModelMapping computes in float32 whatever it is given; "
-        "float64 cases are asked of it as they are.",
+        "problem runs out of nodes. TorchModelMapping computes in float32 whatever it is given, "
+        "and is judged by that.",
+        dtypes=("float64",),
+        precision="float32",
         absent={
             CURVATURE: "'connection with additional structure - e.g. Riemmann/Ricci curvature "
             "tensors' is an abstract class, RichConnection"
@@ -197,5 +176,30 @@ LIBRARIES = (
             "exponential distance": "not asked",
         },
         never_run=True,
+    ),
+    Library(
+        "geomstats-pytorch-overridden",
+        requirements=("geomstats==2.8.0", TORCH, NUMPY_1),
+        variables={"GEOMSTATS_BACKEND": "pytorch", "REFEREE_DERIVATIVES": "torch.func"},
+        absent={
+            "gradient_z gradient_weights": "its riemann_tensor differentiates Γ by "
+            "torch.autograd.functional.jacobian without create_graph"
+        },
+        **{
+            **GEOMSTATS,
+            "settings": "The same with jacobian_immersion and hessian_immersion overridden by "
+            "torch.func, which can be differentiated. " + GEOMSTATS["settings"],
+        },
+    ),
+    Library(
+        "geomstats-autograd",
+        requirements=("geomstats==2.8.0", "autograd==1.9.1", NUMPY_1),
+        variables={"GEOMSTATS_BACKEND": "autograd"},
+        absent={
+            "gradient_z gradient_weights": "autograd cannot differentiate the einsum of its "
+            "ricci_tensor: 'einstein sum subscripts string includes output subscript j multiple "
+            "times'"
+        },
+        **GEOMSTATS,
     ),
 )  # fmt: skip

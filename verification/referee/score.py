@@ -67,7 +67,7 @@ def scored(library, truth, dtype, quantity, answer):
         return {**result, "verdict": FAULT, "got": words}
     error = relative_error(got, right, truth.units[quantity])
     result |= {"error": _plain(error), "verdict": RIGHT}
-    if not error <= tolerance(quantity, dtype):
+    if not error <= tolerance(quantity, library.precision or dtype):
         worst = _worst(got, right)
         entry = {"index": [int(i) for i in worst], "got": _plain(got[worst])}
         result |= {"verdict": FAULT, **entry, "right": _plain(right[worst])}

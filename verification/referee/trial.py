@@ -98,19 +98,17 @@ def _job(library, truth, dtype):
         "packages": sorted({library.package, *map(_package, library.requirements)}),
         "quantities": case.asked(dtype),
         "arguments": {q: arguments(truth, q) for q in case.asked(dtype)},
+        "batches": {q: [case.many.tolist()] for q in cases.IN_BATCHES},
     }
 
 
 def arguments(truth, quantity):
-    """What a quantity is asked of: the points that are scored, then batches to time."""
-    case, z = truth.case, truth.case.points
-    if quantity in cases.GEODESICS:
-        z = z[: cases.PAIRS]
-        other = truth.values["velocities" if quantity == "exponential" else "ends"]
-        pairs = [z.tolist(), other.tolist()]
-        return [pairs, pairs]
-    batches = [case.many[:1], case.many] if quantity in cases.TIMED else []
-    return [[batch.tolist()] for batch in (z, *batches)]
+    """What a quantity is asked of."""
+    z = truth.case.points
+    if quantity not in cases.GEODESICS:
+        return [z.tolist()]
+    other = truth.values["velocities" if quantity == "exponential" else "ends"]
+    return [z[: cases.PAIRS].tolist(), other.tolist()]
 
 
 def _run(command, library, jobs):

@@ -1,6 +1,7 @@
 """An environment for each library and release: ``python -m venv`` and pip, made once and kept.
 
-Its folder is named for the hash of what is asked for, so what changed is made anew.
+Its folder is named for the hash of what is asked for, so what changed is made anew, and libraries
+that ask for the same share it.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 
 LIMIT = 1800  # seconds for pip
+PIP = ("--quiet", "--no-input", "--no-compile")
 NEWEST = 20  # minor version of Python up to which interpreters are looked for
 
 
@@ -35,14 +37,14 @@ def interpreter(library, folder):
     if not library.requirements:
         return sys.executable
     base = _base(library.python)
-    environment = Path(folder) / f"{library.name}-{_fingerprint(library, base)}"
+    environment = Path(folder) / f"{library.package}-{_fingerprint(library, base)}"
     python = environment / "bin" / "python"
     if not (environment / "ready").exists():
         shutil.rmtree(environment, ignore_errors=True)
         environment.parent.mkdir(parents=True, exist_ok=True)
         _run([base, "-m", "venv", environment])
         try:
-            _run([python, "-m", "pip", "install", "--quiet", "--no-input", *library.requirements])
+            _run([python, "-m", "pip", "install", *PIP, *library.requirements])
         except NotInstalledError:
             shutil.rmtree(environment, ignore_errors=True)
             raise

@@ -22,8 +22,8 @@ HEADER = (
     "of the terms of which it is the difference. A fault is an answer with fewer than half of its "
     "dtype's digits right (of geodesics, fewer than three), an exception, or no answer in 120 s. "
     "Behind the error stand milliseconds of a call at these points, and at 64 of them: medians of "
-    "the processor's time of later calls, the first of which may have compiled, on one thread. late "
-    "is a batch that would have taken more than 10 s. – is what a library does not offer.",
+    "the processor's time of later calls, the first of which may have compiled, on one thread. "
+    "late is a batch that would have taken more than 10 s. – is what a library does not offer.",
 )
 WORDS = {
     "jacobian": "∂Ψ",

@@ -95,7 +95,7 @@ def _job(library, truth, dtype):
         "case": case.name,
         "dtype": dtype,
         "shape": [case.dimension, truth.ambient],
-        "packages": sorted({library.package, *map(_package, library.requirements)}),
+        "packages": sorted({"torch", library.package, *map(_package, library.requirements)}),
         "quantities": case.asked(dtype),
         "arguments": {q: arguments(truth, q) for q in case.asked(dtype)},
         "batches": {q: [case.many.tolist()] for q in cases.IN_BATCHES},

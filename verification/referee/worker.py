@@ -5,9 +5,9 @@ else of the project. JOBS is JSON, each of a case in one dtype; of every quantit
 appended to ANSWERS: what was got, or the exception's words, and seconds of a call.
 
 A Peer takes a decoder and answers to the names of the quantities, in the conventions of
-``curvcore`` (:mod:`verification.referee.adapters`). The first call, which
-may compile, is not timed unless it is slow; what takes more than LIMIT seconds is given up. Times
-are of the processor, one thread, lest other work on the machine count.
+``curvcore`` (:mod:`verification.referee.adapters`). The first call, which may compile, is not timed
+unless it is slow; what takes more than LIMIT seconds is given up. Times are of the processor, one
+thread, lest other work on the machine count.
 """
 
 import contextlib

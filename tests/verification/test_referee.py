@@ -243,18 +243,19 @@ def test_an_environment_is_kept_until_its_requirements_change(tmp_path, monkeypa
     assert len(made) == 2
 
 
-def test_a_python_that_there_is_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(environments.shutil, "which", lambda name: None)
+@pytest.mark.parametrize("shim", [None, "false"])
+def test_a_python_that_there_is_not(tmp_path, monkeypatch, shim):
+    monkeypatch.setattr(environments.shutil, "which", lambda name: shim)
     library = replace(LIBRARIES[1], python=(sys.version_info[0], sys.version_info[1] + 1))
     with pytest.raises(NotInstalledError, match="or newer"):
         environments.interpreter(library, tmp_path)
 
 
-def test_the_reason_is_the_last_error_of_pip():
-    output = (
-        "ERROR: Could not find a version\nERROR: No matching distribution of x in /tmp/a\nhint: y\n"
-    )
-    assert environments.reason(output) == "ERROR: No matching distribution of x in …"
+def test_the_reason_is_the_last_error_of_pip_or_git():
+    output = "ERROR: Could not find a version\nERROR: No matching distribution in /tmp/a\nhint: y\n"
+    assert environments.reason(output) == "ERROR: No matching distribution in …"
+    output = "  fatal: unable to access 'https://x.y/z': no host\nerror: subprocess-exited\n"
+    assert environments.reason(output) == "fatal: unable to access 'https://x.y/z': no host"
 
 
 # --- the page -------------------------------------------------------------------------------------

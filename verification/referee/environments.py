@@ -57,8 +57,9 @@ def _base(lowest):
     if sys.version_info[:2] >= lowest:
         return sys.executable
     for minor in range(lowest[1], NEWEST):
-        if found := shutil.which(f"python3.{minor}"):
-            return found
+        found = shutil.which(f"python3.{minor}")
+        if found and not subprocess.run([found, "-c", ""], capture_output=True).returncode:
+            return found  # and no shim of a version that is not there
     raise NotInstalledError(f"needs Python {lowest[0]}.{lowest[1]} or newer, and there is none")
 
 
@@ -80,8 +81,10 @@ def _run(command):
 
 
 def reason(output):
-    """The line of pip's output that says most: the last error, its paths left out."""
+    """The line of pip's output that says most, without paths: git's last error, or its own."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if re.match(r"(error|fatal):", line, re.IGNORECASE)]
-    chosen = (errors or lines or ["pip failed without a word"])[-1]
+    fatal, errors = (
+        [line for line in lines if line.lower().startswith(start)] for start in ("fatal:", "error:")
+    )
+    chosen = (fatal or errors or lines or ["pip failed without a word"])[-1]
     return re.sub(r"(?<![\w:/])/\S+", "…", chosen)

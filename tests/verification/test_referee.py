@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import curvcore
 from verification.referee import command, environments, page, score, shooting, trial, truth, worker
 from verification.referee.cases import CASES, QUANTITIES
 from verification.referee.environments import NotInstalledError
@@ -302,7 +303,9 @@ def test_the_command_makes_the_page_anew(tmp_path):
     (tmp_path / "other-3.json").write_text(json.dumps(RECORDS[1]))
     result = run("--page", "--out", str(tmp_path), "--docs", str(tmp_path))
     assert result.exit_code == 0, result.output
-    assert "no <tensors>" in (tmp_path / "referee.md").read_text()
+    text = (tmp_path / "referee.md").read_text("utf-8")
+    assert "no <tensors>" in text
+    assert f"| curvcore | {curvcore.__version__} |  |  |  | not run: not asked yet |" in text
 
 
 def run(*arguments):
@@ -332,10 +335,9 @@ def test_a_fault_of_curvcore_is_exit_code_1(torus, tmp_path, monkeypatch):
 
 
 def test_the_committed_page_is_that_of_the_committed_records():
-    records = [json.loads(path.read_text("utf-8")) for path in _committed()]
-    assert (command.ROOT / "docs" / "referee.md").read_text("utf-8") == page.markdown(
-        page.blocks(records)
-    )
+    made = page.blocks(command.records_in(command.ROOT / "results" / "referee"))
+    assert (command.ROOT / "docs" / "referee.md").read_text("utf-8") == page.markdown(made)
+    assert (command.ROOT / "docs" / "referee.html").read_text("utf-8") == page.hypertext(made)
     assert all(path.stat().st_size < 60_000 for path in _committed())
 
 

@@ -20,7 +20,7 @@ from verification.referee.cases import CASES
 from verification.referee.environments import default_folder
 from verification.referee.peers import LIBRARIES
 from verification.referee.score import FAULT, truth_of
-from verification.referee.trial import trial
+from verification.referee.trial import described, trial
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,8 +101,16 @@ def _print(console, record):
         console.print(f"  {asked}: got {result['got']}{right}", markup=False)
 
 
+def records_in(folder):
+    """The records of a folder, and of the libraries that have none there that they are not run."""
+    records = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))]
+    for library in LIBRARIES:
+        if library.name not in {record["library"] for record in records}:
+            records.append({**described(library), "not_run": "not asked yet"})
+    return records
+
+
 def _write_page(out, docs):
-    records = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]
-    made = page.blocks(records)
+    made = page.blocks(records_in(out))
     (docs / "referee.md").write_text(page.markdown(made), encoding="utf-8")
     (docs / "referee.html").write_text(page.hypertext(made), encoding="utf-8")

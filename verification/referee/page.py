@@ -220,7 +220,7 @@ def _is_number(value):
 
 
 def _shown(text):
-    return f"`{text}`" if ":" in text else text
+    return f"`{text.replace('`', '')}`" if ":" in text else text
 
 
 def _row(cells):

@@ -13,7 +13,7 @@ from verification.referee import cases, plain, score, worker
 from verification.referee.environments import NotInstalledError, interpreter
 
 ROOT = Path(__file__).parents[2]
-JOB_LIMIT = 600  # seconds of one case in one dtype, on average
+JOB_LIMIT = 3600  # seconds of one case in one dtype, on average
 THREADS = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -25,15 +25,7 @@ THREADS = {
 
 def trial(library, truths, folder, progress=lambda words: None):
     """The record of a library: what each answer is worth, or why it is not run."""
-    release = library.release or curvcore.__version__
-    record = {
-        "library": library.name,
-        "package": library.package,
-        "release": release,
-        "requirements": list(library.requirements),
-        "settings": library.settings,
-        "never_run": library.never_run,
-    }
+    record = described(library)
     try:
         python = interpreter(library, folder)
     except NotInstalledError as error:
@@ -48,6 +40,18 @@ def trial(library, truths, folder, progress=lambda words: None):
             found = answers.get(quantity, {"error": answers.get("broken", "no answer")})
             results.append(score.scored(library, truth, dtype, quantity, found))
     return {**record, "versions": versions, "results": results}
+
+
+def described(library):
+    """What a record says of a library, whatever it answers."""
+    return {
+        "library": library.name,
+        "package": library.package,
+        "release": library.release or curvcore.__version__,
+        "requirements": list(library.requirements),
+        "settings": library.settings,
+        "never_run": library.never_run,
+    }
 
 
 def ask(library, asked, python, progress=lambda words: None):

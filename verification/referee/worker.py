@@ -108,9 +108,9 @@ def seconds(method, arguments):
 
 
 def limited(method, arguments, limit=LIMIT):
-    """A call's value and its seconds of the processor; so many of the clock at most."""
-    signal.signal(signal.SIGALRM, partial(_late, limit))
-    signal.alarm(limit)
+    """A call's value and its seconds of the processor, so many at most."""
+    signal.signal(signal.SIGPROF, partial(_late, limit))
+    signal.setitimer(signal.ITIMER_PROF, limit)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -118,7 +118,7 @@ def limited(method, arguments, limit=LIMIT):
             value = method(*arguments)
             return value, time.process_time() - started
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _late(limit, signum, frame):

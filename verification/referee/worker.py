@@ -5,9 +5,9 @@ else of the project. JOBS is JSON, each of a case in one dtype; of every quantit
 appended to ANSWERS: what was got, or the exception's words, and seconds of a call.
 
 A Peer takes a decoder and answers to the names of the quantities, in the conventions of
-``curvcore`` (:mod:`verification.referee.adapters`). The first call, which may compile, is not timed
-unless it is slow; what takes more than LIMIT seconds is given up. Times are of the processor, one
-thread, lest other work on the machine count.
+``curvcore`` (:mod:`verification.referee.adapters`). The first call, which may compile, is not
+timed; what takes more than LIMIT seconds is given up. Times are of the processor, one thread, lest
+other work on the machine count.
 """
 
 import contextlib
@@ -23,7 +23,6 @@ from functools import partial
 import numpy as np
 
 LIMIT = 120  # seconds of a call
-SLOW = 20  # seconds from which on a call is made once
 TIMING_LIMIT = 10  # seconds from which on a larger batch is not tried, judged by the smaller one
 BUDGET, REPEATS = 0.3, 5  # seconds for timing, and the calls timed at most
 LONGEST = 300  # characters of an exception
@@ -77,11 +76,10 @@ def answered(peer, quantity, job):
         return {"absent": True}
     arguments = given(peer, job["arguments"][quantity])
     try:
-        value, first = limited(method, arguments)
-        value = np.asarray(peer.numpy(value))
+        value = np.asarray(peer.numpy(limited(method, arguments)[0]))
+        taken = seconds(method, arguments)
     except Exception as error:
         return {"error": described(error)}
-    taken = first if first > SLOW else seconds(method, arguments)
     times = {str(len(arguments[0])): taken}
     batch = job["batches"].get(quantity)
     if batch:

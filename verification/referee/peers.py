@@ -107,7 +107,7 @@ LIBRARIES = (
         ("latent-geometry==1.1.0", TORCH, "numpy==2.4.6"),
         settings="TorchModelMapping, LatentManifold(solver_tol=1e-5): at 1e-8 the boundary value "
         "problem runs out of nodes. TorchModelMapping computes in float32 whatever it is given, "
-        "and is judged by that.",
+        "and is judged by that. It adds 1e-4 to the diagonal of the g that it inverts for Γ.",
         dtypes=("float64",),
         precision="float32",
         absent={

@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 CHECKS = (
-    "check", "benchmark", "numerics", "precision", "regions", "geodesics", "packages", "mutants",
+    "check", "benchmark", "numerics", "precision", "regions", "geodesics", "packages", "referee",
+    "mutants",
 )  # fmt: skip
 TRAINING = ("evaluate", "kmeans", "encode", "atlas", "plot", "report", "study", "flow")
 MODULES = {

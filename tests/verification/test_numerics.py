@@ -23,7 +23,7 @@ def small(monkeypatch):
 
 @pytest.mark.slow
 def test_the_error_grows_with_the_condition_number(small):
-    outcome = CliRunner().invoke(app, ["--seeds", "1", "--dtype", "float64"])
+    outcome = CliRunner(env={"COLUMNS": "160"}).invoke(app, ["--seeds", "1", "--dtype", "float64"])
     assert outcome.exit_code == 0, outcome.output
     rows = {line[:9].strip(): line.split() for line in outcome.output.splitlines()}
     assert float(rows["skew 0.05"][2]) > 10 * float(rows["skew 1"][2])

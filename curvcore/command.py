@@ -41,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"Error: there is no command {name!r}.\n{_USAGE}", file=sys.stderr)
         return 2
     module, leading = MODULES[name]
+    home = str(_home())
+    sys.path[:] = [home, "", *(path for path in sys.path if path not in (home, ""))]
     if not _is_ours(module):
         package = _home() / module.partition(".")[0]
         print(
@@ -60,10 +62,8 @@ def _home():
 
 
 def _is_ours(module):
-    """Whether the module of that name is the one beside curvcore, which is put first for that."""
+    """Whether the module of that name is the one beside curvcore."""
     package = module.partition(".")[0]
-    home = str(_home())
-    sys.path[:] = [home, "", *(path for path in sys.path if path not in (home, ""))]
     found = find_spec(package)
     return (
         found is not None

@@ -10,12 +10,13 @@ from torch import nn
 
 import curvcore
 from verification import CertificationError, certify_geodesic
-from verification.geodesics.collocation import Collocation
+from verification.geodesics.collocation import Collocation, Segments
 from verification.geodesics.command import shot, sphere, three_sphere
 from verification.geodesics.equations import Along, SmoothModels
 from verification.geodesics.flow import at, integral, total
 from verification.geodesics.index import inverted
 from verification.geodesics.segments import flow
+from verification.geodesics.shooting import newton
 from verification.regions.command import torus
 from verification.regions.models import TaylorModels
 from verification.regions.monomials import monomials
@@ -138,6 +139,14 @@ def test_the_flow_over_segments_and_its_derivative():
         ]
         slope = (ends[1] - ends[0]) / 2e-5
         assert (slope - near.derivative[:, :, i]).abs().max() < 1e-9
+
+
+def test_a_singular_system_is_no_geodesic():
+    """As of ends that are conjugate to each other, exactly."""
+    zero = torch.zeros(1, 2, dtype=D)
+    near = Segments(zero, torch.zeros(1, 2, 2, dtype=D), zero, zero, torch.ones(1, dtype=bool))
+    z, v = torch.tensor([[0.0], [1.0]], dtype=D), torch.ones(2, 1, dtype=D)
+    assert not newton(lambda *_: near, z, v)[2]
 
 
 # --- geodesics ------------------------------------------------------------------------------------

@@ -100,7 +100,8 @@ class Collocation:
         )
         system = system.reshape(len(halves), count * size, -1)
         system = system + torch.eye(count * size, dtype=z.dtype)
-        solved = torch.linalg.solve(system, one.repeat(count, 1).expand(len(halves), -1, -1))
+        starts = one.repeat(count, 1).expand(len(halves), -1, -1)
+        solved = torch.linalg.solve_ex(system, starts).result
         fields = solved.view(-1, count, size, size)
         last = torch.einsum("q,kqab,kqbc->kac", self._weights, matrix, fields)
         return fields, one + halves[:, None, None] * last

@@ -71,7 +71,7 @@ def enclosed(operator, polynomials):
     """Tubes that hold the solutions, and where that is proved: (K,).
 
     Args:
-        operator: P, which knows its starts; also what of it depends on nothing but its argument.
+        operator: P, a list of models to a list of models.
         polynomials: near the solutions, a list of models (K, ...) without radius.
     """
     images = operator(polynomials)

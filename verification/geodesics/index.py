@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from verification.geodesics.flow import at, ball
+from verification.regions.geometry import frames_of
 from verification.regions.models import TaylorModels, norm, up
 
 _BISECTIONS = 40
@@ -41,7 +42,7 @@ class IndexForm:
     def __init__(self, flow, times):
         self._flow, self._times = flow, times
         self._metric = at(flow.along.metric(), -1.0)
-        self._frames = _frames(self._metric.middle)
+        self._frames = frames_of(self._metric.middle)
         blocks = _blocks(flow.fundamental_ends)
         self._inverse = inverted(blocks[1])
         self._diagonal, self._above = self._nodes(*blocks)
@@ -154,14 +155,6 @@ def _blocks(matrices):
     d = matrices.shape[-1] // 2
     rows = matrices[:, :d], matrices[:, d:]
     return [row[:, :, columns] for row in rows for columns in (slice(None, d), slice(d, None))]
-
-
-def _frames(metrics):
-    """E with EᵀgE ≈ I."""
-    factor, info = torch.linalg.cholesky_ex(metrics)
-    one = torch.eye(metrics.shape[-1], dtype=metrics.dtype).expand_as(metrics)
-    inverse = torch.linalg.solve_triangular(factor, one, upper=False).mT
-    return torch.where((info == 0)[:, None, None] & inverse.isfinite(), inverse, one)
 
 
 def _turned(left, matrices, right):

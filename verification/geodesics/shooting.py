@@ -33,7 +33,7 @@ def newton(segments_of, z, v):
         if not (matrix.isfinite().all() and near.settled.all()):
             break
         gap = near.ends - torch.cat([z, v], 1)[1:]
-        step = torch.linalg.solve(matrix, gap.flatten())
+        step = torch.linalg.solve_ex(matrix, gap.flatten()).result  # not finite if singular
         size = (step.abs() / (1 + _unknowns(z, v).abs())).amax().item()
         if size < _CLOSE and size >= _STALLED * last:
             return z, v, True
@@ -67,7 +67,7 @@ def contracted(flows, flow_on_box, z, v):
         z, v: x̃, floats (K + 1, d).
     """
     basis, middles = flows.z.basis, flows.derivative().middle
-    inverse = TaylorModels.constant(basis, torch.linalg.inv(jacobian(middles)))
+    inverse = TaylorModels.constant(basis, torch.linalg.inv_ex(jacobian(middles)).inverse)
     gap = flows.ends - torch.cat([z, v], 1)[1:]
     newton_step = inverse.contracted("ij,j->i", gap.reshape(-1))
     first = up(norm(newton_step.coefficients) + newton_step.radius, 1)

@@ -28,6 +28,7 @@ class cached_quantity(Generic[T]):  # noqa: N801  (a decorator)
     def __get__(self, instance: object, owner: Any = None) -> T: ...
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
+        __tracebackhide__ = True  # IPython and pytest pass over what says nothing of an error
         if instance is None:
             return self
         if not hasattr(instance, "_cache"):  # compilers of torch up to 2.11 trace no setdefault
@@ -46,12 +47,14 @@ def quantity(method: Callable[..., T]) -> Callable[..., T]:
 
     @wraps(method)
     def computed(self, *args, **kwargs):
+        __tracebackhide__ = True
         return _without_autocast(self.device_type, method, self, *args, **kwargs)
 
     return computed
 
 
 def _without_autocast(device_type, function, *args, **kwargs):
+    __tracebackhide__ = True
     if not torch.is_autocast_enabled(device_type):
         return function(*args, **kwargs)
     with torch.autocast(device_type, enabled=False):

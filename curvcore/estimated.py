@@ -4,13 +4,14 @@ import torch
 
 from curvcore.caching import cached_quantity, quantity
 from curvcore.degenerate import filled, flat_metric
+from curvcore.display import DisplayedGeometry, computed, kind_of
 from curvcore.errors import InputError
 from curvcore.hutchinson import ScalarEstimate, estimate_of, squared_covector
 from curvcore.packing import count
 from curvcore.validation import check_regular
 
 
-class EstimatedGeometry:
+class EstimatedGeometry(DisplayedGeometry):
     """The geometry of g = ∇Ψᵀ∇Ψ of which curvature is estimated: made by ``estimated_geometry``.
 
     What needs first derivatives is exact. Shapes, units and degenerate points as of
@@ -108,6 +109,22 @@ class EstimatedGeometry:
     def scalar(self) -> torch.Tensor:
         """R, unbiased: (B,)."""
         return self.estimate.value
+
+    # --- how it shows itself ---------------------------------------------------------------------
+
+    def _about(self):
+        count, d = self.points.shape
+        kind = ", ".join(kind_of(self.points))
+        return {"points": str(count), "d": str(d), "": kind, "estimator": repr(self.estimator)}
+
+    def _computed(self):
+        found = super()._computed()
+        if "estimate" in found:
+            found["scalar"] = found["estimate"].value
+        tangent = computed(self).get("_tangent")
+        if tangent is not None and "condition_number" in computed(tangent):
+            found["condition_number"] = computed(tangent)["condition_number"]
+        return found
 
     # --- how it is computed ---------------------------------------------------------------------
 

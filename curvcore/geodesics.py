@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from curvcore.discrete_energy import lengths_of, model_of, where
+from curvcore.display import Displayed
 from curvcore.errors import DecoderError, InputError
 from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.rows import each_row_alone
@@ -25,8 +26,8 @@ FIRST_DAMPING, MOST_DAMPING = 0.1, 1e8  # once a step has failed; where a curve 
 DTYPES = (torch.float64, torch.float32)
 
 
-@dataclass(frozen=True, eq=False)
-class Geodesic:
+@dataclass(frozen=True, eq=False, repr=False)
+class Geodesic(Displayed):
     """Discrete geodesics of B pairs of points, from :func:`geodesic`.
 
     Attributes:

@@ -26,6 +26,7 @@ from curvcore.degenerate import (
     plane_curvature,
     smallest_reciprocal_condition,
 )
+from curvcore.display import DisplayedGeometry
 from curvcore.errors import InputError
 from curvcore.formulas import Formulas, check_order
 from curvcore.frame_sums import LARGEST_TABLE, FrameSums
@@ -43,7 +44,7 @@ FORMULAS = ("gauss", "intrinsic")
 ON_DEGENERATE = ("raise", "nan", "flat")
 
 
-class PullbackGeometry:
+class PullbackGeometry(DisplayedGeometry):
     """The geometry of g = ∇Ψᵀ∇Ψ at the points of a jet of Ψ: R^d → R^D.
 
     Shapes below are for B points; a symbolic geometry has the same tensors without the batch axis,
@@ -89,9 +90,6 @@ class PullbackGeometry:
         geometry._points = None if jet.is_symbolic else points.detach()
         geometry._second_pass = second_pass
         return geometry
-
-    def __repr__(self) -> str:
-        return f"PullbackGeometry({self.jet!r}, formula={self.formula!r})"
 
     # --- the jet --------------------------------------------------------------------------------
 

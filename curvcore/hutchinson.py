@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 
 from curvcore.constants import indices
+from curvcore.display import Displayed
 from curvcore.errors import InputError
 
 DISTRIBUTIONS = ("rademacher", "gaussian")
@@ -94,8 +95,8 @@ class Hutchinson:
         return torch.randint(2, shape, **options).mul_(2).sub_(1)
 
 
-@dataclass(frozen=True)
-class ScalarEstimate:
+@dataclass(frozen=True, repr=False)
+class ScalarEstimate(Displayed):
     """R as estimated at B points.
 
     Attributes:

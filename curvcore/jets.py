@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import torch
 
+from curvcore.display import SYMBOLIC, Displayed, Row, kind_of, rows_about, told
 from curvcore.errors import InputError
 from curvcore.packing import pack, unpack
 
@@ -35,7 +36,7 @@ class _HasJacobian:
         return "cpu" if self.is_symbolic else self.jacobian.device.type
 
 
-class Jet(_HasJacobian):
+class Jet(_HasJacobian, Displayed):
     """The k-jet of Ψ: R^d → R^D, k = 1, 2 or 3: its value and derivatives up to order k.
 
     =============  ==============  ====================
@@ -77,9 +78,30 @@ class Jet(_HasJacobian):
         arrays = zip(*(jet.arrays() for jet in jets), strict=True)
         return Jet(*map(torch.cat, arrays))
 
-    def __repr__(self) -> str:
-        batch = "symbolic" if self.is_symbolic else f"points={len(self)}"
-        return f"Jet({batch}, order={self.order}, d={self.dimension}, D={self.ambient_dimension})"
+    def about(self) -> dict[str, str]:
+        """What tells jets apart, by name, from nothing that is still to be computed."""
+        counts = {"order": self.order, "d": self.dimension, "D": self.ambient_dimension}
+        found = {name: str(count) for name, count in counts.items()}
+        if self.is_symbolic:
+            return {"": SYMBOLIC} | found
+        return {"points": str(len(self))} | found | {"": ", ".join(kind_of(self._numbers))}
+
+    @property
+    def _numbers(self) -> Any:
+        """What has the dtype and the device of the jet."""
+        return self.jacobian
+
+    def _title(self) -> str:
+        return "Jet"
+
+    def _line(self) -> str:
+        return f"Jet({', '.join(told(name, text) for name, text in self.about().items())})"
+
+    def _rows(self) -> list[Row]:
+        batch, d = () if self.is_symbolic else (len(self),), self.dimension
+        shapes = [(*batch, self.ambient_dimension, *[d] * k) for k in range(self.order + 1)]
+        named = zip(_FIELDS, shapes, strict=False)
+        return rows_about(self.about()) + [Row(name, str(shape)) for name, shape in named]
 
     def __len__(self) -> int:
         return len(self.jacobian)

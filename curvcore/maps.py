@@ -19,6 +19,7 @@ from curvcore.binding import bound_at
 from curvcore.boundary_value import geodesics_near
 from curvcore.covariant import along
 from curvcore.discrete_energy import lengths_of
+from curvcore.display import Displayed
 from curvcore.errors import InputError
 from curvcore.geodesics import check_path, geodesic, is_local_minimum
 from curvcore.modes import load_forward_mode
@@ -43,8 +44,8 @@ _STEPS = 100  # at most; of one interval between nodes one is enough as a rule
 _SPLINE = 5  # degree, of paths given by their nodes
 
 
-@dataclass(frozen=True, eq=False)
-class Exponential:
+@dataclass(frozen=True, eq=False, repr=False)
+class Exponential(Displayed):
     """Geodesics γ over unit time, from :func:`exponential_map`.
 
     Attributes:
@@ -66,8 +67,8 @@ class Exponential:
     inside: torch.Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class Logarithm:
+@dataclass(frozen=True, eq=False, repr=False)
+class Logarithm(Displayed):
     """Initial velocities of geodesics between points, from :func:`logarithm_map`.
 
     Attributes:
@@ -102,7 +103,8 @@ def exponential_map(
 
     Raises:
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError;
-        DegenerateMetricError where g is degenerate at z; ModuleNotFoundError without torchdiffeq.
+        DegenerateMetricError: g is degenerate at z.
+        ModuleNotFoundError: without torchdiffeq.
     """
     shape = getattr(z, "shape", None)
     decoder, z = checked(decoder, z)
@@ -264,7 +266,7 @@ class _Spline:
         self._segments, self._like = len(nodes) - 1, path
 
     def __call__(self, time, order=0):
-        value = self._spline(float(time) * self._segments, order) * self._segments**order
+        value = self._spline(float(time.detach()) * self._segments, order) * self._segments**order
         return torch.from_numpy(value).to(self._like)
 
 

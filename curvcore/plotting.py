@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from curvcore.api import pullback
+from curvcore.display import Displayed
 from curvcore.errors import CurvatureError, DecoderError, InputError
 from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.providers.outputs import ambient_dimension
@@ -28,8 +29,8 @@ LARGEST, LEAST = 0.85, 0.25  # share of its cell that the largest, the median el
 CHUNK, ENTRIES = 4096, 2**25  # points at a time, and numbers in their derivatives
 
 
-@dataclass(frozen=True, eq=False)
-class CurvatureMap:
+@dataclass(frozen=True, eq=False, repr=False)
+class CurvatureMap(Displayed):
     """The geometry of a decoder of two latent coordinates over a box, as float64 arrays.
 
     R, √det g and the eigenvalues are NaN where the metric is degenerate.

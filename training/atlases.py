@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def run_atlas(options):
     module, data = runs.load(options.run, options.checkpoint, options.trust)
     arguments = {"unit": module.scale.scale.item(), "dtype": _dtype_of(module)}
     arguments |= {"probes": options.probes, "seed": options.seed}
-    decoder = module.autoencoder.decoder
+    decoder = module.autoencoder.decoder.to(_device_of_this(options.device))
     if Path(options.points).suffix == ".h5ad":
         arguments["obsm"] = options.obsm
         with _progress("cells") as progress:
@@ -44,6 +45,16 @@ def run_atlas(options):
         curvcore.atlas(decoder, source, options.out, progress=progress, **arguments)
     part = "" if ranks == 1 else f"shards {rank}, {rank + ranks}, ... of "
     return f"{part}an atlas in raw units -> {options.out}"
+
+
+def _device_of_this(kind):
+    """The device of this process: of several GPUs the one of its rank on this machine."""
+    if kind == "cpu":
+        return torch.device(kind)
+    if not torch.cuda.is_available():
+        raise TrainingError("--device cuda: torch sees no CUDA device here. Leave --device out.")
+    rank = int(os.environ.get("LOCAL_RANK", "0"))
+    return torch.device(kind, rank % torch.cuda.device_count())
 
 
 def _source(options, module, data):
@@ -149,13 +160,14 @@ def _dtype_of(module):
 
 
 class _progress:  # noqa: N801  (used as a function)
-    """A context with a bar on stderr, of which ``progress(done, total)`` tells the state."""
+    """A context with a bar, of which ``progress(done, total)`` tells the state, on a terminal."""
 
     def __init__(self, name, shown=True):
+        console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"),
             TextColumn("left"), TimeRemainingColumn(),
-            console=Console(stderr=True), disable=not shown,
+            console=console, disable=not (shown and console.is_terminal),
         )  # fmt: skip
         self._task = self._bar.add_task(name, total=None, said="")
 

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -75,6 +76,12 @@ class _CLI(LightningCLI):
             help="go on with the run there",
         )  # fmt: skip
         parser.add_argument("--trust", default=False, type=bool, nargs="?", const=True, help=TRUST)
+
+    def instantiate_trainer(self, **options):
+        """With a progress bar where somebody looks, unless told; configurations do not tell it."""
+        if self.config_init.trainer.enable_progress_bar is None:
+            options["enable_progress_bar"] = sys.stdout.isatty()
+        return super().instantiate_trainer(**options)
 
     def before_instantiate_classes(self):
         if not rank_zero_only.rank:
@@ -293,6 +300,7 @@ def _atlas(arguments):
     parser.add_argument("--per-axis", type=PositiveInt, help="nodes of grid along each axis")
     parser.add_argument("--probes", type=PositiveInt, help="estimate R from so many directions")
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of latents, and probes")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="to compute on")
     parser.add_argument("--obsm", default="X_latent", help="name of the latents in a .h5ad")
     add_checkpoint(parser)
     print(printable(run_atlas(parsed(parser, arguments))))

@@ -63,7 +63,7 @@ def main(
     ):  # fmt: skip
         table.add_column(column, justify="left" if not column else "right")
     everything = []
-    for name, value in track(cases, console=console, transient=True):
+    for name, value in _track(cases, console):
         chosen = [
             measured(*replace(BASE, **{name: value}, activation=activation, seed=seed).build(8),
                      precision)
@@ -71,7 +71,7 @@ def main(
         ]  # fmt: skip
         everything.append(np.concatenate(chosen, 1))
         table.add_row(f"{name} {value:g}", *_row(everything[-1], precision))
-    for kind, size in track([*itertools.product(KINDS, SIZES)], console=console, transient=True):
+    for kind, size in _track([*itertools.product(KINDS, SIZES)], console):
         chosen = [Cancelling(kind, size, seed=seed) for seed in range(3 * seeds)]
         chosen = [measured(*each.build(8, precision), precision) for each in chosen]
         everything.append(np.concatenate(chosen, 1))
@@ -83,6 +83,11 @@ def main(
     console.print(_rule(np.concatenate(everything, 1), precision))
     for architecture in TIMED:
         console.print(_cost(architecture, precision))
+
+
+def _track(steps, console):
+    """They, with a bar where somebody looks."""
+    return track(steps, console=console, transient=True, disable=not console.is_terminal)
 
 
 def measured(decoder, z, dtype):

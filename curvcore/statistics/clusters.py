@@ -10,6 +10,7 @@ from functools import cached_property
 import torch
 import torch.nn.functional as F
 
+from curvcore.display import Displayed
 from curvcore.maps import checked
 from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.statistics.checks import check_count, check_scipy, checked_limits
@@ -27,8 +28,8 @@ _DONE = 1e-8  # of the objective, that a step promises: that of curves
 _AT_ONCE = 4096  # geodesics
 
 
-@dataclass(frozen=True, eq=False)
-class KMeans:
+@dataclass(frozen=True, eq=False, repr=False)
+class KMeans(Displayed):
     """Clusters of N points, from :func:`riemannian_kmeans`.
 
     Attributes:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from curvcore.display import Displayed
 from curvcore.maps import checked
 from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.statistics.checks import (
@@ -18,8 +19,8 @@ from curvcore.statistics.splines import LARGEST_DIMENSION
 from curvcore.types import Decoder
 
 
-@dataclass(frozen=True, eq=False)
-class Distances:
+@dataclass(frozen=True, eq=False, repr=False)
+class Distances(Displayed):
     """Geodesic distances of N and M points, from :func:`distance_matrix`.
 
     Attributes:
@@ -72,7 +73,7 @@ def distance_matrix(
 
     Raises:
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError;
-        ModuleNotFoundError without scipy.
+        ModuleNotFoundError: without scipy.
     """
     decoder, z = checked(decoder, z)
     w = w if w is None else checked_others(decoder, w, z)

@@ -1,15 +1,15 @@
 """What curves need to know of a metric at their nodes: from a spline, or from the decoder itself.
 
-==============  =============================================  ===========  ======================
-code            of a spline                                    of decoders  shape
-==============  =============================================  ===========  ======================
-``energy``      ½ g_ij γ̇^i γ̇^j                                the same     (M,)
-``momentum``    g_lj γ̇^j                                       the same     (d, M)
-``force``       ½ ∂_l g_ij γ̇^i γ̇^j                            p_k N^k_l    (d, M)
-``metric``      g_lm                                           the same     (d, d, M)
-``mixed``       ∂_m g_lj γ̇^j                                   g_lk N^k_m   (d, d, M), of φ̇ and φ
-``bend``        ½ ∂_l ∂_m g_ij γ̇^i γ̇^j                        below        (d, d, M)
-==============  =============================================  ===========  ======================
+============  ========================  ============  ========================
+code          of a spline, v = dγ/dt    of decoders   shape
+============  ========================  ============  ========================
+``energy``    ½ g_ij v^i v^j            the same      (M,)
+``momentum``  g_lj v^j                  the same      (d, M)
+``force``     ½ ∂_l g_ij v^i v^j        p_k N^k_l     (d, M)
+``metric``    g_lm                      the same      (d, d, M)
+``mixed``     ∂_m g_lj v^j              g_lk N^k_m    (d, d, M), of φ' and φ
+``bend``      ½ ∂_l ∂_m g_ij v^i v^j    below         (d, d, M)
+============  ========================  ============  ========================
 
 Of a spline the last three make the second derivatives of E; of decoders, with N^k_m = Γ^k_mj γ̇^j,
 its second variation ∫ |∇V|² − R(V, γ̇, V, γ̇), which takes no derivative of Γ:

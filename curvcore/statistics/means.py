@@ -1,7 +1,7 @@
 """Fréchet means, by Newton's method with the Hessian of squared distances.
 
 F(m) = Σ w_i ½ d(m, z_i)² has ∇F = −Σ w_i g log_m(z_i), and its Hessian comes with the geodesics
-(:func:`curvcore.statistics.curves.start_derivatives`). Steps p of ∇²F p = −∇F, in coordinates, are
+(:mod:`curvcore.statistics.curves`). Steps p of ∇²F p = −∇F, in coordinates, are
 halved until F falls. Reference: Pennec, *Intrinsic statistics on Riemannian manifolds*, 2006.
 """
 
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 
+from curvcore.display import Displayed
 from curvcore.maps import checked
 from curvcore.providers.kinks import one_warning_of_kinks
 from curvcore.statistics.checks import check_count, checked_weights
@@ -37,8 +38,8 @@ _PRECISION = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class FrechetMean:
+@dataclass(frozen=True, eq=False, repr=False)
+class FrechetMean(Displayed):
     """The point of least Σ w_i d(m, z_i)², from :func:`frechet_mean`.
 
     Attributes:

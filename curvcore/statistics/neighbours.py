@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from curvcore.display import Displayed
 from curvcore.errors import InputError
 from curvcore.maps import checked
 from curvcore.providers.kinks import one_warning_of_kinks
@@ -20,8 +21,8 @@ _BEHIND = 0.2  # the k-th nearest, in the graph
 _SOURCES_AT_ONCE = 256
 
 
-@dataclass(frozen=True, eq=False)
-class Neighbours:
+@dataclass(frozen=True, eq=False, repr=False)
+class Neighbours(Displayed):
     """The k nearest of N points to each, from :func:`geodesic_neighbours`.
 
     Attributes:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from curvcore.api import pullback
+from curvcore.display import Displayed
 from curvcore.errors import InputError
 from curvcore.geodesics import check_path
 from curvcore.maps import checked
@@ -26,8 +27,8 @@ _FIRST_PROPOSALS = 4096
 _MOST_PROPOSALS, _LEAST = 1000, 100  # for each point that is wanted, or that many of them
 
 
-@dataclass(frozen=True, eq=False)
-class BrownianMotion:
+@dataclass(frozen=True, eq=False, repr=False)
+class BrownianMotion(Displayed):
     """Paths of B walkers, from :func:`brownian_motion`.
 
     Attributes:
@@ -41,8 +42,8 @@ class BrownianMotion:
     inside: torch.Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class VolumeSample:
+@dataclass(frozen=True, eq=False, repr=False)
+class VolumeSample(Displayed):
     """Points that are spread evenly by volume, from :func:`sample_volume`.
 
     Attributes:
@@ -59,8 +60,8 @@ class VolumeSample:
     acceptance: float
 
 
-@dataclass(frozen=True, eq=False)
-class CurvatureAlong:
+@dataclass(frozen=True, eq=False, repr=False)
+class CurvatureAlong(Displayed):
     """Curvature at the nodes of paths, from :func:`curvature_along`; (B, n+1) each.
 
     Attributes:

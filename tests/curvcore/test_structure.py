@@ -101,6 +101,7 @@ LIGHT = {
     "functools",
     "glob",
     "hashlib",
+    "html",
     "itertools",
     "json",
     "math",

@@ -1,9 +1,12 @@
 """``python -m verification.numerics``: errors of R on certified truth."""
 
+from io import StringIO
+
 import numpy as np
 import pytest
 import torch
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
 import curvcore
@@ -19,6 +22,13 @@ def small(monkeypatch):
     monkeypatch.setattr(numerics, "VARIED", {"skew": (1.0, 0.05)})
     monkeypatch.setattr(numerics, "BASE", Architecture(width=8, depth=2, ambient=5))
     monkeypatch.setattr(numerics, "SIZES", (100.0,))
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_a_bar_is_drawn_on_a_terminal(is_terminal):
+    console = Console(file=StringIO(), force_terminal=is_terminal)
+    assert list(numerics._track([1, 2], console)) == [1, 2]
+    assert bool(console.file.getvalue()) == is_terminal
 
 
 @pytest.mark.slow

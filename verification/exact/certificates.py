@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 import curvcore
+from curvcore.display import Displayed
 from curvcore.providers.bound import AmbientDecoder
 from curvcore.providers.witness import check_rows_independent
 from curvcore.types import Decoder, Formula
@@ -29,8 +30,8 @@ from verification.exact.tensors import UndecidedError
 LEAST_BITS, MOST_BITS = 128, 4096
 
 
-@dataclass(frozen=True, eq=False)
-class Certificate:
+@dataclass(frozen=True, eq=False, repr=False)
+class Certificate(Displayed):
     """Enclosures of geometry at n points.
 
     Attributes:
@@ -90,8 +91,9 @@ def certify(
         Certificate.
 
     Raises:
-        CertificationError: an operation has no exact version, rounds numbers that do not depend on
-            z, or the enclosure stays wide at 4096 bits: the metric is singular at a point.
+        UnsupportedOperationError: an operation has no exact version.
+        CertificationError: one rounds numbers that do not depend on z, or the enclosure stays wide
+            at 4096 bits: the metric is singular at a point.
     """
     check_points(z)
     check_finite(z)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from curvcore.display import Displayed
 from curvcore.providers.bound import AmbientDecoder
 from curvcore.providers.witness import check_rows_independent
 from curvcore.types import Decoder
@@ -28,8 +29,8 @@ _DEGREES = range(4, 17)
 _PERHAPS = ", as where its ends are conjugate to each other, or almost."
 
 
-@dataclass(frozen=True, eq=False)
-class CertifiedGeodesic:
+@dataclass(frozen=True, eq=False, repr=False)
+class CertifiedGeodesic(Displayed):
     """What is certain of a geodesic γ: [0, 1] -> latents near a numerical one, with its ends.
 
     Attributes:

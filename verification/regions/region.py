@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from curvcore.display import Displayed
 from curvcore.providers.bound import AmbientDecoder
 from curvcore.providers.witness import check_rows_independent
 from curvcore.types import Decoder
@@ -37,8 +38,8 @@ _SMALLEST = 2.0**-20  # side, of the region's
 _DEGREES = range(1, 13)
 
 
-@dataclass(frozen=True, eq=False)
-class Region:
+@dataclass(frozen=True, eq=False, repr=False)
+class Region(Displayed):
     """What is certain of a decoder's pullback metric on a box.
 
     Attributes:

@@ -111,7 +111,7 @@ def _propagate(decoder, z, jet):
     except CurvatureError:
         raise
     except Exception as error:
-        ambient_dimension(decoder, z)  # should a tensor fail as well, it does so here
+        _check_takes_tensors(decoder, z, error)
         raise MissingRuleError(
             f"derivatives='fused' cannot run this decoder: {type(error).__name__}: {error}. It "
             "hides operations from torch's override protocol (TorchScript, autograd.Function), or "
@@ -123,6 +123,18 @@ def _propagate(decoder, z, jet):
         raise DecoderError("The decoder's output does not depend on z, or not by torch functions.")
     check_output(output, z, JetTensor)
     return output
+
+
+def _check_takes_tensors(decoder, z, of_jets):
+    """Raise what the decoder raises at points alone, and not after what it raised at jets."""
+    try:
+        ambient_dimension(decoder, z)
+    except Exception as error:
+        first = error
+        while first.__context__ not in (None, of_jets):
+            first = first.__context__
+        first.__context__ = None  # the same failure once more
+        raise
 
 
 def _called(decoder, jet):

@@ -58,6 +58,7 @@ class FusedJet(Jet):
     dimension = property(lambda self: self._source.d)
     device_type = property(lambda self: self._source.device.type)
     is_symbolic = False
+    _numbers = property(lambda self: self._source)
 
     def __len__(self):
         return len(self._source)

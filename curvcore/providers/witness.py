@@ -20,6 +20,7 @@ from curvcore.modes import one_thread_of_forward_mode
 from curvcore.providers.bound import AmbientDecoder, of_rows, rows_of
 from curvcore.providers.differences import check_jacobian, fixed_random
 from curvcore.providers.lower_precision import operations_in_lower_precision
+from curvcore.providers.outputs import check_output
 from curvcore.providers.primitives import PrimitiveOperations, call_plainly
 
 _FLOATS_NEAR, _NOISES = (-4, -2, 2, 4), 16
@@ -105,6 +106,7 @@ def check_rows_belong(decoder, z):
     names = ", ".join(rows_of(decoder))
     with torch.no_grad():
         together = call_plainly(decoder, z.detach().clone())
+        check_output(together, z, torch.Tensor)
         for point in sorted({0, len(z) // 2, len(z) - 1}):
             row = slice(point, point + 1)
             try:

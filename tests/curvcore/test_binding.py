@@ -260,6 +260,15 @@ def test_points_of_any_shape():
         curvcore.metric(bound, z.reshape(3, 2, 2, 1))
 
 
+@pytest.mark.parametrize("options", [{}, {"derivatives": "autodiff"}, {"chunk_size": 1}])
+def test_a_tuple_of_each_row_is_told_as_one(options):
+    inner, scale = network(2, 4), torch.arange(1.0, 5, dtype=D)[:, None]
+    with pytest.raises(curvcore.DecoderError, match=r"got tuple\. Choose .* output=0 \(4, 4\)"):
+        curvcore.pullback(
+            lambda z, scale: (inner(z) * scale, z), points(4, 2), scale=scale, **options
+        )
+
+
 @pytest.mark.parametrize("derivatives", ["fused", "autodiff"])
 def test_a_tensor_for_all_points_that_has_as_many_rows(derivatives):
     """Is never taken for one of every point."""

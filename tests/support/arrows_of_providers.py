@@ -185,6 +185,7 @@ PROVIDERS = {
         "providers.bound",
         "providers.differences",
         "providers.lower_precision",
+        "providers.outputs",
         "providers.primitives",
     },
     "curvcore.providers.autodiff": {

@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+DOCUMENTED := .venv/.documented
 GPU := runs/gpu-$(shell date +%Y%m%d-%H%M%S)
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: check test test-slow test-oldest test-newest test-packages referee gpu mutants demo demo-swiss_roll demo-gaussians lint format clean
+.PHONY: check test test-slow test-oldest test-newest test-packages docs referee gpu mutants release-check demo demo-swiss_roll demo-gaussians lint format clean
 
 check: $(INSTALLED)  ## every curvature against closed forms, and on a trained decoder
 	$(BIN)/python -m verification.check
@@ -14,7 +15,7 @@ test: lint  ## the test suite, on all cores
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n auto -m "not slow" tests/kernels
 
-test-slow: $(INSTALLED)  ## what takes longer than a few seconds a test
+test-slow: $(DOCUMENTED)  ## what takes longer than a few seconds a test
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m slow
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n auto -m slow tests/kernels
 
@@ -28,6 +29,9 @@ test-packages:  ## decoders of diffusers, scvi-tools, monai, ... against finite 
 	$(PYTHON) -m venv .venv-packages
 	.venv-packages/bin/python -m pip install --quiet --constraint constraints-packages.txt --editable '.[packages]'
 	TRANSFORMERS_VERBOSITY=error .venv-packages/bin/python -W ignore -m verification.packages --require-all --out docs/packages.md
+
+docs: $(DOCUMENTED)  ## the site, offline, its tutorials run: docs/_build/html/index.html
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -q -b html -d docs/_build/doctrees docs docs/_build/html
 
 referee: $(INSTALLED)  ## curvcore and its peers by one ruler, each in an environment of its own: docs/referee.md
 	$(BIN)/python -m verification.referee
@@ -47,6 +51,9 @@ gpu:  ## tests, benchmark, step time and check on a GPU in five minutes, into th
 
 mutants: $(INSTALLED)  ## is every wrong line of curvcore noticed? Long: see README
 	$(BIN)/python -m verification.mutants
+
+release-check: $(INSTALLED)  ## what would be released: built from tracked files, looked at, installed, used
+	$(BIN)/python -m tests.release
 
 demo: $(INSTALLED)  ## a swiss roll and three Gaussian clouds, before and after regularisation, and their report
 	@$(MAKE) --no-print-directory -j2 demo-swiss_roll demo-gaussians DEMO=$(DEMO)
@@ -73,10 +80,14 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .venv-oldest .venv-newest .venv-packages build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest .venv-newest .venv-packages build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "curvcore needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(DOCUMENTED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@

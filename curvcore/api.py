@@ -156,7 +156,7 @@ def pullback(
 
     Raises:
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError;
-        DegenerateMetricError once a quantity that needs g⁻¹ is asked for.
+        DegenerateMetricError: once a quantity that needs g⁻¹ is asked for.
     """
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     order = _order_for(formula) if order is None else order
@@ -289,7 +289,7 @@ def estimated_geometry(
 
     Raises:
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError;
-        DegenerateMetricError once a quantity that needs g⁻¹ is asked for.
+        DegenerateMetricError: once a quantity that needs g⁻¹ is asked for.
     """
     check_choice("on_degenerate", on_degenerate, geometries.ON_DEGENERATE)
     check_choice("derivatives", derivatives, DERIVATIVES)

@@ -7,6 +7,7 @@ but to run them.
 
 import runpy
 import sys
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit code."""
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help"):
-        print(_USAGE)
+        print("\n".join([_USAGE, *_hidden()]))
         return 0
     if name == "--version":
         from curvcore._version import __version__
@@ -59,6 +60,22 @@ def main(arguments: list[str] | None = None) -> int:
 def _home():
     """The folder that curvcore is installed in, and the other packages with it."""
     return Path(__file__).resolve().parents[1]
+
+
+def _hidden():
+    """A line for each package of ours that a script in this folder would not get by its name.
+
+    Only here can it be said: where another ``training`` is imported, no code of ours runs.
+    """
+    for package in ("training", "verification"):
+        found = PathFinder.find_spec(package, ["", *sys.path])
+        home = _home() / package
+        if found is None or found.origin is None or Path(found.origin).resolve().parent == home:
+            continue  # ours, or a folder without __init__.py, which hides nothing
+        yield (
+            f"\nNote: here `import {package}` and `python -m {package}` find {found.origin}, not "
+            f"{home}. The commands above run ours."
+        )
 
 
 def _is_ours(module):

@@ -46,7 +46,7 @@ def ricci_curvature(
 
     Raises:
         InputError, DecoderError, RowsNotIndependentError, UnsupportedOperationError;
-        DegenerateMetricError where g is degenerate.
+        DegenerateMetricError: g is degenerate.
     """
     decoder, z = bound_at(decoder, z)
     _check(z, chunk_size, on_degenerate)

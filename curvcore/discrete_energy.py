@@ -11,7 +11,7 @@ code                 mathematics, k = 1, ..., n − 1                    shape
 ``metric``           g_ij at z_k, or its mean by Ḡ_{k−1}, Ḡ_k          (B, n−1, d, d)
 ``bending``          ⟨∂_i∂_jΨ_k, s_k⟩                                  (B, n−1, d, d)
 ``coupling``         ⟨∂_iΨ_k, Ḡ_k ∂_jΨ_{k+1}⟩                          (B, n−2, d, d)
-``twisting``         of G alone, see ``_curved_model``                (B, n−2, d, d)
+``twisting``         of G alone, see ``_curved_model``                 (B, n−2, d, d)
 ===================  ================================================  ================
 
 The Hessian of f is block tridiagonal: 2g + ``bending``, and ``twisting`` − ``coupling`` beside it.

@@ -1,13 +1,13 @@
 """Curvature by the Christoffel route: from g, ∂g and ∂²g, so from ∇Ψ, ∇²Ψ and ∇³Ψ.
 
-=========================  =====================================================  ==============
-code                       mathematics                                            index order
-=========================  =====================================================  ==============
-``christoffel_derivative`` ∂_l Γ^k_ij = g^{km} (∂_l Γ_m,ij − ∂_l g_mn Γ^n_ij)     [k, i, j, l]
-``riemann_mixed``          R^k_jil = ∂_i Γ^k_lj − ∂_l Γ^k_ij                      [k, j, i, l]
-                           + Γ^k_im Γ^m_lj − Γ^k_lm Γ^m_ij
-``riemann``                R_kjil = g_km R^m_jil                                  [k, j, i, l]
-=========================  =====================================================  ==============
+==========================  =====================================================  ==============
+code                        mathematics                                            index order
+==========================  =====================================================  ==============
+``christoffel_derivative``  ∂_l Γ^k_ij = g^{km} (∂_l Γ_m,ij − ∂_l g_mn Γ^n_ij)     [k, i, j, l]
+``riemann_mixed``           R^k_jil = ∂_i Γ^k_lj − ∂_l Γ^k_ij                      [k, j, i, l]
+                            + Γ^k_im Γ^m_lj − Γ^k_lm Γ^m_ij
+``riemann``                 R_kjil = g_km R^m_jil                                  [k, j, i, l]
+==========================  =====================================================  ==============
 
 The signs are those of :mod:`curvcore.riemann`, whose referee this is: the two share no formula for
 R_ijkl. Reference: Lee, *Introduction to Riemannian Manifolds*, 2nd ed., Prop. 7.4 (with lowered

@@ -47,7 +47,7 @@ def annotate(
         decoder: as in :func:`curvcore.pullback`.
         adata: with latents (N, d) in ``adata.obsm[obsm]``.
         obsm: the name of the latents.
-        progress, **options: as in :func:`curvcore.atlas`.
+        progress, options: as in :func:`curvcore.atlas`.
 
     Raises:
         InputError: there are no such latents, or they are not finite, or of another dimension.
@@ -75,7 +75,7 @@ def annotate_h5ad(
     The expression matrix is copied, never read; the new file is written whole or not at all.
 
     Args:
-        decoder, obsm, progress, **options: as in :func:`annotate`.
+        decoder, obsm, progress, options: as in :func:`annotate`.
         path: of the file.
         out: of the new one.
 

@@ -30,6 +30,23 @@ def test_folders_of_the_same_name_do_not_hide_ours(package, tmp_path):
     assert "usage" in done.stdout.lower()
 
 
+@pytest.mark.parametrize("hiding", ["training/__init__.py", "verification.py"])
+def test_help_tells_of_what_hides_ours_from_scripts(hiding, tmp_path):
+    file = tmp_path / hiding
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+    said = run("--help", folder=tmp_path).stdout
+    name = hiding.partition("/")[0].removesuffix(".py")
+    assert f"`import {name}` and `python -m {name}` find" in said
+    assert hiding in said
+    assert said.count("Note:") == 1
+
+
+def test_folders_without_init_hide_nothing(tmp_path):
+    (tmp_path / "training").mkdir()
+    assert "Note:" not in run("--help", folder=tmp_path).stdout
+
+
 def test_modules_of_the_user_are_found(tmp_path):
     (tmp_path / "mine.py").write_text(
         "from torch import nn\n\ndef decoder():\n    return nn.Linear(2, 3)\n"

@@ -3,7 +3,7 @@
 A sample stands for a measure on M, and Σ w φ(z) for an integral over it:
 
 ===============  =====================  ==================================================
-``of``           Σ w φ(z) estimates     :meth:`SampledGeometry.integral` of a function φ
+``of``           Σ w φ(z) estimates     ``SampledGeometry.integral`` of a function φ
 ===============  =====================  ==================================================
 ``"dz"``         ∫ φ dz                 ∫ φ dμ = Σ w φ √det g
 ``"data"``       ∫ φ dm                 ∫ φ dm = Σ w φ

@@ -10,8 +10,9 @@ A rule says what a torch function does to jets. Three kinds cover nearly everyth
           yield -y                 # f''
           yield -torch.cos(x)      # f''', run only if third derivatives are asked for
 
-- :func:`linear`: linear in the first argument, the others constant; :func:`rowwise_linear` if it
-  moreover does the same to every row along axis 0, as layers do. One declaration::
+- :func:`linear`: linear in the first argument, the others constant, called under ``torch.vmap``;
+  :func:`rowwise_linear` if it moreover does the same to every row along axis 0, as layers do: then
+  it is called as it is, and may be opaque to torch. One declaration::
 
       curvcore.rules.linear(torch.flip)
 
@@ -23,8 +24,9 @@ A rule says what a torch function does to jets. Three kinds cover nearly everyth
           return value * torch.sigmoid(gate)
 
 A Python function of your own needs a rule only if it hides what it does (a custom kernel, an
-``autograd.Function``). Then let it call :func:`torch.overrides.handle_torch_function` for arguments
-that are not tensors, as torch's own functions do, and register it.
+``autograd.Function`` whose ``forward`` leaves torch). Then let it call
+:func:`torch.overrides.handle_torch_function` for arguments that are not tensors, as torch's own
+functions do, and register it.
 """
 
 from collections.abc import Callable
@@ -66,7 +68,7 @@ def elementwise(
     kernel: str | Callable[..., Any] | None = None,
     multiplier: Callable[..., Any] | None = None,
 ) -> Callable[[F], F]:
-    """Decorator of (x, y, *arguments) -> generator of f'(x), f''(x), f'''(x).
+    """Decorator of ``(x, y, *arguments)`` -> generator of f'(x), f''(x), f'''(x).
 
     A derivative that vanishes identically, as those after it, is left out.
 
@@ -74,7 +76,7 @@ def elementwise(
         functions: of torch, entry by entry.
         closed: all three are given, and depend on no tensor but x and y. Then a linear layer
             before is fused with the function, its gradient by hand.
-        kernel: the function's name in :mod:`curvcore.kernels.activations`, or what gives it from
+        kernel: the function's name in ``curvcore.kernels.activations``, or what gives it from
             the further arguments.
         multiplier: m with f(cx) = m(c) f(x), c > 0, but for a constant. Then f is differentiated at
             x/|x|: f'' leaves the range of numbers long before f does.

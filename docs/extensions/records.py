@@ -1,0 +1,86 @@
+"""Tables of pages from the JSON files that commands write to results/."""
+
+import json
+from pathlib import Path
+
+from IPython.display import Markdown
+
+RESULTS = Path(__file__).parents[2] / "results"
+VERDICTS = {True: "passed", False: "**failed**"}
+
+
+def record(name):
+    """What results/NAME.json holds."""
+    return json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+
+
+def table(header, rows):
+    """A table in Markdown, its cells as they are but for bars."""
+    lines = [header, ["---"] * len(header), *rows]
+    cells = ([str(cell).replace("|", "\\|") for cell in line] for line in lines)
+    return Markdown("\n".join(f"| {' | '.join(line)} |" for line in cells))
+
+
+def sections(checked):
+    """Each section of ``verification.check``: how many results, and whether all passed."""
+    counts = {}
+    for result in checked["results"]:
+        counts.setdefault(result["section"], []).append(result["passed"])
+    rows = ((name, len(found), VERDICTS[all(found)]) for name, found in counts.items())
+    return table(("section", "results", ""), rows)
+
+
+def findings(checked, section):
+    """A section's statements with their figures, and of what these were seen."""
+    seen = {}
+    for r in checked["results"]:
+        if r["section"] == section:
+            line = r["statement"], r["figure"], VERDICTS[r["passed"]]
+            seen.setdefault(line, []).append(r["subject"])
+    rows = (("; ".join(dict.fromkeys(subjects)), *line) for line, subjects in seen.items())
+    return table(("of", "statement", "seen", ""), rows)
+
+
+def manifolds(checked):
+    """A manifold a line: its dimensions, and the worst error by formula and dtype."""
+    worst = {}
+    for r in checked["results"]:
+        if r["section"] == "manifolds" and r["dtype"] != "exact":
+            line = worst.setdefault(r["subject"], {})
+            key = r["formula"], r["dtype"]
+            line[key] = max(line.get(key, 0), r["error"])
+    routes = [(f, t) for t in ("float64", "float32") for f in ("gauss", "intrinsic")]
+    rows = ((name, *(f"{line[key]:.1e}" for key in routes)) for name, line in worst.items())
+    return table(("manifold", *(" ".join(key) for key in routes)), rows)
+
+
+def decoder(checked):
+    """The trained decoder, a route a line: its error, and what the analysis of rounding allows."""
+    found = (r for r in checked["results"] if r["section"] == "decoder")
+    rows = (
+        (r["derivatives"], r["formula"], r["dtype"], f"{r['error']:.1e}", f"{r['tolerance']:.1e}")
+        for r in found
+    )
+    return table(("derivatives", "formula", "dtype", "error of R", "allowed"), rows)
+
+
+def times(benchmark, direction):
+    """A route a line, by size: its time in passes of the decoder, and its error."""
+    rows = []
+    for r in benchmark["results"]:
+        if r["direction"] == direction:
+            size = "d={d}, {depth}x{width}, D={D}, {batch} points".format(**r["size"])
+            passes = r["median_seconds"] / r["decoder_pass_seconds"]
+            share = r["bare_products_seconds"] / r["median_seconds"]
+            ms = 1000 * r["median_seconds"]
+            rows.append(
+                (
+                    size,
+                    r["route"],
+                    f"{ms:.3g}",
+                    f"{passes:.3g}",
+                    f"{share:.0%}",
+                    f"{r['error']:.0e}",
+                )
+            )
+    return table(("decoder", "route", "ms", "passes", "bare products", "error"), rows)

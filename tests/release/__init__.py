@@ -1,0 +1,1 @@
+"""``make release-check``: what would be released, built, looked at, installed and used."""

@@ -1,6 +1,6 @@
 """A search: does anything without graph distances unroll the swiss roll from a random start?
 
-    python docs/unroll.py --out results/unroll    # some twenty minutes on one core
+    python docs/unroll.py --out results/unroll    # some two hours on one core
 
 Every way has the same loss at its end, MSE + 0.1 · relaxed distortion + 0.01 · ∫R²dm, data, steps
 and seeds, and differs in how it gets there. Writes unroll.json and unroll.md; what is there already

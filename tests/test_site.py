@@ -1,6 +1,7 @@
 """The site builds without a warning, tutorials run, and every public name is in the reference."""
 
 import importlib
+import json
 import os
 import re
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 pytest.importorskip("sphinx", reason="pip install '.[docs]'")
 
 ROOT = Path(__file__).parents[1]
-PUBLIC = ("curvcore", "curvcore.atlases", "training.functionals", "training.evaluation",
+PUBLIC = ("curvcore", "curvcore.atlases", "training", "training.functionals", "training.evaluation",
           "training.flows", "training.data", "verification")  # fmt: skip
 # Modules, helpers of the project's own commands, and numbers.
 NOT_DOCUMENTED = {
@@ -20,7 +21,9 @@ NOT_DOCUMENTED = {
     "curvcore.atlases.rank_of_this", "training.flows.pairing", "training.flows.MinimalPotential",
     "training.flows.fourier", "training.flows.spherical",
 }  # fmt: skip
-FROM_ELSEWHERE = re.compile(r"""(?:src|<link[^>]*href)=["'](?:https?:)?//[^"']*""")
+FROM_ELSEWHERE = re.compile(
+    r"""(?:(?:src|srcset|<link[^>]*href)=["']|@import[^;]*)(?:https?:)?//[^"']*"""
+)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +71,37 @@ def test_pages_need_no_network(site):
 def test_formulas_are_drawn_by_the_browser(site):
     assert "<math" in (site / "index.html").read_text("utf-8")
     assert "<sub>ij</sub>" in (site / "reference" / "geometry.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "set_as"),
+    [
+        ("⟨∂_iΨ, ∂_jΨ⟩", "⟨∂[_i]Ψ, ∂[_j]Ψ⟩"),
+        ("∂_i∂_jΨ^a", "∂[_i]∂[_j]Ψ[^a]"),
+        ("J_kᵀJ_k", "J[_k]ᵀJ[_k]"),
+        ("|Ric_ab²|", "|Ric[_ab]²|"),
+        ("g^{ij} Γ^k_ij", "g[^{ij}] Γ[^k_ij]"),
+        ("S_ij,kl, e^−2u, R^D", "S[_ij,kl], e[^−2u], R[^D]"),
+        ("n_jobs, x_train, d_model, 0.1_ij", "n_jobs, x_train, d_model, 0.1_ij"),
+    ],
+)
+def test_indices_of_formulas(text, set_as, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "extensions")
+    assert importlib.import_module("indices").INDEXED.sub(r"\1[\2]", text) == set_as
+
+
+def test_readme_has_the_errors_of_the_last_check():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    results = json.loads((ROOT / "results" / "verification.json").read_text("utf-8"))["results"]
+    for formula in ("gauss", "intrinsic"):
+        row = re.search(rf'`formula="{formula}"` \| (\S+) \| (\S+) \|', readme)
+        for dtype, cell in zip(("float64", "float32"), row.groups(), strict=True):
+            errors = (
+                r["error"]
+                for r in results
+                if r["section"] == "manifolds" and (r["formula"], r["dtype"]) == (formula, dtype)
+            )
+            assert float(cell) == float(f"{max(errors):.1e}")
 
 
 @pytest.mark.slow

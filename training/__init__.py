@@ -1,4 +1,4 @@
-"""Curvature-regularised autoencoders, built on curvcore: ``python -m training``, see README."""
+"""Curvature-regularised autoencoders, built on curvcore: ``python -m training``, see docs/how-to/train.md."""
 
 from typing import TYPE_CHECKING, Any
 

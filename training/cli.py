@@ -56,11 +56,11 @@ SHOWN = (
 def run(arguments):
     """Run one command line."""
     if arguments[:1] in (["--help"], ["-h"]):
-        print(f"python -m training {{{' | '.join(COMMANDS)}}} --help: see README.")
+        print(f"python -m training {{{' | '.join(COMMANDS)}}} --help: see docs/how-to/train.md.")
         return
     if not arguments or arguments[0] not in COMMANDS:
         got = arguments[0] if arguments else "nothing"
-        raise TrainingError(f"The commands are {', '.join(COMMANDS)}; got {got}. See README.")
+        raise TrainingError(f"The commands are {', '.join(COMMANDS)}; got {got}. See docs/how-to/train.md.")
     command, *rest = with_files(arguments)
     globals()[f"_{command}"](rest)
 

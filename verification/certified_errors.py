@@ -96,7 +96,7 @@ def _counted(subject, architectures):
     return Finding(
         section="certificates",
         subject=subject,
-        statement="every R is right within its own estimate, NaN, or an error",
+        statement=f"R is within {fuzzing.FACTOR} times its own estimate, NaN, or an error",
         figure=listed,
         passed=counts["wrong"] == 0 and counts["right"] > 0,
     )

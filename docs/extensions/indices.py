@@ -5,10 +5,13 @@ import re
 from docutils import nodes
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
-# A letter, ∂, ∇, II or Ric that begins a word, and its indices, as in g_ij, S_ij,kl, e^{−f}, e^−2u.
-_BARE = r"−?[^\W_]{1,5}(?:,[^\W_]{1,5})*(?![^\W_])"
-_INDEXED = re.compile(rf"(?<![\w.])((?:II|Ric|[^\W\d_]′?|[∂∇]))(?:[_^](?:\{{[^{{}}]*\}}|{_BARE}))+")
-_INDEX = re.compile(rf"([_^])(?:\{{([^{{}}]*)\}}|({_BARE}))")
+# ∂, ∇, or what begins a word, and the indices behind it, as in g_ij, ∂_i∂_jΨ, S_ij,kl, e^{−f}, R^D.
+# Of indices the usual letters: names in snake case have others.
+_BASE = r"[∂∇Α-Ω]|(?<![A-Za-z0-9_.])(?:II|Ric|Rm|[^\W\d_]′?)"
+_BARE = r"(?:−?[a-dijklmnpqrstuv0-9α-ω]{1,4}(?:,[a-dijkl]{1,4})*|[A-Z])(?![A-Za-z0-9])"
+_BRACED = r"\{[^{}]*\}"
+INDEXED = re.compile(rf"({_BASE})((?:[_^](?:{_BRACED}|{_BARE}))+)")
+_INDEX = re.compile(rf"([_^])({_BRACED}|{_BARE})")
 _VERBATIM = nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw
 
 
@@ -20,7 +23,7 @@ class Indices(SphinxPostTransform):
     def run(self, **kwargs):
         """Of one page."""
         for text in list(self.document.findall(nodes.Text)):
-            if not _is_verbatim(text) and _INDEXED.search(text):
+            if not _is_verbatim(text) and INDEXED.search(text):
                 text.parent.replace(text, list(_pieces(str(text))))
 
 
@@ -34,11 +37,11 @@ def _is_verbatim(node):
 
 def _pieces(text):
     end = 0
-    for found in _INDEXED.finditer(text):
+    for found in INDEXED.finditer(text):
         yield nodes.Text(text[end : found.end(1)])
-        for sign, braced, bare in _INDEX.findall(found[0][len(found[1]) :]):
+        for sign, index in _INDEX.findall(found[2]):
             kind = nodes.subscript if sign == "_" else nodes.superscript
-            yield kind("", nodes.Text(braced or bare))
+            yield kind("", nodes.Text(index.strip("{}")))
         end = found.end()
     yield nodes.Text(text[end:])
 

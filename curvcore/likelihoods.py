@@ -30,13 +30,14 @@ parameters of counts are those of scvi-tools.
 """
 
 import math
+import warnings
 from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import distributions
 
-from curvcore.errors import DecoderError, InputError
+from curvcore.errors import DecoderError, InputError, frames_inside_curvcore
 from curvcore.providers.differences import fixed_random
 from curvcore.providers.structured import chosen
 from curvcore.validation import list_points
@@ -77,12 +78,16 @@ class Coordinates:
         And where a dispersion depends on z: its Fisher information is no elementary function.
         """
         names = PARAMETERS[self._name]
+        as_probabilities = names == ("logits",) and len(z) > 0 and not lenient
         for start in range(0, 0 if lenient else len(z), _AT_ONCE):
             rows = slice(start, start + _AT_ONCE)
             with torch.no_grad():
                 parts = self.parameters(decoder.of_rows(rows).returned(z[rows].detach().clone()))
             for name, part in zip(names, parts, strict=True):
                 self._check_range(name, part.flatten(1))
+            as_probabilities = as_probabilities and _are_in_the_unit_interval(parts[0])
+        if as_probabilities:
+            self._warn_of_probabilities()
         if "dispersion" in names and len(z):
             self._check_constant(decoder.of_rows(slice(0, _FEW)), z[:_FEW])
 
@@ -94,6 +99,14 @@ class Coordinates:
                 f"likelihood={self._name!r}: {name} must be {'finite' if is_any else 'positive'}; "
                 f"it is not at {list_points(~good)}."
             )
+
+    def _warn_of_probabilities(self):
+        inverse = "logit" if self._name == "bernoulli" else "log"
+        warnings.warn(
+            f"likelihood={self._name!r} takes logits; these lie between 0 and 1 at all points, as "
+            f"probabilities do. Of probabilities write output=torch.{inverse}.",
+            stacklevel=frames_inside_curvcore() + 1,
+        )
 
     def _check_constant(self, decoder, z):
         size = z.detach().abs().amax(0)
@@ -115,6 +128,10 @@ class Coordinates:
             weights = fixed_random(dispersion.numel(), z).reshape(dispersion.shape)
             slope = torch.autograd.grad((weights * dispersion).sum(), z, allow_unused=True)[0]
         return slope is not None and bool(slope.any())
+
+
+def _are_in_the_unit_interval(x):
+    return bool(((x >= 0) & (x <= 1)).all())
 
 
 def parameters_of(likelihood, output):

@@ -395,3 +395,21 @@ def test_derivatives_that_are_nothing_but_rounding(likelihood, at, dtype):
     for formula in ("gauss", "intrinsic"):
         geometry = curvcore.pullback(decoder, z, likelihood=likelihood, formula=formula)
         assert geometry.scalar.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "wrong", "right"),
+    [
+        ("bernoulli", torch.sigmoid, lambda y: torch.logit(torch.sigmoid(y))),
+        ("categorical", lambda y: y.softmax(-1), lambda y: y.softmax(-1).log()),
+    ],
+)
+def test_probabilities_taken_for_logits_are_told(likelihood, wrong, right):
+    torch.manual_seed(0)
+    decoder = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 5)).double()
+    z = torch.randn(6, 2, dtype=D)
+    known = curvcore.scalar_curvature(decoder, z, likelihood=likelihood)
+    with pytest.warns(UserWarning, match="takes logits"):
+        curvcore.scalar_curvature(decoder, z, likelihood=likelihood, output=wrong)
+    found = curvcore.scalar_curvature(decoder, z, likelihood=likelihood, output=right)
+    torch.testing.assert_close(found, known)

@@ -80,7 +80,13 @@ OUTPUTS = {
 }
 
 
-@pytest.mark.parametrize("likelihood", OUTPUTS)
+@pytest.mark.parametrize(
+    "likelihood",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name.startswith("zero") else ())
+        for name in OUTPUTS
+    ],
+)
 def test_floats_lie_near_the_enclosure(likelihood):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 6)).double()

@@ -114,6 +114,7 @@ def test_undecided_cases_are_unknown():
     assert chosen.radius.isfinite().tolist() == [True, True, False]
 
 
+@pytest.mark.slow
 def test_the_flow_over_segments_and_its_derivative():
     """Enclosures hold the flow from all starts in a box; its derivative is that of differences."""
     decoder, halves = network(d=3), torch.tensor([0.05, 0.1], dtype=D)
@@ -171,6 +172,7 @@ def test_great_circle_past_the_antipode():
     assert (middles.abs() <= (found.nodes[..., 1] - found.nodes[..., 0]).sum(1) + 1e-14).all()
 
 
+@pytest.mark.slow
 def test_conjugate_points_of_multiplicity_two():
     """On the sphere of dimension 3 det J touches zero without changing its sign."""
     path = shot(three_sphere, [1.2, 1.3, 0.2], [0.2, 0.3, 1.1], 4.0)[::2]

@@ -38,7 +38,7 @@ architectures = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(architectures)
 def test_no_curvature_is_silently_wrong(architecture):
     assert outcomes(architecture, points=2)["wrong"] == 0

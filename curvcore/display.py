@@ -4,7 +4,7 @@ Showing computes no geometry and waits for no device. What is said of numbers, h
 set and between which ends numbers lie, is said of arrays that are there already, in the memory of
 the CPU, and of 2²² entries at most; of others only shape, dtype and device are. Numbers of arrays
 are rounded to four digits; numbers that stand by themselves, bounds of a certificate among them,
-are not rounded.
+are neither rounded nor cut.
 """
 
 import inspect
@@ -19,7 +19,8 @@ from curvcore.caching import cached_quantity
 
 _READ_AT_MOST = 2**22  # entries: a few milliseconds
 SYMBOLIC = "symbolic"
-_LONGEST = 60  # characters of what has no shape
+_LONGEST = 60  # characters of a text, or of a tuple with more than one element
+_KINDS_OF_NUMBERS = "biufcmM"  # of numpy's dtypes: no objects, text or records
 _ONE_LINE = ("scalar", "condition_number", "is_degenerate")  # of a geometry, where computed
 _OF_FIRST_ORDER = {
     "value",
@@ -87,7 +88,7 @@ class DisplayedGeometry(Displayed):
     def _about(self) -> dict[str, str]:
         """What it is the geometry of, by name."""
         options = {"formula": self.formula, "on_degenerate": self._on_degenerate}  # type: ignore[attr-defined]
-        return self.jet.about() | {name: repr(value) for name, value in options.items()}  # type: ignore[attr-defined]
+        return self.jet._about() | {name: repr(value) for name, value in options.items()}  # type: ignore[attr-defined]
 
     def _computed(self) -> dict[str, Any]:
         """Public quantities that are there, by name."""
@@ -157,7 +158,7 @@ def row(name: str, value: Any) -> Row:
         return Row(name, what, _numbers(value))
     if isinstance(value, np.ndarray):
         is_object = value.dtype == object and value.size
-        kind = _library(value.flat[0]) if is_object else str(value.dtype)
+        kind = _kind(value.flat[0]) if is_object else str(value.dtype)
         return Row(name, f"{value.shape} {kind}", _numbers(value))
     if hasattr(value, "nnz"):  # scipy's
         return Row(name, f"{value.shape} sparse {value.dtype}, {value.nnz} entries")
@@ -172,15 +173,33 @@ def _brief(value):
         return said or str(tuple(value.shape))
     if hasattr(value, "nnz"):
         return f"{value.shape}"
-    if not isinstance(value, bool | int | float | str | tuple | Displayed | None):
-        return _library(value)  # an expression, whose repr need be neither quick nor short
-    text = repr(value)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+    if isinstance(value, tuple):
+        return _brief_tuple(value)
+    if isinstance(value, str) and len(value) > _LONGEST:
+        value = value[:_LONGEST] + "…"
+    if isinstance(value, bool | int | float | str | Displayed | None):
+        return repr(value)
+    return _kind(value)  # an expression, whose repr need be neither quick nor short
 
 
-def _library(value):
-    """Whose numbers or expressions they are: sympy's, flint's, ..."""
-    return type(value).__module__.partition(".")[0]
+def _brief_tuple(values):
+    """The first element and as many more as fit, each in brief."""
+    parts, length = [], 0
+    for value in values:
+        part = _brief(value)
+        length += len(part) + 2
+        if parts and length > _LONGEST:
+            break
+        parts.append(part)
+    left = len(values) - len(parts)
+    end = f", …, {left} more" if left else "," if len(parts) == 1 else ""
+    return f"({', '.join(parts)}{end})"
+
+
+def _kind(value):
+    """Whose expressions they are, sympy's, flint's, ...; the type of what says no more by that."""
+    library = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if library in ("builtins", "numpy", "torch") else library
 
 
 def _numbers(array):
@@ -203,8 +222,10 @@ def _size(array):
 
 def _in_memory(array):
     """An array of the CPU as numpy sees it; None where it has no numbers of its own."""
+    if torch.compiler.is_compiling():
+        return None
     if isinstance(array, np.ndarray):
-        return array if array.dtype != object else None
+        return array if array.dtype.kind in _KINDS_OF_NUMBERS else None
     if type(array) not in (torch.Tensor, torch.nn.Parameter):
         return None
     try:

@@ -37,8 +37,8 @@ class Hutchinson:
         Var Ric(u, u) = 2 Σ_{a≠b} Ric_ab²,
         Var h(u, v) = 4 Σ_{a≠b} Ric_ab² + Σ_{a≠c, b≠d} (R_abcd + R_adcb)².
 
-    For many dimensions. In two, all k random signs are parallel with probability 2^(1 − k): estimate
-    and standard error are then 0, whatever R is; up to d = 8 R itself costs no more.
+    For many dimensions. In two, all k random signs are parallel with probability 2^(1 − k), and
+    estimate and standard error are then 0, whatever R is; up to d = 8 R itself costs no more.
 
     Args:
         probes: k, 2 at least; 4 for a standard error and an estimate of R².

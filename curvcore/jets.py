@@ -78,7 +78,7 @@ class Jet(_HasJacobian, Displayed):
         arrays = zip(*(jet.arrays() for jet in jets), strict=True)
         return Jet(*map(torch.cat, arrays))
 
-    def about(self) -> dict[str, str]:
+    def _about(self) -> dict[str, str]:
         """What tells jets apart, by name, from nothing that is still to be computed."""
         counts = {"order": self.order, "d": self.dimension, "D": self.ambient_dimension}
         found = {name: str(count) for name, count in counts.items()}
@@ -95,13 +95,13 @@ class Jet(_HasJacobian, Displayed):
         return "Jet"
 
     def _line(self) -> str:
-        return f"Jet({', '.join(told(name, text) for name, text in self.about().items())})"
+        return f"Jet({', '.join(told(name, text) for name, text in self._about().items())})"
 
     def _rows(self) -> list[Row]:
         batch, d = () if self.is_symbolic else (len(self),), self.dimension
         shapes = [(*batch, self.ambient_dimension, *[d] * k) for k in range(self.order + 1)]
         named = zip(_FIELDS, shapes, strict=False)
-        return rows_about(self.about()) + [Row(name, str(shape)) for name, shape in named]
+        return rows_about(self._about()) + [Row(name, str(shape)) for name, shape in named]
 
     def __len__(self) -> int:
         return len(self.jacobian)

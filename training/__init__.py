@@ -1,4 +1,7 @@
-"""Curvature-regularised autoencoders, built on curvcore: ``python -m training``, see docs/how-to/train.md."""
+"""Curvature-regularised autoencoders, built on curvcore: ``python -m training``.
+
+See docs/how-to/train.md.
+"""
 
 from typing import TYPE_CHECKING, Any
 

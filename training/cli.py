@@ -60,7 +60,8 @@ def run(arguments):
         return
     if not arguments or arguments[0] not in COMMANDS:
         got = arguments[0] if arguments else "nothing"
-        raise TrainingError(f"The commands are {', '.join(COMMANDS)}; got {got}. See docs/how-to/train.md.")
+        known = ", ".join(COMMANDS)
+        raise TrainingError(f"The commands are {known}; got {got}. See docs/how-to/train.md.")
     command, *rest = with_files(arguments)
     globals()[f"_{command}"](rest)
 

@@ -51,7 +51,7 @@ def layers_of(package):
 
 
 def imports(package):
-    """Module -> those of its package that it may import, or does."""
+    """Module -> those of its package that it imports; ``test_structure`` holds ARROWS to that."""
     if package == "curvcore":
         return {m: {_full(n, package) for n in names} for m, names in ARROWS.items()}
     own = {name_of(path): imports_of(path) for path in files_of(package)}

@@ -13,15 +13,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import curvcore
 from curvcore import display
 from tests.support.immersions import ring_torus
+from tests.support.results import results_of
 
 Z = torch.tensor([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]], dtype=torch.float64)
 TORUS = ring_torus()
 NEVER_KEPT = {"value", "jacobian", "hessian", "volume_density"}
-RESULTS = (
-    "BrownianMotion", "CurvatureAlong", "CurvatureMap", "Distances", "EstimatedGeometry",
-    "Exponential", "FrechetMean", "Geodesic", "Jet", "KMeans", "Logarithm", "Neighbours",
-    "PullbackGeometry", "ScalarEstimate", "VolumeSample",
-)  # fmt: skip
+RESULTS = results_of(curvcore)
 
 
 class Operations(TorchDispatchMode):
@@ -68,6 +65,11 @@ def test_every_result_shows_itself(name):
     cls = getattr(curvcore, name)
     assert issubclass(cls, display.Displayed)
     assert cls.__repr__ is display.Displayed.__repr__
+
+
+def test_the_results_are_found():
+    assert {"EstimatedGeometry", "Jet", "Neighbours", "PullbackGeometry"} <= set(RESULTS)
+    assert not {"Hutchinson", "LatentGrid", "geodesic"} & set(RESULTS)
 
 
 # --- geometries -----------------------------------------------------------------------------------
@@ -132,6 +134,10 @@ def test_quantities_that_there_are_not_are_not_named():
     assert "scalar_error" not in named
     for name in named.split(", ")[:-1]:
         getattr(symbolic, name)
+
+
+def test_a_jet_has_no_public_name_for_display():
+    assert not hasattr(geometry().jet, "about")
 
 
 def test_every_name_that_is_shown_can_be_looked_at():
@@ -217,6 +223,64 @@ def test_single_numbers_are_not_rounded():
     assert f"acceptance={1 / 3!r}" in repr(shown)
 
 
+THIRD = 1 / 3
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ((), "()"),
+        ((THIRD,), f"({THIRD!r},)"),
+        ((THIRD,) * 2, f"({THIRD!r}, {THIRD!r})"),
+        ((THIRD,) * 9, f"({THIRD!r}, {THIRD!r}, {THIRD!r}, …, 6 more)"),
+        (((THIRD, THIRD, 1),) * 2, f"(({THIRD!r}, {THIRD!r}, 1), …, 1 more)"),
+        ((10**80, 1), f"({10**80}, …, 1 more)"),
+        ((torch.zeros(3), torch.tensor(0.5), "a"), "((3,), 0.5, 'a')"),
+        ((torch.ones(2, device="meta"), None), "((2,), None)"),
+        (10**80, f"{10**80}"),
+        ("x" * 100, f"'{'x' * 60}…'"),
+    ],
+    ids=lambda x: str(x)[:30],
+)
+def test_what_is_long_is_cut_between_elements(value, expected):
+    with Operations() as operations:
+        assert repr(made_of(value)) == f"Geodesic(path={expected}, length=None, converged=None)"
+        assert rows(made_of(value))[1]["path"] == [expected]
+    assert operations.met == []
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ([1.0], "list"),
+        ({"a": 1}, "dict"),
+        (1j, "complex"),
+        (np.float32(1), "float32"),
+        (torch.float32, "dtype"),
+        (sympy.Symbol("x"), "sympy"),
+    ],
+    ids=str,
+)
+def test_other_things_are_named_by_their_kind(value, expected):
+    assert repr(made_of(value)).startswith(f"Geodesic(path={expected}, ")
+    assert rows(made_of(value))[1]["path"] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("array", "kind"),
+    [
+        (np.array(["a", "bc"]), "<U2"),
+        (np.array([b"a", b"b"]), "|S1"),
+        (np.zeros(2, dtype=[("a", float)]), "[('a', '<f8')]"),
+        (np.array([1, 2], dtype=object), "int"),
+    ],
+    ids=str,
+)
+def test_arrays_without_numbers(array, kind):
+    assert repr(made_of(array)).startswith("Geodesic(path=(2,), ")
+    assert rows(made_of(array))[1]["path"] == [f"(2,) {kind}"]
+
+
 # --- never an error -------------------------------------------------------------------------------
 
 
@@ -246,6 +310,25 @@ def test_within_a_transform():
     torch.func.grad(scalar)(Z[0])
     assert not any("object at" in text for text in texts)
     assert len(texts) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")  # torch's own
+def test_within_a_compiled_graph():
+    """Tensors have no numbers there either."""
+    texts = []
+
+    def scalar(z):
+        found = geometry(z=z, on_degenerate="nan")
+        value = found.scalar
+        texts.append(repr(found))
+        return value
+
+    torch.compiler.reset()
+    torch.compile(scalar, fullgraph=True, backend="eager")(Z)
+    torch.compiler.reset()
+    kind = "points=3, order=2, d=2, D=3, float64, cpu"
+    assert texts == [f"PullbackGeometry({kind}, formula='gauss', on_degenerate='nan')"]
 
 
 @pytest.mark.parametrize("name", RESULTS)

@@ -1,7 +1,8 @@
 """``python -m tests.release``: a release as its user would have it. Exit code 0 if nothing fails.
 
-All is made in a temporary folder from the tracked files as they lie here, with a fresh environment
-for the tools and another for the wheel. ``--contents`` stops before the latter.
+All is made in a temporary folder from the tracked files as they lie here, with fresh environments
+for the tools, for the wheel with extras and for the wheel alone. ``--contents`` stops before these
+two; ``--dirty`` lets tracked files be other than the last commit has them.
 """
 
 import argparse
@@ -32,14 +33,18 @@ def main(arguments=None):
 def _options(arguments):
     parser = argparse.ArgumentParser(prog="python -m tests.release", description=__doc__)
     parser.add_argument("--contents", action="store_true", help="build and look, do not install")
+    parser.add_argument("--dirty", action="store_true", help="with changes that no commit has")
     parser.add_argument("--root", type=Path, default=ROOT, help="the clone; this one")
     return parser.parse_args(arguments)
 
 
 def _checks(root, folder, options):
     """(name, failures) of each check; what a failure makes impossible is left out."""
+    if not options.dirty:
+        yield "working tree", contents.working_tree(root)
     disagreement = versions.disagreement(root)
     yield "versions", [disagreement] if disagreement else []
+    yield "changelog", versions.unreleased(root)
     yield "extras are named", metadata.extras_named(root)
     yield "untracked modules", contents.untracked(root)
     tracked = building.listed(root)
@@ -56,21 +61,32 @@ def _checks(root, folder, options):
     yield "metadata", metadata.of_wheel(wheel, root)
     yield "long description", metadata.description(tools, wheel, sdist, folder)
     if not options.contents:
-        yield from _use(root, folder, wheel, constraints)
+        installed.prepare(root, folder / "empty")
+        yield from _use(folder, wheel, constraints)
+        yield from _use_alone(folder, wheel, constraints)
 
 
-def _use(root, folder, wheel, constraints):
-    """The wheel installed, and its commands run."""
+def _use(folder, wheel, constraints):
+    """The wheel installed with extras, and its commands run."""
     wanted = f"{wheel}[{installed.EXTRAS}]"
     programs, failures = building.environment(folder / "installed", constraints, wanted)
     yield "install", failures
     if failures:
         return
-    installed.prepare(root, folder / "empty")
     yield "imports", installed.where(programs, folder / "empty")
     version = wheel.name.split("-")[1]
     yield from installed.commands(programs, folder / "empty", version)
     yield "other extras", installed.other_extras(programs, wheel, constraints)
+
+
+def _use_alone(folder, wheel, constraints):
+    """The wheel installed without extras, and what README says needs none."""
+    programs, failures = building.environment(folder / "alone", constraints, wheel)
+    yield "install without extras", failures
+    if failures:
+        return
+    yield "import without extras", installed.where(programs, folder / "empty", ["curvcore"])
+    yield "README's first block", installed.first_block(programs, folder / "empty")
 
 
 if __name__ == "__main__":

@@ -46,9 +46,19 @@ def environment(folder, constraints, *requirements):
 
 def listed(root, *options):
     """Paths that ``git ls-files`` gives, relative to the root."""
-    command = ["git", "-C", str(root), "ls-files", "-z", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return {path for path in done.stdout.split("\0") if path and (Path(root) / path).is_file()}
+    paths = _git(root, "ls-files", "-z", *options).split("\0")
+    return {path for path in paths if path and (Path(root) / path).is_file()}
+
+
+def modified(root):
+    """Tracked paths that are not as the last commit has them."""
+    lines = _git(root, "status", "--porcelain", "--untracked-files=no").splitlines()
+    return {line[3:] for line in lines}
+
+
+def _git(root, *arguments):
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def copy(root, files, folder):

@@ -3,23 +3,29 @@
 import tarfile
 import zipfile
 
-from tests.release.building import PACKAGES, listed
+from tests.release.building import PACKAGES, listed, modified
 
 SHOWN = 5
 
 
+def working_tree(root):
+    """Changes that no commit has, and that the release would."""
+    return _told("modified since the last commit (--dirty does not look)", modified(root))
+
+
 def untracked(root):
-    """Modules that lie in the packages, and that no release would have."""
-    files = listed(root, "--others", "--exclude-standard", "--", *PACKAGES)
+    """Files that lie in the packages, ignored ones too, and that no release would have."""
+    files = listed(root, "--others", "--", *PACKAGES)
+    files = {file for file in files if "__pycache__" not in file.split("/")}
     return _told("not tracked by git, so in no release", files)
 
 
 def of_sdist(path, tracked):
-    """All that is tracked, but hidden files and folders (.ci, .gitignore); and nothing else."""
+    """All that is tracked, of hidden files and folders .github alone; and nothing else."""
     with tarfile.open(path) as archive:
         members = [member.name for member in archive.getmembers() if member.isfile()]
     found = {name.partition("/")[2] for name in members}
-    expected = {file for file in tracked if not any(p.startswith(".") for p in file.split("/"))}
+    expected = {file for file in tracked if not file.startswith(".") or ".github/" in file}
     made = {file for file in found if file in ("PKG-INFO", "setup.cfg") or ".egg-info/" in file}
     return _compared("the sdist", found - made, expected)
 

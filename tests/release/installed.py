@@ -1,16 +1,13 @@
-"""The wheel in an environment of its own, used from an empty folder."""
+"""The wheel in an environment of its own, with extras and without, used from an empty folder."""
 
 import re
 import shutil
 
-from tests.release.building import last_line, run
+from tests.release.building import PACKAGES, last_line, run
+from tests.support import snippets
 
 EXTRAS = "verification,training,plots,geodesics"  # what the commands and README's blocks need
 OTHER_EXTRAS = "data,cells,atlas,anndata,browser"
-WHERE = """
-import curvcore, training, verification
-print(curvcore.__file__, training.__file__, verification.__file__)
-"""
 FIT = (
     "fit", "--config", "swiss_roll_r2", "--run", "runs/roll", "--data.source.init_args.n", "300",
     "--data.batch_size", "64", "--trainer.max_epochs", "1", "--trainer.accelerator", "cpu",
@@ -33,13 +30,21 @@ def prepare(root, folder):
     shutil.copy2(root / "tests" / "support" / "snippets.py", folder)
 
 
-def where(programs, folder):
-    """All three packages come from the environment."""
-    done = run(programs / "python", "-c", WHERE, cwd=folder)
+def where(programs, folder, packages=PACKAGES):
+    """The packages come from the environment."""
+    code = "\n".join(f"import {package}\nprint({package}.__file__)" for package in packages)
+    done = run(programs / "python", "-c", code, cwd=folder)
     if done.returncode:
         return [f"import: {last_line(done)}"]
     outside = [path for path in done.stdout.split() if not path.startswith(str(programs.parent))]
     return [f"imported from elsewhere: {' '.join(outside)}"] if outside else []
+
+
+def first_block(programs, folder):
+    """README's first block as it stands there: it needs no extra, and no name from elsewhere."""
+    (folder / "first.py").write_text(snippets.blocks(folder / "README.md")[0].code, "utf-8")
+    done = run(programs / "python", "first.py", cwd=folder)
+    return [f"README's first block: {last_line(done)}"] if done.returncode else []
 
 
 def commands(programs, folder, version):

@@ -7,6 +7,9 @@ import tomllib
 import zipfile
 from html.parser import HTMLParser
 
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+
 from tests.release.building import last_line, run
 from tests.release.versions import stated_version
 
@@ -15,7 +18,7 @@ FOR_DEVELOPERS = {"browser", "dev", "docs", "packages"}
 
 
 def of_wheel(path, root):
-    """Failures of name, version, Python, licence, classifiers, extras, console script."""
+    """Failures of name, version, Python, licence, classifiers, requirements, console script."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     with zipfile.ZipFile(path) as archive:
         folder = next(n for n in archive.namelist() if ".dist-info/" in n).partition("/")[0]
@@ -38,6 +41,7 @@ def of_wheel(path, root):
         wrong.append(f"console scripts: {scripts}, not {project['scripts']}")
     if set(stated.get_all("Provides-Extra", [])) != set(project["optional-dependencies"]):
         wrong.append(f"extras: {stated.get_all('Provides-Extra')}")
+    wrong += _requirements(stated.get_all("Requires-Dist", []), project)
     return wrong + _classifiers(stated.get_all("Classifier", []), project)
 
 
@@ -46,6 +50,23 @@ def _scripts(archive, name):
     if name in archive.namelist():
         parser.read_string(archive.read(name).decode())
     return dict(parser["console_scripts"]) if parser.has_section("console_scripts") else {}
+
+
+def _requirements(stated, project):
+    """The wheel asks for the dependencies and extras of pyproject.toml, and for nothing else."""
+    expected = {Requirement(text) for text in project["dependencies"]}
+    for extra, texts in project["optional-dependencies"].items():
+        expected |= {_of_extra(Requirement(text), extra) for text in texts}
+    found = {Requirement(text) for text in stated}
+    wrong = [f"Requires-Dist lacks {text}" for text in sorted(map(str, expected - found))]
+    beside = sorted(map(str, found - expected))
+    return wrong + [f"Requires-Dist has {text}, pyproject.toml has not" for text in beside]
+
+
+def _of_extra(requirement, extra):
+    own = f"({requirement.marker}) and " if requirement.marker else ""
+    requirement.marker = Marker(f'{own}extra == "{extra}"')
+    return requirement
 
 
 def _classifiers(stated, project):

@@ -1,10 +1,10 @@
-"""The layers of curvcore: which module may import which."""
+"""The layers of curvcore: which module imports which."""
 
 from tests.support.arrows_of_providers import PROVIDERS
 
-# What each module of curvcore may import from curvcore. Providers never see a formula, formulas
-# never see a provider, and nothing but the public functions, and what they are made of at large d,
-# sees both.
+# What each module of curvcore imports from curvcore, within functions and for type checkers too, no
+# less and no more. Providers never see a formula, formulas never see a provider, and nothing but
+# the public functions, and what they are made of at large d, sees both.
 ARROWS = PROVIDERS | {
     "curvcore._version": set(),
     "curvcore.errors": set(),
@@ -51,7 +51,7 @@ ARROWS = PROVIDERS | {
     },
     "curvcore.binding": {"expected", "errors", "likelihoods", "modes", "providers.bound"},
     "curvcore.tangent": {"arithmetic", "caching", "constants", "degenerate"},
-    "curvcore.frame_sums": {"caching", "constants", "degenerate", "packing", "riemann", "tangent"},
+    "curvcore.frame_sums": {"caching", "constants", "degenerate", "packing", "tangent"},
     "curvcore.hidden_units": {"tangent"},
     "curvcore.hutchinson": {"constants", "display", "errors"},
     "curvcore.matrix_free": set(),

@@ -1,4 +1,4 @@
-"""The layers of curvcore.providers: what each module may import from curvcore. No formula."""
+"""The layers of curvcore.providers: what each module imports from curvcore. No formula."""
 
 PROVIDERS = {
     "curvcore.providers": {"providers.autodiff", "providers.fused"},
@@ -7,7 +7,6 @@ PROVIDERS = {
         "errors",
         "providers.autodiff",
         "providers.fused",
-        "providers.kinks",
     },
     "curvcore.providers.fused": {
         "errors",
@@ -36,7 +35,6 @@ PROVIDERS = {
     "curvcore.providers.fused.product_rules": {"packing"},
     "curvcore.providers.fused.result": {
         "caching",
-        "errors",
         "jets",
         "modes",
         "packing",
@@ -60,7 +58,6 @@ PROVIDERS = {
     },
     "curvcore.providers.fused.matrices": {
         "errors",
-        "providers",
         "providers.fused.product_rules",
         "providers.fused.products",
         "providers.fused.registry",
@@ -74,7 +71,6 @@ PROVIDERS = {
     },
     "curvcore.providers.fused.complex_numbers": {
         "errors",
-        "providers",
         "providers.fused.elementwise",
         "providers.fused.registry",
         "providers.primitives",
@@ -94,7 +90,6 @@ PROVIDERS = {
     "curvcore.providers.roundings": {"providers.shared_memory"},
     "curvcore.providers.rounded": {
         "errors",
-        "providers",
         "providers.autodiff",
         "providers.fused",
         "providers.roundings",
@@ -130,7 +125,6 @@ PROVIDERS = {
         "providers.fused.registry",
     },
     "curvcore.providers.fused.linear": {
-        "providers",
         "providers.fused.jet_tensor",
         "providers.fused.readout",
         "providers.fused.registry",
@@ -145,8 +139,6 @@ PROVIDERS = {
     },
     "curvcore.providers.fused.composites": {
         "errors",
-        "providers",
-        "providers.fused.jet_tensor",
         "providers.fused.products",
         "providers.fused.registry",
         "providers.primitives",

@@ -7,9 +7,11 @@ pytest.importorskip("flint", reason="pip install python-flint")
 import verification
 from curvcore.display import Displayed
 from tests.support.immersions import ring_torus
+from tests.support.results import results_of
 
 BOX = torch.tensor([[0.0, 1.0], [0.0, 1.0]], dtype=torch.float64)
 UP_TO_ROUNDING = 1 / 3, 2 / 3
+RESULTS = results_of(verification)
 
 
 def test_a_certificate():
@@ -30,7 +32,7 @@ def test_bounds_of_a_region_are_not_rounded():
 
 
 def test_a_certified_geodesic():
-    conjugate = ((0.25, 0.5, 1),) * 40
+    conjugate = ((*UP_TO_ROUNDING, 1),) * 40
     nodes = torch.zeros(5, 2, 2)
     found = verification.CertifiedGeodesic(
         True, False, UP_TO_ROUNDING, nodes[:, 0, 0], nodes, nodes, 1e-9, None, conjugate, "<why>"
@@ -39,11 +41,16 @@ def test_a_certified_geodesic():
         f"CertifiedGeodesic(proved=True, reached=False, length={UP_TO_ROUNDING!r}"
     )
     assert "index=None" in repr(found)
+    assert f"conjugate=({conjugate[0]!r}, …, 39 more), reason='<why>'" in repr(found)
     assert len(repr(found)) < 400
     assert "&lt;why&gt;" in found._repr_html_()
 
 
-@pytest.mark.parametrize("name", ["Certificate", "Region", "CertifiedGeodesic"])
+def test_the_results_are_found():
+    assert set(RESULTS) == {"Certificate", "CertifiedGeodesic", "Region"}
+
+
+@pytest.mark.parametrize("name", RESULTS)
 def test_what_is_half_made(name):
     cls = getattr(verification, name)
     assert cls.__repr__ is Displayed.__repr__

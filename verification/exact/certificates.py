@@ -67,7 +67,7 @@ class Certificate(Displayed):
         values = np.asarray(scalar, dtype=np.float64).tolist()
         if np.shape(values) != self.scalar.shape:
             raise CertificationError(
-                f"scalar must be {self.scalar.shape}, as the certificate is; got {np.shape(values)}."
+                f"scalar must be {self.scalar.shape}, as R here is; got {np.shape(values)}."
             )
         with flint.ctx.workprec(self.bits):
             return np.array([bound(x, ball) for x, ball in zip(values, self.scalar, strict=True)])

@@ -15,7 +15,13 @@ from tests.release import contents, installed, metadata, versions
 ROOT = Path(__file__).parents[1]
 MODULES = {f"{package}/{name}" for package in ("curvcore", "training", "verification")
            for name in ("__init__.py", "py.typed")}  # fmt: skip
-TRACKED = MODULES | {"training/configs/a.yaml", "tests/test_a.py", "README.md", ".ci/run", ".github/a.yml"}
+TRACKED = MODULES | {
+    "training/configs/a.yaml",
+    "tests/test_a.py",
+    "README.md",
+    ".ci/run",
+    ".github/a.yml",
+}
 
 
 def test_version_citation_and_changelog_agree():

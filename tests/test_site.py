@@ -33,7 +33,11 @@ def site(tmp_path_factory):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
     done = subprocess.run(
-        [*command, "-d", built / "doctrees", ROOT / "docs", built / "html"],
+        [
+            *command,
+            *("-D", f"nb_execution_cache_path={built / 'notebooks'}"),  # all run anew
+            *("-d", built / "doctrees", ROOT / "docs", built / "html"),
+        ],
         env=environment, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -301,3 +301,16 @@ def test_a_width_that_makes_no_sense_is_refused(relative):
 def test_bad_points_are_refused_as_curvcore_does():
     with pytest.raises(curvcore.CurvatureError, match=r"z must be \(B, d\)"):
         certify(paraboloid, POINTS[0])
+
+
+def test_an_output_of_several_parts_is_told():
+    z = torch.randn(2, 2, dtype=torch.float64)
+    with pytest.raises(curvcore.DecoderError, match="got dict"):
+        certify(lambda z: {"mean": torch.tanh(z), "scale": z}, z)
+
+
+def test_other_points_are_told():
+    z = torch.randn(3, 2, dtype=torch.float64)
+    found = certify(lambda z: torch.cat([z, torch.tanh(z)], 1), z)
+    with pytest.raises(CertificationError, match=r"must be \(3,\), .* got \(2,\)"):
+        found.relative_error(torch.zeros(2))

@@ -109,6 +109,11 @@ def _called(function, jet):
             f"The decoder cannot run on exact numbers: {type(error).__name__}: {error}"
         ) from error
     if not isinstance(output, JetTensor):
+        if not isinstance(output, torch.Tensor):
+            raise curvcore.DecoderError(
+                f"decoder must return one tensor (B, ...); got {type(output).__name__}. Choose a "
+                "part of it: certify(curvcore.bind(decoder, output=...), z)."
+            )
         raise CertificationError("The decoder's output does not depend on z.")
     return output
 

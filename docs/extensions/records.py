@@ -1,6 +1,7 @@
 """Tables of pages from the JSON files that commands write to results/."""
 
 import json
+import re
 from pathlib import Path
 
 from IPython.display import Markdown
@@ -17,8 +18,13 @@ def record(name):
 def table(header, rows):
     """A table in Markdown, its cells as they are but for bars."""
     lines = [header, ["---"] * len(header), *rows]
-    cells = ([str(cell).replace("|", "\\|") for cell in line] for line in lines)
+    cells = ([_text(cell) for cell in line] for line in lines)
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in cells))
+
+
+def _text(cell):
+    """Bars escaped, and 2e-06 with a minus at which no line breaks."""
+    return re.sub(r"(\de)-(\d)", r"\1−\2", str(cell).replace("|", "\\|"))
 
 
 def sections(checked):

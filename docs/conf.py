@@ -27,6 +27,7 @@ extensions = [
 exclude_patterns = ["extensions", "_build", "referee.html"]
 
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_title = f"curvcore {release}"
 html_static_path = ["style"]
 html_css_files = ["curvcore.css"]
@@ -37,7 +38,7 @@ copybutton_prompt_is_regexp = True
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-nb_execution_mode = "cache"
+nb_execution_mode = "cache"  # by the page's text; tests/test_site.py runs all anew
 nb_execution_cache_path = str(Path(__file__).parent / "_build" / "notebooks")
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600

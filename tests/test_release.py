@@ -130,7 +130,7 @@ def test_what_a_source_distribution_lacks_is_told(tmp_path):
 def clone(tmp_path):
     """A repository with one commit, in which folders named runs are ignored."""
     if shutil.which("git") is None:
-        pytest.skip("there is no git")
+        pytest.skip("git, which makes the repository that is looked at, is not installed")
     files = {".gitignore": "__pycache__/\nruns/\n", "curvcore/__init__.py": "", "README.md": "a"}
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -16,7 +16,7 @@ def record(name):
 
 
 def table(header, rows):
-    """A table in Markdown, its cells as they are but for bars."""
+    """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     cells = ([_text(cell) for cell in line] for line in lines)
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in cells))
@@ -48,7 +48,7 @@ def findings(checked, section):
 
 
 def manifolds(checked):
-    """A manifold a line: its dimensions, and the worst error by formula and dtype."""
+    """A manifold a line: the worst error by formula and dtype."""
     worst = {}
     for r in checked["results"]:
         if r["section"] == "manifolds" and r["dtype"] != "exact":
@@ -72,21 +72,13 @@ def decoder(checked):
 
 def times(benchmark, direction):
     """A route a line, by size: its time in passes of the decoder, and its error."""
-    rows = []
-    for r in benchmark["results"]:
-        if r["direction"] == direction:
-            size = "d={d}, {depth}x{width}, D={D}, {batch} points".format(**r["size"])
-            passes = r["median_seconds"] / r["decoder_pass_seconds"]
-            share = r["bare_products_seconds"] / r["median_seconds"]
-            ms = 1000 * r["median_seconds"]
-            rows.append(
-                (
-                    size,
-                    r["route"],
-                    f"{ms:.3g}",
-                    f"{passes:.3g}",
-                    f"{share:.0%}",
-                    f"{r['error']:.0e}",
-                )
-            )
+    rows = (_time(r) for r in benchmark["results"] if r["direction"] == direction)
     return table(("decoder", "route", "ms", "passes", "bare products", "error"), rows)
+
+
+def _time(r):
+    size = "d={d}, {depth}x{width}, D={D}, {batch} points".format(**r["size"])
+    seconds = r["median_seconds"]
+    passes, share = seconds / r["decoder_pass_seconds"], r["bare_products_seconds"] / seconds
+    numbers = f"{1000 * seconds:.3g}", f"{passes:.3g}", f"{share:.0%}", f"{r['error']:.0e}"
+    return size, r["route"], *numbers

@@ -258,16 +258,6 @@ def test_expected_metrics(name):
     assert (both[0] - both[1]).norm() < 1e5 * EPS * both[1].norm()
 
 
-def test_weights_of_an_ensemble():
-    net = Parameters("bernoulli").net
-    with pytest.raises(curvcore.InputError, match=r"weights must be positive, one for each of 2"):
-        curvcore.Ensemble([net, net], [1.0])
-    with pytest.raises(curvcore.InputError, match=r"sum to one; got \[0.5, 0.6\]"):
-        curvcore.Ensemble([net, net], [0.5, 0.6])
-    with pytest.raises(curvcore.InputError, match=r"one decoder or more"):
-        curvcore.Ensemble([])
-
-
 def test_points_outside_the_range_may_be_nan():
     z = torch.tensor([[0.5, 0.5], [0.5, -0.5]], dtype=D)
     options = {"likelihood": "gaussian", "on_degenerate": "nan"}
@@ -276,20 +266,6 @@ def test_points_outside_the_range_may_be_nan():
     assert curvcore.scalar_curvature(
         lambda z: (1 * z[:, :1], 1 * z[:, 1:]), z, **options
     ).isnan().tolist() == [False, True]
-
-
-def test_an_ensemble_is_of_members_with_a_likelihood():
-    torch.manual_seed(0)
-    net, z = torch.nn.Linear(2, 4).double(), torch.randn(3, 2, dtype=D)
-    bound = curvcore.bind(net, likelihood="bernoulli")
-    found = curvcore.metric(curvcore.Ensemble([bound, bound]), z)
-    torch.testing.assert_close(found, curvcore.metric(bound, z))
-    with pytest.raises(curvcore.InputError, match=r"curvcore.Ensemble\(\[curvcore.bind\(member"):
-        curvcore.metric(curvcore.Ensemble([net, net]), z, likelihood="bernoulli")
-    with pytest.raises(curvcore.InputError, match="got one Linear"):
-        curvcore.Ensemble(net)
-    with pytest.raises(curvcore.DecoderError, match=r"output='mean' .* by curvcore.bind"):
-        curvcore.metric(curvcore.Ensemble([lambda z: {"mean": net(z)}]), z)
 
 
 @pytest.mark.parametrize("mean", [1e3, 1.0, 1e-3, 1e-6])

@@ -13,6 +13,7 @@ from curvcore.packing import count, pack, unpack
 from curvcore.providers.ambient import shape_of
 from curvcore.providers.bound import AmbientDecoder
 from curvcore.providers.fused.jet_tensor import JetTensor
+from curvcore.providers.outputs import check_output
 from verification.exact import functions, layers  # noqa: F401  (what torch does to exact tensors)
 from verification.exact.tensors import COMPUTING, FUNCTIONS, Balls, ExactTensor
 
@@ -108,13 +109,10 @@ def _called(function, jet):
         raise CertificationError(
             f"The decoder cannot run on exact numbers: {type(error).__name__}: {error}"
         ) from error
-    if not isinstance(output, JetTensor):
-        if not isinstance(output, torch.Tensor):
-            raise curvcore.DecoderError(
-                f"decoder must return one tensor (B, ...); got {type(output).__name__}. Choose a "
-                "part of it: certify(curvcore.bind(decoder, output=...), z)."
-            )
+    if isinstance(output, torch.Tensor):
         raise CertificationError("The decoder's output does not depend on z.")
+    if not isinstance(output, JetTensor):
+        check_output(output, jet, JetTensor)  # raises, and names the parts
     return output
 
 

@@ -22,10 +22,11 @@ from curvcore.discrete_energy import lengths_of
 from curvcore.display import Displayed
 from curvcore.errors import InputError
 from curvcore.geodesics import check_path, geodesic, is_local_minimum
+from curvcore.initial_value import solved, solved_apart
 from curvcore.modes import load_forward_mode
 from curvcore.piecewise import check_no_rows, is_plain
 from curvcore.providers.kinks import one_warning_of_kinks
-from curvcore.rows import each_row_alone, joined
+from curvcore.rows import each_row_alone
 from curvcore.types import Decoder
 from curvcore.validation import (
     check_decoder,
@@ -40,7 +41,6 @@ SEGMENTS = 32  # of the paths that are returned
 _TOLERANCE = {torch.float64: 1e-13, torch.float32: 1e-6}  # of a step; the speed is one
 # By how much the speed of a geodesic may be found to change.
 _DRIFT = {torch.float64: 1e-8, torch.float32: 1e-4}
-_STEPS = 100  # at most; of one interval between nodes one is enough as a rule
 _SPLINE = 5  # degree, of paths given by their nodes
 
 
@@ -94,7 +94,8 @@ def exponential_map(
 
     In float64 to about 1e-8 of the length, in float32 1e-4. Differentiable in z, v and in the
     decoder's parameters, through the solver. All geodesics go in the same steps; one for which
-    these get too short is NaN behind the first point, and ``converged`` tells.
+    these get too short, as where g degenerates, is solved apart from the others, which takes some
+    seconds. It is NaN behind the first point then, and ``converged`` tells.
 
     Args:
         decoder: ``nn.Module`` or callable, as in :func:`curvcore.pullback`.
@@ -118,13 +119,13 @@ def exponential_map(
 
 
 def _exponentials(decoder, z, v, box):
-    equations = _Equations(decoder, z, v)
-    path, velocities = equations.geodesics(equations.chart.to_components(v))
-    if len(z) > 1 and not path[1:].isfinite().any():  # lest one of them stop the others
-        halves = zip(z.tensor_split(2), v.tensor_split(2), strict=True)
-        return joined([_exponentials(decoder, *half, box) for half in halves])
-    flags = _flags(decoder, equations, path, velocities, box)
-    return Exponential(path[-1], velocities[-1], path.transpose(0, 1), *flags)
+    def solve(z, v):
+        equations = _Equations(decoder, z, v)
+        (path, velocities), stuck = equations.geodesics(equations.chart.to_components(v))
+        flags = _flags(decoder, equations, path, velocities, box)
+        return Exponential(path[-1], velocities[-1], path.transpose(0, 1), *flags), stuck
+
+    return solved_apart(solve, z, v)
 
 
 @each_row_alone
@@ -167,8 +168,8 @@ def parallel_transport(decoder: Decoder, path: torch.Tensor, v: torch.Tensor) ->
     """Vectors v (B, d) at the first node, carried along paths (B, n+1, d): at all nodes, likewise.
 
     Along the curve of degree five that goes through the nodes, O(n⁻⁶) from another one that does.
-    Lengths and angles stay. NaN behind the first node where no steps are short enough. No gradient
-    in the path.
+    Lengths and angles stay. A vector for which no steps are short enough is NaN behind the first
+    node, and does not stop the others. No gradient in the path.
 
     Raises: what :func:`exponential_map` does.
     """
@@ -177,8 +178,13 @@ def parallel_transport(decoder: Decoder, path: torch.Tensor, v: torch.Tensor) ->
     v = _of_each("v", v, start, start.shape)
     if not len(path):
         return path.new_zeros(path.shape)
+
+    def solve(start, path, v):
+        found, stuck = _Equations(decoder, start, v).transported(path, v)
+        return found.transpose(0, 1), stuck
+
     with one_warning_of_kinks(), torch.autocast(path.device.type, enabled=False):
-        return _Equations(decoder, start, v).transported(path, v).transpose(0, 1)
+        return solved_apart(solve, start, path, v)
 
 
 # --- equations ------------------------------------------------------------------------------------
@@ -214,7 +220,7 @@ class _Equations:
         self.tolerance = _TOLERANCE[z.dtype]
 
     def geodesics(self, start):
-        """γ and γ̇ (33, ..., B, d) of initial velocities (..., B, d) in the chart, or NaN."""
+        """γ and γ̇ (33, B, d) of initial velocities (B, d) in the chart, and stuck rows or None."""
         chart = self.chart
 
         def derivative(_, state):
@@ -223,20 +229,20 @@ class _Equations:
             return torch.stack([speed, self._bent(position, chart.to_latent(speed))])
 
         state = torch.stack([torch.zeros_like(start), start])
-        found = chart.to_latent(_solved(derivative, state, SEGMENTS, self.tolerance))
-        positions, velocities = found.unbind(1)
-        return chart.origin + positions, velocities
+        found, stuck = solved(derivative, state, SEGMENTS, self.tolerance)
+        positions, velocities = chart.to_latent(found).unbind(1)
+        return (chart.origin + positions, velocities), stuck
 
     def transported(self, path, v):
-        """v at all nodes of paths, (n+1, B, d)."""
+        """v at all nodes of paths, (n+1, B, d), and stuck rows or None."""
         curve = _Spline(path)
 
         def derivative(time, w):
             return self._bent(curve(time), curve(time, 1), self.chart.to_latent(w))
 
         start = self.chart.to_components(v)
-        found = _solved(derivative, start, path.shape[1] - 1, self.tolerance)
-        return self.chart.to_latent(found)
+        found, stuck = solved(derivative, start, path.shape[1] - 1, self.tolerance)
+        return self.chart.to_latent(found), stuck
 
     def speeds(self, path, velocities):
         """|γ̇|_g, and whether g is regular, at nodes (n+1, B, d): (n+1, B) each."""
@@ -268,30 +274,6 @@ class _Spline:
     def __call__(self, time, order=0):
         value = self._spline(float(time.detach()) * self._segments, order) * self._segments**order
         return torch.from_numpy(value).to(self._like)
-
-
-def _solved(derivative, state, segments, tolerance):
-    """The state at times 0, 1/n, ..., 1; NaN after 0 where no step is short enough."""
-    odeint = _odeint()
-    times = torch.linspace(0, 1, segments + 1, dtype=state.dtype, device=state.device)
-    options = {"norm": lambda x: x.abs().max(), "max_num_steps": _STEPS, "step_t": times[1:]}
-    try:
-        return odeint(
-            derivative, state, times, method="dopri8", rtol=tolerance, atol=tolerance,
-            options=options,
-        )  # fmt: skip
-    except AssertionError:  # of steps that are too short, or too many
-        lost = torch.full_like(state, torch.nan).expand(segments, *state.shape)
-        return torch.cat([state[None], lost])
-
-
-def _odeint():
-    try:
-        from torchdiffeq import odeint
-    except ImportError as error:
-        how = "Exponential maps need torchdiffeq: pip install 'curvcore[geodesics]'"
-        raise ModuleNotFoundError(how, name="torchdiffeq") from error
-    return odeint
 
 
 @torch.no_grad()

@@ -40,8 +40,7 @@ def each_row_alone(function: Callable[Arguments, Result]) -> Callable[Arguments,
             some = {k: _rows(x, rows) if k == "path" else x for k, x in options.items()}
             tensors = (_rows(x, rows) for x in (first, *others))
             results.append(function(alone(bound, rows[0]), *tensors, **some))
-        order = torch.cat(groups).argsort()
-        return _mapped(lambda part: part[order.to(part.device)], joined(results))
+        return in_order(results, groups)
 
     return call
 
@@ -64,9 +63,10 @@ def _rows(tensor, rows):
     return tensor[rows.to(tensor.device)] if is_of_rows else tensor
 
 
-def joined(results):
-    """Results for some of the rows each, tensors or dataclasses of tensors (B, ...), as one."""
-    return _mapped(lambda *parts: torch.cat(parts), *results)
+def in_order(results, groups):
+    """Results for the rows of each group, tensors or dataclasses of tensors (B, ...), as one."""
+    order = torch.cat(groups).argsort()
+    return _mapped(lambda *parts: torch.cat(parts)[order.to(parts[0].device)], *results)
 
 
 def _mapped(function, *results):

@@ -16,6 +16,7 @@ QuadratureGrid     ∫ φ dz over a given box, d ≤ 2, or torus    ∫ φ dμ, 
 =================  ==========================================  ========================
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -131,6 +132,10 @@ class Mixtures(_Drawn):
     beyond: float = 0.2
     _of = "data"
 
+    def __post_init__(self):
+        if not 0 <= self.beyond < math.inf:
+            raise TrainingError(f"beyond must be 0 or more, and finite; got {self.beyond}.")
+
     def _draw(self, encoded, generator):
         order = torch.randperm(len(encoded), generator=generator)
         partner = encoded[waiting.sent(order, encoded)]
@@ -189,6 +194,13 @@ class QuadratureGrid:
     def __post_init__(self):
         if len(self.low) != len(self.high) or len(self.low) not in (1, 2):
             raise TrainingError(f"A grid needs d = 1 or 2; got corners {self.low} and {self.high}.")
+        if not all(0 <= b - a < math.inf for a, b in zip(self.low, self.high, strict=True)):
+            raise TrainingError(
+                "A grid's low must be at most its high in each coordinate, and both finite; got "
+                f"{self.low} and {self.high}."
+            )
+        if self.nodes < 1:
+            raise TrainingError(f"nodes must be 1 or more; got {self.nodes}.")
 
     def grid(self, like: torch.Tensor) -> LatentSample:
         """The LatentSample of all nodes, of the dtype and device of ``like``."""

@@ -314,6 +314,23 @@ def test_one_that_is_lost_does_not_stop_the_others():
 
 
 @pytest.mark.slow
+def test_one_whose_path_degenerates_does_not_stop_the_transport_of_others():
+    def cusp(z):  # the metric is degenerate where the first coordinate is 0
+        return torch.stack([z[:, 0] ** 3, z[:, 1], z[:, 0] * z[:, 1]], 1)
+
+    start = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [1.0, 0.5]], dtype=D)
+    end = torch.tensor([[2.0, 0.1], [1.0, 0.0], [2.0, 0.4]], dtype=D)
+    path = torch.lerp(start[:, None], end[:, None], torch.linspace(0, 1, 9, dtype=D)[:, None])
+    v = torch.ones(3, 2, dtype=D)
+    carried = curvcore.parallel_transport(cusp, path, v)
+    assert carried[1, 1:].isnan().all()
+    kept = torch.tensor([0, 2])
+    torch.testing.assert_close(
+        carried[kept], curvcore.parallel_transport(cusp, path[kept], v[kept]), rtol=1e-10, atol=0
+    )
+
+
+@pytest.mark.slow
 def test_a_logarithm_past_a_bump_converges():
     """Steps that are as good at the highest frequency as at the lowest: see boundary_value."""
 

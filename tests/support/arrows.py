@@ -220,6 +220,7 @@ ARROWS = PROVIDERS | {
         "display",
         "errors",
         "geodesics",
+        "initial_value",
         "modes",
         "piecewise",
         "providers.kinks",
@@ -276,6 +277,7 @@ ARROWS = PROVIDERS | {
         "validation",
     },
     "curvcore.boundary_value": {"discrete_energy", "geodesics"},
+    "curvcore.initial_value": {"rows"},
     "curvcore.statistics": {
         "statistics.clusters",
         "statistics.distances",

@@ -60,6 +60,21 @@ def test_a_grid_is_for_one_or_two_dimensions():
         QuadratureGrid((0, 0, 0), (1, 1, 1))
 
 
+@pytest.mark.parametrize(
+    ("high", "nodes", "message"),
+    [((1, -1), 4, "at most its high"), ((1, math.inf), 4, "finite"), ((1, 1), 0, "nodes")],
+)
+def test_what_is_no_grid(high, nodes, message):
+    with pytest.raises(TrainingError, match=message):
+        QuadratureGrid((0, 0), high, nodes)
+
+
+@pytest.mark.parametrize("beyond", [-0.1, math.nan, math.inf])
+def test_mixtures_go_a_finite_way_beyond(beyond):
+    with pytest.raises(TrainingError, match="beyond must be 0 or more"):
+        Mixtures(beyond)
+
+
 def standard_error(sample, values):
     """Of Σ w φ with independent points."""
     return (sample.weights * values).std().item() * len(values) ** 0.5

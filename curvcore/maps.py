@@ -120,12 +120,20 @@ def exponential_map(
 
 def _exponentials(decoder, z, v, box):
     def solve(z, v):
-        equations = _Equations(decoder, z, v)
-        (path, velocities), stuck = equations.geodesics(equations.chart.to_components(v))
-        flags = _flags(decoder, equations, path, velocities, box)
-        return Exponential(path[-1], velocities[-1], path.transpose(0, 1), *flags), stuck
+        return _Equations(decoder, z, v).geodesics(v)
 
-    return solved_apart(solve, z, v)
+    def lost(z, v):
+        start = torch.stack([z, v], 1)[:, :, None]
+        return torch.cat([start, _nothing(start, SEGMENTS)], 2)
+
+    path, velocities = solved_apart(solve, lost, z, v).unbind(1)
+    flags = _flags(decoder, path, velocities, box)
+    return Exponential(path[:, -1], velocities[:, -1], path, *flags)
+
+
+def _nothing(start, count):
+    """NaN for ``count`` nodes after the first (..., 1, d), without a gradient."""
+    return start.new_full((*start.shape[:-2], count, start.shape[-1]), torch.nan)
 
 
 @each_row_alone
@@ -180,11 +188,13 @@ def parallel_transport(decoder: Decoder, path: torch.Tensor, v: torch.Tensor) ->
         return path.new_zeros(path.shape)
 
     def solve(start, path, v):
-        found, stuck = _Equations(decoder, start, v).transported(path, v)
-        return found.transpose(0, 1), stuck
+        return _Equations(decoder, start, v).transported(path, v)
+
+    def lost(_, path, v):
+        return torch.cat([v[:, None], _nothing(v[:, None], path.shape[1] - 1)], 1)
 
     with one_warning_of_kinks(), torch.autocast(path.device.type, enabled=False):
-        return solved_apart(solve, start, path, v)
+        return solved_apart(solve, lost, start, path, v)
 
 
 # --- equations ------------------------------------------------------------------------------------
@@ -219,8 +229,8 @@ class _Equations:
         self.chart = _Chart(z, tangent, self.length)
         self.tolerance = _TOLERANCE[z.dtype]
 
-    def geodesics(self, start):
-        """γ and γ̇ (33, B, d) of initial velocities (B, d) in the chart, and stuck rows or None."""
+    def geodesics(self, v):
+        """γ and γ̇ (B, 2, 33, d) of initial velocities v, and None; or None and stuck rows."""
         chart = self.chart
 
         def derivative(_, state):
@@ -228,13 +238,16 @@ class _Equations:
             position = chart.origin + chart.to_latent(y)
             return torch.stack([speed, self._bent(position, chart.to_latent(speed))])
 
+        start = chart.to_components(v)
         state = torch.stack([torch.zeros_like(start), start])
         found, stuck = solved(derivative, state, SEGMENTS, self.tolerance)
+        if found is None:
+            return None, stuck
         positions, velocities = chart.to_latent(found).unbind(1)
-        return (chart.origin + positions, velocities), stuck
+        return torch.stack([chart.origin + positions, velocities]).permute(2, 0, 1, 3), None
 
     def transported(self, path, v):
-        """v at all nodes of paths, (n+1, B, d), and stuck rows or None."""
+        """v at all nodes of paths, (B, n+1, d), and None; or None and stuck rows."""
         curve = _Spline(path)
 
         def derivative(time, w):
@@ -242,14 +255,9 @@ class _Equations:
 
         start = self.chart.to_components(v)
         found, stuck = solved(derivative, start, path.shape[1] - 1, self.tolerance)
-        return self.chart.to_latent(found), stuck
-
-    def speeds(self, path, velocities):
-        """|γ̇|_g, and whether g is regular, at nodes (n+1, B, d): (n+1, B) each."""
-        tangent = self._along.tangent_spaces(path.flatten(0, 1), compare=False)
-        speed = tangent.components(velocities.flatten(0, 1)).norm(dim=1)
-        shape = path.shape[:2]
-        return speed.unflatten(0, shape), ~tangent.is_degenerate.unflatten(0, shape)
+        return (
+            (None, stuck) if found is None else (self.chart.to_latent(found).transpose(0, 1), None)
+        )
 
     def _bent(self, z, u, w=None):
         """−Γ(u, w), or −Γ(u, u), in the chart; all (..., B, d)."""
@@ -277,18 +285,20 @@ class _Spline:
 
 
 @torch.no_grad()
-def _flags(decoder, equations, path, velocities, box=None):
-    """Converged, before conjugate points, and inside, of nodes (33, B, d): (B,) each."""
-    finite = (path.isfinite() & velocities.isfinite()).all(0).all(1)
-    known, moving = (torch.where(finite[:, None], x, x[0]) for x in (path, velocities))
-    speed, regular = equations.speeds(known, moving)
-    drift = (speed - speed[0]).abs().amax(0) / torch.where(speed[0] > 0, speed[0], 1)
-    decoded = lengths_of(decoder, known.transpose(0, 1)).isfinite()
-    converged = finite & decoded & regular.all(0) & (drift <= _DRIFT[path.dtype])
-    before = finite & is_local_minimum(decoder, known.transpose(0, 1))
+def _flags(decoder, path, velocities, box=None):
+    """Converged, before conjugate points, and inside, of nodes (B, 33, d): (B,) each."""
+    finite = (path.isfinite() & velocities.isfinite()).flatten(1).all(1)
+    known, moving = (torch.where(finite[:, None, None], x, x[:, :1]) for x in (path, velocities))
+    tangent = along(decoder, rows=1).tangent_spaces(known.flatten(0, 1), compare=False)
+    speed = tangent.components(moving.flatten(0, 1)).norm(dim=1).unflatten(0, path.shape[:2])
+    regular = ~tangent.is_degenerate.unflatten(0, path.shape[:2])
+    drift = (speed - speed[:, :1]).abs().amax(1) / torch.where(speed[:, 0] > 0, speed[:, 0], 1)
+    decoded = lengths_of(decoder, known).isfinite()
+    converged = finite & decoded & regular.all(1) & (drift <= _DRIFT[path.dtype])
+    before = finite & is_local_minimum(decoder, known)
     inside = finite & decoded
     if box is not None:
-        inside = inside & ((path >= box[:, 0]) & (path <= box[:, 1])).all(0).all(1)
+        inside = inside & ((path >= box[:, 0]) & (path <= box[:, 1])).flatten(1).all(1)
     return converged, before, inside
 
 

@@ -194,12 +194,12 @@ class QuadratureGrid:
     def __post_init__(self):
         if len(self.low) != len(self.high) or len(self.low) not in (1, 2):
             raise TrainingError(f"A grid needs d = 1 or 2; got corners {self.low} and {self.high}.")
-        if not all(0 <= b - a < math.inf for a, b in zip(self.low, self.high, strict=True)):
+        if not all(-math.inf < a <= b < math.inf for a, b in zip(self.low, self.high, strict=True)):
             raise TrainingError(
                 "A grid's low must be at most its high in each coordinate, and both finite; got "
                 f"{self.low} and {self.high}."
             )
-        if self.nodes < 1:
+        if not self.nodes >= 1:
             raise TrainingError(f"nodes must be 1 or more; got {self.nodes}.")
 
     def grid(self, like: torch.Tensor) -> LatentSample:

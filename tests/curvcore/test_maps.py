@@ -331,6 +331,27 @@ def test_one_whose_path_degenerates_does_not_stop_the_transport_of_others():
 
 
 @pytest.mark.slow
+def test_gradients_beside_one_that_is_lost():
+    weights = torch.tensor([1.0, 1.1], dtype=D, requires_grad=True)
+    z = torch.tensor([[1.0, 0.3], [1.0, 0.0], [1.2, -0.2]], dtype=D, requires_grad=True)
+    v = torch.tensor([[0.3, 0.2], [-2.0, 0.0], [0.1, 0.1]], dtype=D)
+    kept = torch.tensor([0, 2])
+
+    def fold(z):  # degenerate at the origin, which the second geodesic runs into
+        x, y = z.unbind(1)
+        return torch.stack([weights[0] * x**3 + y**2, weights[1] * y, x * y], 1)
+
+    found = curvcore.exponential_map(fold, z, v)
+    assert found.converged.tolist() == [True, False, True]
+    alone = curvcore.exponential_map(fold, z[kept], v[kept])
+    of_all, of_kept = (
+        torch.autograd.grad(point.square().sum(), [weights, z])
+        for point in (found.point[kept], alone.point)
+    )
+    torch.testing.assert_close(of_all, of_kept, rtol=1e-9, atol=0)
+
+
+@pytest.mark.slow
 def test_a_logarithm_past_a_bump_converges():
     """Steps that are as good at the highest frequency as at the lowest: see boundary_value."""
 

@@ -23,13 +23,15 @@ TELLING, SILENT = "#0072B2", "#999999"
 
 
 def comparisons(design, results, metric):
-    """(label, Comparison) of every term that was added to a row."""
+    """(label, Comparison) of every term that was added to a row and has runs."""
     found = []
     for name, terms in design.rows.items():
         if not terms or terms == (ISOMAP,):
             continue
         base = design.row_of(terms[:-1])
         pairs = pairs_of(results.get(name, {}), results.get(base, {}))
+        if not pairs:
+            continue
         values = [(one[metric], other[metric]) for one, other in pairs]
         label = terms[-1] if base == design.row_of(()) else f"{terms[-1]}, to {base}"
         found.append((label, paired(*zip(*values, strict=True), design.metrics[metric])))

@@ -16,14 +16,39 @@ MAPS = mutations(
         "transport with Γ(u, u)",
     ),
     (
-        "before = finite & is_local_minimum(decoder, known.transpose(0, 1))",
+        "before = finite & is_local_minimum(decoder, known)",
         "before = finite",
         "conjugate points are not seen",
     ),
     (
-        "inside = inside & ((path >= box[:, 0]) & (path <= box[:, 1])).all(0).all(1)",
+        "inside = inside & ((path >= box[:, 0]) & (path <= box[:, 1])).flatten(1).all(1)",
         "inside = inside",
         "the box is not looked at",
+    ),
+)
+
+INITIAL = mutations(
+    "initial_value.py",
+    "tests/curvcore/test_initial_value.py",
+    (
+        "self.rows = of_rows >= of_rows.amax() / 2",
+        "self.rows = of_rows <= of_rows.amax() / 2",
+        "rows that are not stuck are told",
+    ),
+    (
+        "of_rows = torch.where(of_rows.isnan(), torch.inf, of_rows)",
+        "of_rows = of_rows.nan_to_num(0)",
+        "a row that is NaN is not told",
+    ),
+    (
+        "parts = (group[stuck], *others.tensor_split(2)) if len(others) else group.tensor_split(2)",
+        "parts = (group[stuck], others) if len(others) else group.tensor_split(2)",
+        "each row that is stuck takes all others along",
+    ),
+    (
+        "raise\n        return None, largest.rows",
+        "return None, largest.rows\n        return None, largest.rows",
+        "errors of a decoder are taken for steps that are too short",
     ),
 )
 
@@ -142,4 +167,4 @@ OF_LIKELIHOODS = mutations(
     ),
 )
 
-MUTATIONS = [*MAPS, *ROWS, *BOUNDARY, *CURVED, *AMBIENT, *OF_LIKELIHOODS]
+MUTATIONS = [*MAPS, *INITIAL, *ROWS, *BOUNDARY, *CURVED, *AMBIENT, *OF_LIKELIHOODS]

@@ -10,6 +10,9 @@ from training.functionals.base import Functional, SampledGeometry
 class TotalSquaredCurvature(Functional):
     """∫ R² dμ, dμ = √det g dz, in units of L^{d−4}; on encoded data ∫ R² dm, of L^{−4}.
 
+    Of the metric of random weights it may be so large that a large weight ruins the run: such terms
+    start late (``Term.start``, ``Term.full``; figures in the study).
+
     Args:
         scale_free: times Vol^{4/d − 1}, or on encoded data Vol^{4/d}, Vol = ∫ dμ: without units,
             and inflating g does not lower it.

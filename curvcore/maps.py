@@ -123,17 +123,17 @@ def _exponentials(decoder, z, v, box):
         return _Equations(decoder, z, v).geodesics(v)
 
     def lost(z, v):
-        start = torch.stack([z, v], 1)[:, :, None]
-        return torch.cat([start, _nothing(start, SEGMENTS)], 2)
+        return _lost(torch.stack([z, v], 1)[:, :, None], SEGMENTS)
 
     path, velocities = solved_apart(solve, lost, z, v).unbind(1)
     flags = _flags(decoder, path, velocities, box)
     return Exponential(path[:, -1], velocities[:, -1], path, *flags)
 
 
-def _nothing(start, count):
-    """NaN for ``count`` nodes after the first (..., 1, d), without a gradient."""
-    return start.new_full((*start.shape[:-2], count, start.shape[-1]), torch.nan)
+def _lost(start, count):
+    """The first node (..., 1, d), and NaN without a gradient for ``count`` nodes behind it."""
+    nothing = start.new_full((*start.shape[:-2], count, start.shape[-1]), torch.nan)
+    return torch.cat([start, nothing], -2)
 
 
 @each_row_alone
@@ -191,7 +191,7 @@ def parallel_transport(decoder: Decoder, path: torch.Tensor, v: torch.Tensor) ->
         return _Equations(decoder, start, v).transported(path, v)
 
     def lost(_, path, v):
-        return torch.cat([v[:, None], _nothing(v[:, None], path.shape[1] - 1)], 1)
+        return _lost(v[:, None], path.shape[1] - 1)
 
     with one_warning_of_kinks(), torch.autocast(path.device.type, enabled=False):
         return solved_apart(solve, lost, start, path, v)

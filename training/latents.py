@@ -3,7 +3,7 @@
 import warnings
 
 from training.errors import TrainingError
-from training.functionals import OF_ENCODERS, FixedMeasure, GraphStress, LearnedPotential
+from training.functionals import OF_NETWORKS, FixedMeasure, GraphStress, LearnedPotential
 from training.measures import (
     EncodedPoints,
     ImportanceWeights,
@@ -36,7 +36,7 @@ def check_terms(terms, autoencoder):
                 f"terms.{name}: GraphStress is for a plane: geodesic distances of data on a torus "
                 "are no distances of one period."
             )
-        if isinstance(term.functional, OF_ENCODERS):
+        if isinstance(term.functional, OF_NETWORKS):
             continue
         needs_density = bool(potentials) or getattr(term.functional, "scale_free", False)
         if torus:

@@ -9,11 +9,12 @@ from torch import nn
 
 from training.errors import CollapsedError, TrainingError
 from training.functionals import (
-    OF_ENCODERS,
+    OF_NETWORKS,
     ContractiveEncoder,
     Functional,
     GraphStress,
     SampledGeometry,
+    SquaredWeights,
 )
 from training.measures import EncodedPoints, Measure
 from training.reductions import processes
@@ -38,7 +39,7 @@ class Term:
         schedule: how it grows and shrinks, ``"linear"`` or ``"cosine"``, half a period of it.
     """
 
-    functional: Functional | ContractiveEncoder | GraphStress
+    functional: Functional | ContractiveEncoder | GraphStress | SquaredWeights
     weight: float
     measure: Measure = field(default_factory=EncodedPoints)
     start: float = 0.0
@@ -191,6 +192,8 @@ class Terms(nn.Module):
                 values[name] = weight, functional(encoder, x)
             elif isinstance(functional, GraphStress):
                 values[name] = weight, functional(encoder, mixed(seed, [*self.terms].index(name)))
+            elif isinstance(functional, SquaredWeights):
+                values[name] = weight, functional(autoencoder)
         return values, degenerate
 
     def _evaluate(self, decoder, sample, names, estimator=None):
@@ -217,7 +220,7 @@ def _by_measure(active):
     """Pairs of (a measure, an estimator of R or None) and the names of the terms that use them."""
     groups = []
     for name, term in active.items():
-        if isinstance(term.functional, OF_ENCODERS):
+        if isinstance(term.functional, OF_NETWORKS):
             continue
         key = term.measure, term.functional.estimator
         names = next((names for other, names in groups if other == key), None)

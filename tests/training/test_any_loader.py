@@ -19,6 +19,7 @@ from training.functionals import (
     GraphStress,
     LearnedPotential,
     PerelmanW,
+    SquaredWeights,
     Tau,
     TotalSquaredCurvature,
 )
@@ -103,6 +104,7 @@ def test_functionals_are_at_work_in_validation_too():
         "w": Term(PerelmanW(LearnedPotential()), 1e-3),
         "contractive": Term(ContractiveEncoder(), 1e-3),
         "stress": Term(GraphStress(), 1.0),
+        "squared weights": Term(SquaredWeights(), 1e-6),
     }
     loader = DataLoader(TensorDataset(POINTS), 45)
     trainer = fit(module(terms=terms), loader, loader)

@@ -14,6 +14,7 @@ from training.functionals import (
     LatentSample,
     RelaxedDistortion,
     SampledGeometry,
+    SquaredWeights,
     UniformVolume,
     VarianceOfLogDet,
 )
@@ -83,3 +84,9 @@ def test_contractive_encoder_is_the_squared_norm_of_the_jacobian():
     x = torch.randn(6, 5, dtype=torch.float64)
     expected = vmap(jacfwd(encoder))(x).square().sum((1, 2)).mean()
     assert ContractiveEncoder()(encoder, x).item() == pytest.approx(expected.item(), rel=CLOSE)
+
+
+def test_squared_weights_leave_out_biases():
+    model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Conv1d(1, 2, 3)).double()
+    expected = model[0].weight.square().sum() + model[2].weight.square().sum()
+    assert SquaredWeights()(model).item() == pytest.approx(expected.item(), rel=CLOSE)

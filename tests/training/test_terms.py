@@ -14,6 +14,7 @@ from training.functionals import (
     LearnedPotential,
     PerelmanF,
     RelaxedDistortion,
+    SquaredWeights,
     TotalSquaredCurvature,
     VarianceOfLogDet,
 )
@@ -217,6 +218,15 @@ def test_the_contractive_term_goes_to_the_encoder_on_data(model, x, orders):
     value.backward()
     assert all(p.grad is None for p in model.decoder.parameters())
     assert any(p.grad is not None and p.grad.any() for p in model.encoder.parameters())
+
+
+def test_squared_weights_are_of_encoder_and_decoder(model, x, orders):
+    ((weight, value),) = values({"a": Term(SquaredWeights(), 2)}, model, x).values()
+    assert (weight, value.item()) == (2, SquaredWeights()(model).item())
+    assert orders == []
+    value.backward()
+    moved = [p.ndim > 1 for p in model.parameters() if p.grad is not None]
+    assert moved == [True] * len([p for p in model.parameters() if p.ndim > 1])
 
 
 def test_what_functionals_learn_is_learned_with_the_rest():

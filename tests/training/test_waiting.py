@@ -24,6 +24,7 @@ from training.functionals import (
     PerelmanW,
     RelaxedDistortion,
     SampledGeometry,
+    SquaredWeights,
     TotalSquaredCurvature,
     UniformVolume,
     VarianceOfLogDet,
@@ -52,6 +53,7 @@ FUNCTIONALS = {
     "log det": lambda: VarianceOfLogDet(),
     "contractive": lambda: ContractiveEncoder(),
     "flat metric": lambda: FlatMetric(),
+    "squared weights": lambda: SquaredWeights(),
     "stress": lambda: GraphStress(points=8, pairs=8),
 }
 MEASURES = [EncodedPoints(), Mixtures(), SmoothedPoints(), UniformBox(), ImportanceWeights()]

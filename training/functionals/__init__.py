@@ -13,6 +13,7 @@ VarianceOfLogDet        Var(log det G)                                          
 FlatMetric              E ‖G − α I‖²_F, α learned                                   L⁴/[z]⁴
 ContractiveEncoder      E ‖∂enc/∂x‖²_F                                              [z]²/[x]²
 GraphStress             Σ (δ − |z_i − z_j|)² δ^{−p} / Σ δ^{2−p}                     1
+SquaredWeights          Σ W², of the autoencoder                                    –
 ======================  ==========================================================  ============
 
 On encoded data the first and the gauge terms are integrals over the distribution m of the data, a
@@ -24,6 +25,7 @@ from training.functionals.baselines import (
     ContractiveEncoder,
     FlatMetric,
     RelaxedDistortion,
+    SquaredWeights,
     VarianceOfLogDet,
 )
 from training.functionals.curvature import TotalSquaredCurvature
@@ -32,7 +34,7 @@ from training.functionals.graph import GraphStress
 from training.functionals.perelman import PerelmanF, PerelmanW, Tau, gaussian_tau
 from training.functionals.potentials import FixedMeasure, LearnedPotential, NormalisedPotential
 
-OF_ENCODERS = ContractiveEncoder, GraphStress  # all others are of a decoder
+OF_NETWORKS = ContractiveEncoder, GraphStress, SquaredWeights  # all others are of a metric
 
 __all__ = [
     "ContractiveEncoder",
@@ -48,6 +50,7 @@ __all__ = [
     "PerelmanW",
     "RelaxedDistortion",
     "SampledGeometry",
+    "SquaredWeights",
     "Tau",
     "TotalSquaredCurvature",
     "UniformVolume",

@@ -87,3 +87,18 @@ class ContractiveEncoder(nn.Module):
             ]
         squares = sum(row.flatten(1).square().sum(1) for row in rows)
         return squares.mean() if weights is None else (weights * squares).sum()
+
+
+class SquaredWeights(nn.Module):
+    """Σ W², over all weight matrices and kernels of the autoencoder, biases left out.
+
+    It knows nothing of a metric: the control of every term that is said to make an autoencoder
+    better on unseen data. ``functional(autoencoder)``. Reference: Krogh and Hertz, *A simple weight
+    decay can improve generalization*, NeurIPS 1991.
+    """
+
+    __call__: Callable[..., torch.Tensor]
+
+    def forward(self, autoencoder: nn.Module) -> torch.Tensor:
+        """A scalar tensor."""
+        return torch.stack([w.square().sum() for w in autoencoder.parameters() if w.ndim > 1]).sum()

@@ -14,6 +14,7 @@ import training
 from tests.support.small_runs import CURVATURE, fit, gaussians, one_line, write_config
 from training.__main__ import main
 from training.ablation.agreement import KEYS, _jackknife, agreement
+from training.ablation.command import ablate
 from training.ablation.design import read_design
 from training.ablation.fits import Fits, configuration
 from training.ablation.paired import paired
@@ -321,6 +322,20 @@ def test_a_run_agrees_with_itself_and_a_turned_one(tmp_path):
     run = fit(tmp_path / "run", gaussians(), epochs=1)
     found = agreement([run, run, None])
     assert {key: value[0] for key, value in found.items()} == pytest.approx(dict.fromkeys(KEYS, 1))
+
+
+def test_rows_of_too_few_runs_have_no_agreement(written, tmp_path, monkeypatch):
+    """A study of two seeds, or of numbers from a ledger, ends with its tables."""
+    numbers = {"R": (math.nan,) * 3, "latents": (0.5, 0.4, 0.6)}
+    monkeypatch.setattr("training.ablation.command.agreement", lambda runs: numbers)
+    here = {("isometry", 2): None, ("both", 1): None}
+    monkeypatch.setattr(Fits, "here", lambda self, d, row, w, seed: here.get((row, seed), tmp_path))
+    monkeypatch.setattr(Fits, "metrics", lambda *case: {"mse": 1.0})
+    design = written(tuning=None, downstream=True, seeds=[0, 1, 2])
+    ablate(design, tmp_path / "out", tmp_path / "runs", jobs=1)
+    found = json.loads((tmp_path / "out" / "small.json").read_text())["agreement"]
+    assert found == {"none": {"R": [None] * 3, "latents": [0.5, 0.4, 0.6]}}
+    assert "| none |  | 0.5 [0.4, 0.6] |" in (tmp_path / "out" / "small.md").read_text()
 
 
 def test_the_jackknife_of_independent_means_is_the_standard_error():

@@ -14,6 +14,7 @@ from training.evaluation.distances import pairwise
 
 MOST_POINTS = 500
 PAIRS = 32
+FEWEST = 3  # runs that have an interval
 KEYS = ("R", "latents", "latent_distances", "geodesic_lengths")
 
 
@@ -79,7 +80,7 @@ def _rank_correlation(x, y):
 def _jackknife(table):
     """The mean of the entries off the diagonal of (n, n), and its 95 % interval."""
     n = len(table)
-    if n < 3:
+    if n < FEWEST:
         return (float(np.nanmean(table)) if n == 2 else math.nan, math.nan, math.nan)
     mean = np.nanmean(table)
     others = [[i for i in range(n) if i != k] for k in range(n)]

@@ -1,8 +1,9 @@
 """``python -m training study --design FILE``: weights by a rule, then all rows with all seeds."""
 
+import math
 from pathlib import Path
 
-from training.ablation.agreement import agreement
+from training.ablation.agreement import FEWEST, agreement
 from training.ablation.design import ISOMAP, read_design
 from training.ablation.fits import Fits
 from training.ablation.isomap import isomap_metrics
@@ -64,13 +65,21 @@ def _metrics(design, fits, chosen, row, seed):
 
 
 def _agreements(design, fits, chosen, rows):
-    """How well the runs of each row that are here agree with each other."""
+    """How well the runs of each row that are here agree, where they are enough for an interval."""
     folders = {
         row: [fits.here(design, row, chosen[row], seed) for seed in design.seeds]
         for row in rows
         if design.rows[row] != (ISOMAP,)
     }
-    return {"agreement": {row: agreement(runs) for row, runs in folders.items()}}
+    enough = {row: runs for row, runs in folders.items() if len(runs) - runs.count(None) >= FEWEST}
+    return {"agreement": {row: _finite(agreement(runs)) for row, runs in enough.items()}}
+
+
+def _finite(found):
+    """The same with None for what is not known, as where no point has an R: for JSON."""
+    return {
+        key: [x if math.isfinite(x) else None for x in numbers] for key, numbers in found.items()
+    }
 
 
 def _text(path, design, chosen, results):

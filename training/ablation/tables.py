@@ -42,12 +42,16 @@ def agreement_table(agreed):
     keys = list(next(iter(rows.values())))
     lines = _head(["row", *keys])
     for name, found in rows.items():
-        cells = ["{:.3g} [{:.3g}, {:.3g}]".format(*found[key]) for key in keys]
+        cells = [_interval(found[key]) for key in keys]
         lines.append(_line([name, *cells]))
     return (
         "\nDo autoencoders that differ in seed and split alone agree? Mean over all pairs of runs, "
         "and its 95 % interval (jackknife over runs).\n\n" + "\n".join(lines) + "\n"
     )
+
+
+def _interval(numbers):
+    return "" if None in numbers else "{:.3g} [{:.3g}, {:.3g}]".format(*numbers)
 
 
 def pairs_of(one, other):

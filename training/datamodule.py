@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 from torch.utils.data import Dataset as TorchDataset
 
 from training.data import Dataset, DataSource
+from training.data.dataset import FRACTIONS
 from training.errors import TrainingError
 from training.reductions import processes
 
@@ -65,7 +66,7 @@ class DataModule(L.LightningDataModule):
         self,
         source: DataSource,
         batch_size: int = 256,
-        fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+        fractions: tuple[float, float, float] = FRACTIONS,
         seed: int = 0,
     ):
         super().__init__()

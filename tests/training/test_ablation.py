@@ -17,8 +17,7 @@ from training.ablation.agreement import KEYS, _jackknife, agreement
 from training.ablation.command import ablate
 from training.ablation.design import read_design
 from training.ablation.fits import Fits, configuration
-from training.ablation.paired import paired
-from training.ablation.tables import earned_table, rows_table
+from training.ablation.tables import against_table, earned_table, rows_table
 from training.ablation.weights import chosen_weights
 from training.errors import TrainingError
 
@@ -72,6 +71,8 @@ def test_rows_share_a_configuration_and_weights_are_relative(written):
         ({"rows": {"none": [], "x": ["isomap"]}, "config": "own.yaml"}, "needs latent_dimension"),
         ({"seeds": [0, 7]}, r"seeds \[7\] choose weights and are compared too"),
         ({"metrics": {"mse": "quotient"}}, "got quotient"),
+        ({"against": [["none", "gone"]]}, r"pairs of rows; got \['none', 'gone'\]"),
+        ({"against": [["none"]]}, r"pairs of rows; got \['none'\]"),
         ({"more": 1}, "see more"),
         ({"tuning": {"seeds": [7]}}, "see at_most, weights"),
     ],
@@ -141,32 +142,7 @@ def test_without_tuning_weights_are_as_written(written):
     assert chosen_weights(design, None) == {"none": (), "isometry": (1.0,), "both": (1.0, 1.0)}
 
 
-# --- comparisons ----------------------------------------------------------------------------------
-
-
-def test_intervals_are_students():
-    rng = np.random.default_rng(0)
-    one, other = rng.lognormal(size=(2, 6))
-    for kind, x in (("difference", one - other), ("ratio", np.log(one / other))):
-        low, high = stats.ttest_1samp(x, 0).confidence_interval(0.95)
-        expected = np.array([x.mean(), low, high])
-        found = paired(one, other, kind)
-        assert np.allclose(found, np.exp(expected) if kind == "ratio" else expected)
-
-
-def test_intervals_cover_as_often_as_they_say():
-    rng = np.random.default_rng(1)
-    covered = [
-        not paired(*rng.normal([[0.3], [0.0]], 1, (2, 5)), "difference").excludes(0.3)
-        for _ in range(2000)
-    ]
-    # Five standard errors of a share of 0.95 among 2000.
-    assert abs(np.mean(covered) - 0.95) < 5 * math.sqrt(0.95 * 0.05 / 2000)
-
-
-def test_nothing_is_said_of_one_seed_or_of_nothing():
-    assert math.isnan(paired([1.0], [2.0], "ratio").estimate)
-    assert math.isnan(paired([1.0, 0.0], [2.0, 1.0], "ratio").estimate)
+# --- tables ---------------------------------------------------------------------------------------
 
 
 def test_tables_mark_what_is_no_chance_and_leave_out_what_diverged(written):
@@ -180,8 +156,15 @@ def test_tables_mark_what_is_no_chance_and_leave_out_what_diverged(written):
         "both": {"0": {"mse": 1.0, "knn_recall_at_10": 0.5}, "1": None, "2": None},
     }
     earned = earned_table(design, results).splitlines()
-    assert earned[2].startswith("| isometry | none | 3 | **×2 [2, 2]** | +0.0333 [")
+    assert earned[2].startswith("| isometry | none | 3 | **×2 [2, 2]**†‡ | +0.0333 [")
     assert earned[3] == "| R2 | isometry | 1 |  |  |"
+    close = {s: {"mse": 1.00231 * m["mse"]} for s, m in results["none"].items()}
+    close["0"]["mse"] *= 1.0003
+    table = earned_table(design, results | {"isometry": close})
+    assert "| **×1.0024 [1.002, 1.0028]**" in table
+    assert against_table(design, results) == ""
+    against = read_design(written(against=[["none", "isometry"]]))
+    assert "| none | isometry | 3 | **×0.5 [0.5, 0.5]**†‡ |" in against_table(against, results)
     chosen = {"none": (), "isometry": (0.1,), "both": None}
     rows = rows_table(design, chosen, results).splitlines()
     assert "| isometry | isometry 0.1 | 3 | 2.02 ± 0.02 |" in rows[3]

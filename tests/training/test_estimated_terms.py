@@ -44,6 +44,7 @@ def sample_of(d, points=6):
         TotalSquaredCurvature(scale_free=True),
         PerelmanF(LearnedPotential(3)),
         PerelmanF(),
+        PerelmanF(curvature=False),
         PerelmanW(LearnedPotential(3), tau=0.7),
         UniformVolume(),
         RelaxedDistortion(),

@@ -170,6 +170,18 @@ def test_functionals_do_not_depend_on_coordinates(name):
     assert found == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("functional", "factor"), [(PerelmanF, 1.0), (partial(PerelmanW, tau=TAU), TAU)]
+)
+def test_what_curvature_adds(functional, factor):
+    """R = 2 on the unit sphere, of any measure of mass one; what is left has ∇f alone."""
+    with_r, without = (
+        value(functional(FixedMeasure(log_area), curvature=c), sphere(), PATCH).item()
+        for c in (True, False)
+    )
+    assert with_r - without == pytest.approx(2 * factor, rel=1e-9)
+
+
 def test_a_learned_potential_is_a_function_on_the_surface():
     potential = LearnedPotential(2).double()
 

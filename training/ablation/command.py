@@ -7,7 +7,7 @@ from training.ablation.agreement import FEWEST, agreement
 from training.ablation.design import ISOMAP, read_design
 from training.ablation.fits import Fits
 from training.ablation.isomap import isomap_metrics
-from training.ablation.tables import agreement_table, earned_table, rows_table
+from training.ablation.tables import against_table, agreement_table, earned_table, rows_table
 from training.ablation.weights import chosen_weights
 from training.errors import TrainingError
 from training.writing import write_json, write_text
@@ -17,6 +17,15 @@ RULE = (
     "error on validation points is at most {at_most} times that without terms, with seed {seeds}, "
     "which is none of those compared; earlier terms keep the weight of the row without it."
 )
+EARNED = (
+    "What each term earned: the row with it against the row without it, with the same seeds: "
+    "geometric mean of the quotients (×), or mean difference (+, −), and its 95 % interval "
+    "(Student's, of one comparison, for other splits of the same points). It is bold where it "
+    "leaves out 1, or 0; † where it still does for all comparisons of the table at once (Holm); "
+    "‡ where it does so for other points than these: splits overlap, and that interval is "
+    "{wider:.2g} times as wide (Nadeau and Bengio, 2003)."
+)
+OTHERS = "\nRows against others than those that lack a term, in the same way.\n\n"
 
 
 def ablate(path, out, runs, jobs, ledger=None):
@@ -88,12 +97,11 @@ def _text(path, design, chosen, results):
         at_most=f"{design.at_most:g}",
         seeds=" and ".join(map(str, design.tuning_seeds)),
     )
+    others = against_table(design, results)
     rule = rule if design.tuning_seeds else "Weights multiply those in the design."
     return (
         f"`python -m training study --design {path}`: held-out points, mean ± standard deviation "
         f"over seeds. {rule}\n\n{rows_table(design, chosen, results)}\n"
-        "What each term earned: the row with it against the row without it, with the same seeds: "
-        "geometric mean of the quotients (×), or mean difference (+, −), and its 95 % interval "
-        "(Student's, of one comparison); bold where it leaves out 1, or 0.\n\n"
-        f"{earned_table(design, results)}"
+        f"{EARNED.format(wider=math.sqrt(1 + len(design.seeds) * design.overlap))}\n\n"
+        f"{earned_table(design, results)}{others and OTHERS + others}"
     )

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.data.dataset import FRACTIONS
 from training.errors import TrainingError
 from training.trust import read_yaml
 
 KEYS = {"config", "seeds", "tuning", "terms", "rows", "metrics"}
-OPTIONAL = {"options", "downstream"}
+OPTIONAL = {"options", "downstream", "against"}
 TUNING = {"seeds", "weights", "at_most"}
 AS_WRITTEN = {"seeds": [], "weights": [1], "at_most": 1}  # no tuning: terms have their own weights
 KINDS = ("ratio", "difference")
@@ -33,6 +34,7 @@ class Design:
         metrics: name -> ``"ratio"`` or ``"difference"``, how rows are compared.
         downstream: whether the metrics of :mod:`training.evaluation.downstream` are made, and how
             well runs of a row agree (:mod:`training.ablation.agreement`).
+        against: pairs of rows to be compared besides, (row, other).
     """
 
     name: str
@@ -45,6 +47,7 @@ class Design:
     rows: dict[str, tuple[str, ...]]
     metrics: dict[str, str]
     downstream: bool = False
+    against: tuple[tuple[str, str], ...] = ()
 
     def row_of(self, terms):
         """The name of the row with these terms."""
@@ -55,6 +58,12 @@ class Design:
         """d, where the configuration says it."""
         arguments = self.config.get("model", {}).get("autoencoder", {}).get("init_args", {})
         return arguments.get("latent_dimension")
+
+    @property
+    def overlap(self):
+        """Test points over training points, of every seed's split of the same points."""
+        train, _, test = self.config.get("data", {}).get("fractions", FRACTIONS)
+        return test / train
 
     @property
     def fitted(self):
@@ -88,6 +97,7 @@ def read_design(path):
         rows=rows,
         metrics=options["metrics"],
         downstream=options.get("downstream", False),
+        against=tuple(map(tuple, options.get("against", ()))),
     )
     _check(path, design)
     return design
@@ -128,6 +138,9 @@ def _check(path, design):
             )
     if () not in present:
         raise TrainingError(f"{path}: there must be a row without terms, [].")
+    for pair in design.against:
+        if len(pair) != 2 or not {*pair} <= design.rows.keys():
+            raise TrainingError(f"{path}: against takes pairs of rows; got {list(pair)}.")
     if shared := {*design.seeds} & {*design.tuning_seeds}:
         raise TrainingError(f"{path}: seeds {sorted(shared)} choose weights and are compared too.")
     if unknown := {*design.metrics.values()} - {*KINDS}:

@@ -184,17 +184,24 @@ def configuration(design, row, weights):
 
 def validation_error(run):
     """The last ``val/mse`` of a run; infinite where there is none."""
-    errors = [row["val/mse"] for row in log_of(run) if row.get("val/mse")] if run else []
-    return float(errors[-1]) if errors else float("inf")
+    found = run and _last(run, "val/mse")
+    return float("inf") if found is None else found
 
 
 def metrics_of(run):
-    """The metrics on held-out points; None of a run that diverged."""
+    """The metrics on held-out points, and the last ``train/mse``; None of a run that diverged."""
     if run is None:
         return None
     files = [run / name for name in (METRICS_FILE, DOWNSTREAM) if (run / name).is_file()]
     texts = [json.loads(path.read_text(encoding="utf-8")) for path in files]
-    return {key: value for text in texts for key, value in text.items()}
+    metrics = {key: value for text in texts for key, value in text.items()}
+    return metrics | {"train_mse": _last(run, "train/mse")}
+
+
+def _last(run, column):
+    """The last number in a column of a run's log, or None."""
+    numbers = [row[column] for row in log_of(run) if row.get(column)]
+    return float(numbers[-1]) if numbers else None
 
 
 def _keep(path, text):

@@ -4,7 +4,7 @@ import math
 import statistics
 
 from training.ablation.design import ISOMAP
-from training.ablation.paired import NEUTRAL, paired
+from training.ablation.paired import NEUTRAL, paired, survivors
 
 
 def rows_table(design, chosen, results):
@@ -21,16 +21,41 @@ def rows_table(design, chosen, results):
 def earned_table(design, results):
     """What the last term of each row earned, against the row without it; bold if it is no chance.
 
-    Quotients are below 1, and differences of errors below 0, where the term lowers the metric.
+    Quotients are below 1, and differences of errors below 0, where the term lowers the metric. What
+    is bold has † where it holds among all comparisons of the table (Holm), ‡ for other points.
     """
-    lines = _head(["term", "added to", "seeds", *design.metrics])
-    for name, terms in design.rows.items():
-        if not terms or terms == (ISOMAP,):
-            continue
-        base = design.row_of(terms[:-1])
-        pairs = pairs_of(results.get(name, {}), results.get(base, {}))
-        cells = [_comparison(pairs, key, kind) for key, kind in design.metrics.items()]
-        lines.append(_line([terms[-1], base, str(len(pairs)), *cells]))
+    rows = {
+        name: design.row_of(terms[:-1])
+        for name, terms in design.rows.items()
+        if terms and terms != (ISOMAP,)
+    }
+    labels = [(design.rows[name][-1], base) for name, base in rows.items()]
+    return _compared("term", "added to", labels, rows.items(), design, results)
+
+
+def against_table(design, results):
+    """The pairs of rows that the design asks for besides, marked as in the table above."""
+    if not design.against:
+        return ""
+    return _compared("row", "against", design.against, design.against, design, results)
+
+
+def _compared(one, other, labels, pairs_of_rows, design, results):
+    """A table of comparisons: a line for each pair of rows, a column for each metric."""
+    pairs = [pairs_of(results.get(a, {}), results.get(b, {})) for a, b in pairs_of_rows]
+    found = [_comparison(p, key, kind) for p in pairs for key, kind in design.metrics.items()]
+    beyond = [
+        _comparison(p, key, kind, design.overlap)
+        for p in pairs
+        for key, kind in design.metrics.items()
+    ]
+    kinds = [*design.metrics.values()] * len(pairs)
+    fallen = survivors([comparison.p for comparison in found])
+    cells = [*map(_cell, found, kinds, fallen, beyond)]
+    lines = _head([one, other, "seeds", *design.metrics])
+    width = len(design.metrics)
+    for i, (label, p) in enumerate(zip(labels, pairs, strict=True)):
+        lines.append(_line([*label, str(len(p)), *cells[i * width : (i + 1) * width]]))
     return "\n".join(lines) + "\n"
 
 
@@ -59,16 +84,34 @@ def pairs_of(one, other):
     return [(one[s], other[s]) for s in one if one[s] and other.get(s)]
 
 
-def _comparison(pairs, key, kind):
+def _comparison(pairs, key, kind, overlap=0.0):
+    """A metric's Comparison over pairs of runs; NaN where some of them lack it."""
     values = [(one.get(key), other.get(key)) for one, other in pairs]
-    if len(values) < 2 or any(x is None for pair in values for x in pair):
-        return ""
-    found = paired(*zip(*values, strict=True), kind)
+    if any(x is None for pair in values for x in pair):
+        values = []
+    one, other = zip(*values, strict=True) if values else ((), ())
+    return paired(one, other, kind, overlap)
+
+
+def _cell(found, kind, falls, beyond):
+    """A Comparison; bold where it is no chance, with its marks."""
     if math.isnan(found.estimate):
         return ""
     sign = "×" if kind == "ratio" else "+" if found.estimate >= 0 else "−"
-    text = f"{sign}{abs(found.estimate):.3g} [{found.low:.3g}, {found.high:.3g}]"
-    return f"**{text}**" if found.excludes(NEUTRAL[kind]) else text
+    digits = _digits(found)
+    numbers = [f"{x:.{digits}g}" for x in (abs(found.estimate), found.low, found.high)]
+    text = "{}{} [{}, {}]".format(sign, *numbers)
+    if not found.excludes(NEUTRAL[kind]):
+        return text
+    return f"**{text}**" + "†" * falls + "‡" * beyond.excludes(NEUTRAL[kind])
+
+
+def _digits(found):
+    """Three significant ones, or as many more as an interval needs to be seen."""
+    largest, width = max(abs(found.low), abs(found.high)), found.high - found.low
+    if width <= 0:
+        return 3
+    return min(max(3, 1 - math.floor(math.log10(width / largest))), 6)
 
 
 def _weights(terms, weights):

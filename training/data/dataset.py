@@ -8,6 +8,7 @@ import numpy as np
 
 from training.errors import TrainingError
 
+FRACTIONS = (0.8, 0.1, 0.1)  # of the points in train, validation and test
 LARGEST = 1e140  # of a number whose squares can be summed
 MISSING = ["", "nan", "NaN", "None", "NaT", "<NA>"]  # texts that stand for no label
 
@@ -75,7 +76,7 @@ class Dataset:
         ]
         return Dataset(*rows, name=self.name, image_shape=self.image_shape)
 
-    def split(self, fractions=(0.8, 0.1, 0.1), seed=0, least_test=0):
+    def split(self, fractions=FRACTIONS, seed=0, least_test=0):
         """Train, validation and test: disjoint, random, together everything, fixed by the seed.
 
         Where that leaves less than ``least_test`` points to the test part, training gives what is

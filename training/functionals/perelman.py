@@ -49,9 +49,10 @@ class _Perelman(Functional):
         potential: LearnedPotential | FixedMeasure | None = None,
         direction: str = "descend",
         estimator: curvcore.Hutchinson | None = None,
+        curvature: bool = True,
     ):
         super().__init__()
-        self.estimator = estimator
+        self.estimator, self.curvature = estimator, curvature
         if direction not in DIRECTIONS:
             raise TrainingError(f"direction must be one of {DIRECTIONS}; got {direction!r}.")
         self.potential = FixedMeasure() if potential is None else potential
@@ -65,6 +66,11 @@ class _Perelman(Functional):
         """A scalar tensor to be minimised."""
         value = self.value(on)
         return -value if self._ascends else value
+
+    def _first_order(self, on, f):
+        """R + |∇f|², or |∇f|² alone: (B,)."""
+        squared = f.gradient_norm_squared(on)
+        return on.geometry.scalar + squared if self.curvature else squared
 
 
 class PerelmanF(_Perelman):
@@ -93,12 +99,14 @@ class PerelmanF(_Perelman):
             talk; ``"ricci"``, the decoder ascends it and the potential descends, Perelman's
             saddle. The number returned is then minus the functional.
         estimator: of R, where d is large.
+        curvature: whether R is in it; without, F is the Fisher information ∫ |∇f|² e^{−f} dμ of dm
+            against dμ, the control of what R does.
     """
 
     def value(self, on: SampledGeometry) -> torch.Tensor:
         """F itself."""
         f = self.potential.on(on, 0.0, self._ascends)
-        return total(f.probability * _first_order(on, f))
+        return total(f.probability * self._first_order(on, f))
 
 
 def gaussian_tau(
@@ -205,6 +213,7 @@ class PerelmanW(_Perelman):
             talk; ``"ricci"``, the decoder ascends it and the potential (and τ) descends, Perelman's
             saddle. The number returned is then minus the functional.
         estimator: of R, where d is large.
+        curvature: whether R is in it; without, the control of what R does.
     """
 
     def __init__(
@@ -213,8 +222,9 @@ class PerelmanW(_Perelman):
         tau: float | Tau = 1.0,
         direction: str = "descend",
         estimator: curvcore.Hutchinson | None = None,
+        curvature: bool = True,
     ):
-        super().__init__(potential, direction, estimator)
+        super().__init__(potential, direction, estimator, curvature)
         self.tau = tau if isinstance(tau, nn.Module) else Tau(tau)
 
     def value(self, on: SampledGeometry) -> torch.Tensor:
@@ -225,9 +235,4 @@ class PerelmanW(_Perelman):
         n = on.dimension
         log_factor = -n / 2 * torch.log(4 * math.pi * tau)
         f = self.potential.on(on, log_factor, self._ascends)
-        return total(f.probability * (tau * _first_order(on, f) + f.value - n))
-
-
-def _first_order(on, f):
-    """R + |∇f|²: (B,)."""
-    return on.geometry.scalar + f.gradient_norm_squared(on)
+        return total(f.probability * (tau * self._first_order(on, f) + f.value - n))

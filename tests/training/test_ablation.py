@@ -310,7 +310,7 @@ def test_a_run_agrees_with_itself_and_a_turned_one(tmp_path):
 def test_rows_of_too_few_runs_have_no_agreement(written, tmp_path, monkeypatch):
     """A study of two seeds, or of numbers from a ledger, ends with its tables."""
     numbers = {"R": (math.nan,) * 3, "latents": (0.5, 0.4, 0.6)}
-    monkeypatch.setattr("training.ablation.command.agreement", lambda runs: numbers)
+    monkeypatch.setattr(Fits, "apart", lambda self, function, argument, what: numbers)
     here = {("isometry", 2): None, ("both", 1): None}
     monkeypatch.setattr(Fits, "here", lambda self, d, row, w, seed: here.get((row, seed), tmp_path))
     monkeypatch.setattr(Fits, "metrics", lambda *case: {"mse": 1.0})

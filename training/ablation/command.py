@@ -81,7 +81,8 @@ def _agreements(design, fits, chosen, rows):
         if design.rows[row] != (ISOMAP,)
     }
     enough = {row: runs for row, runs in folders.items() if len(runs) - runs.count(None) >= FEWEST}
-    return {"agreement": {row: _finite(agreement(runs)) for row, runs in enough.items()}}
+    found = fits.all(lambda row: fits.apart(agreement, enough[row], f"agreement of {row}"), enough)
+    return {"agreement": dict(zip(enough, map(_finite, found), strict=True))}
 
 
 def _finite(found):

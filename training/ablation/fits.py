@@ -131,15 +131,19 @@ class Fits:
             path.unlink(missing_ok=True)
         return True
 
-    def _done(self, command):
-        """The exit code of a command, and the last line that it says of an error."""
+    def apart(self, function, argument, what):
+        """``function(argument)`` in one of the processes; ``what`` names it, for an error."""
         try:
-            code, message = self._pool.submit(_run, command).result()
+            return self._pool.submit(function, argument).result()
         except BrokenProcessPool as error:
             raise TrainingError(
-                f"A process that ran {' '.join(command)} was killed, for want of memory perhaps. "
+                f"A process that ran {what} was killed, for want of memory perhaps. "
                 "The same command goes on."
             ) from error
+
+    def _done(self, command):
+        """The exit code of a command, and the last line that it says of an error."""
+        code, message = self.apart(_run, command, " ".join(command))
         return code, message.strip().rpartition("\n")[2]
 
 

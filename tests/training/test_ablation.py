@@ -71,8 +71,10 @@ def test_rows_share_a_configuration_and_weights_are_relative(written):
         ({"rows": {"none": [], "x": ["isomap"]}, "config": "own.yaml"}, "needs latent_dimension"),
         ({"seeds": [0, 7]}, r"seeds \[7\] choose weights and are compared too"),
         ({"metrics": {"mse": "quotient"}}, "got quotient"),
-        ({"against": [["none", "gone"]]}, r"pairs of rows; got \['none', 'gone'\]"),
-        ({"against": [["none"]]}, r"pairs of rows; got \['none'\]"),
+        ({"against": [["none", "gone"]]}, "against has no such row: gone"),
+        ({"against": [["none", "none"]]}, r"list of pairs of rows, .* got \['none', 'none'\]"),
+        ({"against": ["none"]}, "list of pairs of rows, .* got none"),
+        ({"against": 5}, "list of pairs of rows, .* got 5"),
         ({"more": 1}, "see more"),
         ({"tuning": {"seeds": [7]}}, "see at_most, weights"),
     ],
@@ -87,6 +89,7 @@ def test_a_design_is_like_another_but_for_what_it_says(written, tmp_path):
     path = tmp_path / "like.yaml"
     path.write_text("like: small.yaml\nseeds: [3]\noptions: {trainer: {max_epochs: 9}}\n")
     design, other = read_design(path), read_design(tmp_path / "small.yaml")
+    assert design.overlap == pytest.approx(other.overlap)
     assert (design.seeds, design.rows) == ((3,), other.rows)
     assert design.config["trainer"]["max_epochs"] == 9
     path.with_name("third.yaml").write_text("like: like.yaml\noptions: {}\n")
@@ -169,6 +172,28 @@ def test_tables_mark_what_is_no_chance_and_leave_out_what_diverged(written):
     rows = rows_table(design, chosen, results).splitlines()
     assert "| isometry | isometry 0.1 | 3 | 2.02 ± 0.02 |" in rows[3]
     assert "| both | none allowed | 1 (2 diverged) |" in rows[4]
+
+
+def test_marks_tell_what_holds_among_all_and_for_other_points(written):
+    """Differences m ± s of ten seeds: t = 3 m/s, and m/s where splits overlap by 0.8."""
+    ratios = {"sure": 10, "among_all": 1.6, "alone": 0.85, "nothing": 0, "train_mse": 10}
+    design = read_design(written(metrics=dict.fromkeys(ratios, "difference"), rows={
+        "none": [], "isometry": ["isometry"]
+    }))  # fmt: skip
+    assert design.overlap == pytest.approx(0.8)
+    seeds = {str(seed): (-1) ** seed for seed in range(10)}
+    results = {
+        "none": {seed: dict.fromkeys(ratios, 0.0) for seed in seeds},
+        "isometry": {s: {key: m + sign for key, m in ratios.items()} for s, sign in seeds.items()},
+    }
+    cells = earned_table(design, results).splitlines()[2].split(" | ")[3:]
+    assert [cell.rstrip(" |").rpartition("]")[2] for cell in cells] == [
+        "**†‡",
+        "**†",
+        "**",
+        "",
+        "**†",
+    ]
 
 
 # --- runs -----------------------------------------------------------------------------------------
@@ -285,6 +310,7 @@ def test_a_study_by_design(written, tmp_path, capsys):
     assert set(found["metrics"]) == {"none", "isometry", "both", "isomap"}
     assert all(set(by_seed) == {"0", "1", "2"} for by_seed in found["metrics"].values())
     assert 0 < found["metrics"]["both"]["1"]["kmeans_f1"] <= 1
+    assert found["metrics"]["both"]["1"].keys() >= {"train_mse", "train_R2", "train_isometry"}
     assert set(found["agreement"]) == {"none", "isometry", "both"}
     text = (tmp_path / "out" / "small.md").read_text()
     assert text.startswith("`python -m training study --design")

@@ -70,11 +70,14 @@ def test_f_of_a_sphere_with_constant_potential(radius):
 
 @pytest.mark.parametrize("d", [1, 2])
 def test_f_and_w_of_a_gaussian_on_flat_space(d):
-    """f = |x|²/4τ: W = 0 and F = n/2τ."""
+    """f = |x|²/4τ: W = 0 and F = n/2τ, with R = 0 or without R."""
     grid = QuadratureGrid((-12,) * d, (12,) * d, nodes=80).grid(LIKE)
     gaussian = FixedMeasure(lambda x: -x.square().sum() / (4 * TAU))
-    assert value(PerelmanW(gaussian, tau=TAU), plane, grid).item() == pytest.approx(0, abs=1e-6)
-    assert value(PerelmanF(gaussian), plane, grid).item() == pytest.approx(d / (2 * TAU), rel=CLOSE)
+    for curvature in (True, False):
+        w = value(PerelmanW(gaussian, tau=TAU, curvature=curvature), plane, grid).item()
+        assert w == pytest.approx(0, abs=1e-6)
+        f = value(PerelmanF(gaussian, curvature=curvature), plane, grid).item()
+        assert f == pytest.approx(d / (2 * TAU), rel=CLOSE)
 
 
 def test_w_of_a_learned_potential_is_normalised():

@@ -61,8 +61,8 @@ class Design:
 
     @property
     def overlap(self):
-        """Test points over training points, of every seed's split of the same points."""
-        train, _, test = self.config.get("data", {}).get("fractions", FRACTIONS)
+        """Test points over training points, of every seed's split of the same points, as asked."""
+        train, _, test = (self.config.get("data") or {}).get("fractions", FRACTIONS)
         return test / train
 
     @property
@@ -97,7 +97,7 @@ def read_design(path):
         rows=rows,
         metrics=options["metrics"],
         downstream=options.get("downstream", False),
-        against=tuple(map(tuple, options.get("against", ()))),
+        against=_pairs(path, options.get("against") or []),
     )
     _check(path, design)
     return design
@@ -110,6 +110,15 @@ def _read(path):
     options = read_yaml(path)
     like = options.pop("like", None)
     return {**_read(path.parent / like), **options} if like else options
+
+
+def _pairs(path, pairs):
+    """Pairs of names of rows."""
+    for pair in pairs if isinstance(pairs, list) else [pairs]:
+        names = pair if isinstance(pair, list) else []
+        if len(names) != 2 or not all(isinstance(x, str) for x in names) or names[0] == names[1]:
+            raise TrainingError(f"{path}: against is a list of pairs of rows, [A, B]; got {pair}.")
+    return tuple(map(tuple, pairs))
 
 
 def _merged(options, changes):
@@ -139,8 +148,8 @@ def _check(path, design):
     if () not in present:
         raise TrainingError(f"{path}: there must be a row without terms, [].")
     for pair in design.against:
-        if len(pair) != 2 or not {*pair} <= design.rows.keys():
-            raise TrainingError(f"{path}: against takes pairs of rows; got {list(pair)}.")
+        if unknown := {*pair} - design.rows.keys():
+            raise TrainingError(f"{path}: against has no such row: {', '.join(sorted(unknown))}.")
     if shared := {*design.seeds} & {*design.tuning_seeds}:
         raise TrainingError(f"{path}: seeds {sorted(shared)} choose weights and are compared too.")
     if unknown := {*design.metrics.values()} - {*KINDS}:

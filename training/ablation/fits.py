@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import json
+import math
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -188,24 +189,23 @@ def configuration(design, row, weights):
 
 def validation_error(run):
     """The last ``val/mse`` of a run; infinite where there is none."""
-    found = run and _last(run, "val/mse")
-    return float("inf") if found is None else found
+    return _last(run).get("val/mse", float("inf")) if run else float("inf")
 
 
 def metrics_of(run):
-    """The metrics on held-out points, and the last ``train/mse``; None of a run that diverged."""
+    """The metrics on held-out points, and the last means in training; None if it diverged."""
     if run is None:
         return None
     files = [run / name for name in (METRICS_FILE, DOWNSTREAM) if (run / name).is_file()]
     texts = [json.loads(path.read_text(encoding="utf-8")) for path in files]
     metrics = {key: value for text in texts for key, value in text.items()}
-    return metrics | {"train_mse": _last(run, "train/mse")}
+    means = {name: x for name, x in _last(run).items() if name.startswith("train/")}
+    return metrics | {name.replace("/", "_"): x for name, x in means.items() if math.isfinite(x)}
 
 
-def _last(run, column):
-    """The last number in a column of a run's log, or None."""
-    numbers = [row[column] for row in log_of(run) if row.get(column)]
-    return float(numbers[-1]) if numbers else None
+def _last(run):
+    """The last number in each column of a run's log."""
+    return {key: float(x) for row in log_of(run) for key, x in row.items() if x}
 
 
 def _keep(path, text):

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
+ROUNDING = 1e-15
 
 
 class Comparison(NamedTuple):
@@ -40,7 +41,8 @@ def paired(one, other, kind, overlap=0.0):
         overlap: n_test/n_train, for an interval for other points.
 
     Returns:
-        Comparison; all NaN for less than two seeds, or quotients that are not positive.
+        Comparison; all NaN for less than two seeds, or quotients that are not positive. Numbers
+        that differ by rounding alone are the same, and p is 1 where all are.
     """
     one, other = np.asarray(one, float), np.asarray(other, float)
     if kind == "ratio":
@@ -48,15 +50,16 @@ def paired(one, other, kind, overlap=0.0):
             differences = np.log(one) - np.log(other)
     else:
         differences = one - other
+    differences[np.isclose(one, other, ROUNDING, 0) & np.isfinite(differences)] = 0
     if len(differences) < 2 or not np.isfinite(differences).all():
         return Comparison(math.nan, math.nan, math.nan, math.nan)
     n = len(differences)
     mean, error = differences.mean(), differences.std(ddof=1) * math.sqrt(1 / n + overlap)
     half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * error
     ends = mean, mean - half, mean + half
-    with np.errstate(divide="ignore", invalid="ignore"):  # all differences are the same
-        p = 2 * stats.t.sf(abs(mean / error), n - 1)
-    return Comparison(*(np.exp(ends) if kind == "ratio" else ends), p)
+    p = 2 * stats.t.sf(abs(mean) / error, n - 1) if error else float(mean == 0)
+    with np.errstate(over="ignore"):
+        return Comparison(*(np.exp(ends) if kind == "ratio" else ends), p)
 
 
 def survivors(p_values):

@@ -43,19 +43,14 @@ def against_table(design, results):
 def _compared(one, other, labels, pairs_of_rows, design, results):
     """A table of comparisons: a line for each pair of rows, a column for each metric."""
     pairs = [pairs_of(results.get(a, {}), results.get(b, {})) for a, b in pairs_of_rows]
-    found = [_comparison(p, key, kind) for p in pairs for key, kind in design.metrics.items()]
-    beyond = [
-        _comparison(p, key, kind, design.overlap)
-        for p in pairs
-        for key, kind in design.metrics.items()
-    ]
-    kinds = [*design.metrics.values()] * len(pairs)
-    fallen = survivors([comparison.p for comparison in found])
-    cells = [*map(_cell, found, kinds, fallen, beyond)]
+    asked = [(p, key, kind) for p in pairs for key, kind in design.metrics.items()]
+    found = [_comparison(*case) for case in asked]
+    marked = zip(asked, found, survivors([comparison.p for comparison in found]), strict=True)
+    cells = [_cell(*case, design.overlap, comparison, fell) for case, comparison, fell in marked]
     lines = _head([one, other, "seeds", *design.metrics])
-    width = len(design.metrics)
-    for i, (label, p) in enumerate(zip(labels, pairs, strict=True)):
-        lines.append(_line([*label, str(len(p)), *cells[i * width : (i + 1) * width]]))
+    for label, p in zip(labels, pairs, strict=True):
+        ours, cells = cells[: len(design.metrics)], cells[len(design.metrics) :]
+        lines.append(_line([*label, str(len(p)), *ours]))
     return "\n".join(lines) + "\n"
 
 
@@ -93,7 +88,7 @@ def _comparison(pairs, key, kind, overlap=0.0):
     return paired(one, other, kind, overlap)
 
 
-def _cell(found, kind, falls, beyond):
+def _cell(pairs, key, kind, overlap, found, fell):
     """A Comparison; bold where it is no chance, with its marks."""
     if math.isnan(found.estimate):
         return ""
@@ -103,13 +98,16 @@ def _cell(found, kind, falls, beyond):
     text = "{}{} [{}, {}]".format(sign, *numbers)
     if not found.excludes(NEUTRAL[kind]):
         return text
-    return f"**{text}**" + "†" * falls + "‡" * beyond.excludes(NEUTRAL[kind])
+    # Errors on training points are of those that every split has: none are held out.
+    of_others = not key.startswith("train_") and _comparison(pairs, key, kind, overlap)
+    beyond = of_others and of_others.excludes(NEUTRAL[kind])
+    return f"**{text}**" + "†" * fell + "‡" * beyond
 
 
 def _digits(found):
     """Three significant ones, or as many more as an interval needs to be seen."""
     largest, width = max(abs(found.low), abs(found.high)), found.high - found.low
-    if width <= 0:
+    if not 0 < width < math.inf:
         return 3
     return min(max(3, 1 - math.floor(math.log10(width / largest))), 6)
 

@@ -165,6 +165,8 @@ def test_tables_mark_what_is_no_chance_and_leave_out_what_diverged(written):
     close["0"]["mse"] *= 1.0003
     table = earned_table(design, results | {"isometry": close})
     assert "| **×1.0024 [1.002, 1.0028]**" in table
+    wild = {"0": {"mse": 1.0}, "1": {"mse": 1e53}}
+    assert "inf]" in earned_table(design, results | {"isometry": wild})
     assert against_table(design, results) == ""
     against = read_design(written(against=[["none", "isometry"]]))
     assert "| none | isometry | 3 | **×0.5 [0.5, 0.5]**†‡ |" in against_table(against, results)

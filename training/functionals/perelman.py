@@ -67,7 +67,7 @@ class _Perelman(Functional):
         value = self.value(on)
         return -value if self._ascends else value
 
-    def _first_order(self, on, f):
+    def _integrand(self, on, f):
         """R + |∇f|², or |∇f|² alone: (B,)."""
         squared = f.gradient_norm_squared(on)
         return on.geometry.scalar + squared if self.curvature else squared
@@ -109,7 +109,7 @@ class PerelmanF(_Perelman):
     def value(self, on: SampledGeometry) -> torch.Tensor:
         """F itself."""
         f = self.potential.on(on, 0.0, self._ascends)
-        return total(f.probability * self._first_order(on, f))
+        return total(f.probability * self._integrand(on, f))
 
 
 def gaussian_tau(
@@ -238,4 +238,4 @@ class PerelmanW(_Perelman):
         n = on.dimension
         log_factor = -n / 2 * torch.log(4 * math.pi * tau)
         f = self.potential.on(on, log_factor, self._ascends)
-        return total(f.probability * (tau * self._first_order(on, f) + f.value - n))
+        return total(f.probability * (tau * self._integrand(on, f) + f.value - n))

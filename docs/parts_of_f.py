@@ -62,13 +62,19 @@ def main():
     parser.add_argument("--runs", type=Path, required=True, help="folder of the studies' runs")
     parser.add_argument("--out", type=Path, required=True, help="RESULT, without a suffix")
     options = parser.parse_args()
+    folders = {
+        (case, row): sorted((options.runs / case / row).glob("*/seed_*/"))
+        for case in CASES
+        for row in ROWS
+    }
+    for (case, row), runs in folders.items():
+        if len(runs) < 2:
+            parser.error(
+                f"{options.runs} has {len(runs)} runs of {case}, row {row}; 2 or more are needed: "
+                f"python -m training study --design {case} --runs {options.runs}"
+            )
     found = {
-        case: {
-            row: {
-                run.name: parts(run) for run in sorted((options.runs / case / row).glob("*/seed_*"))
-            }
-            for row in ROWS
-        }
+        case: {row: {run.name: parts(run) for run in folders[case, row]} for row in ROWS}
         for case in CASES
     }
     write_json(options.out.with_suffix(".json"), found)

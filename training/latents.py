@@ -3,7 +3,7 @@
 import warnings
 
 from training.errors import TrainingError
-from training.functionals import OF_NETWORKS, FixedMeasure, GraphStress, LearnedPotential
+from training.functionals import FixedMeasure, GraphStress, LearnedPotential, NetworkFunctional
 from training.measures import (
     EncodedPoints,
     ImportanceWeights,
@@ -36,7 +36,7 @@ def check_terms(terms, autoencoder):
                 f"terms.{name}: GraphStress is for a plane: geodesic distances of data on a torus "
                 "are no distances of one period."
             )
-        if isinstance(term.functional, OF_NETWORKS):
+        if isinstance(term.functional, NetworkFunctional):
             continue
         needs_density = bool(potentials) or getattr(term.functional, "scale_free", False)
         if torus:

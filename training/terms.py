@@ -8,14 +8,7 @@ import torch
 from torch import nn
 
 from training.errors import CollapsedError, TrainingError
-from training.functionals import (
-    OF_NETWORKS,
-    ContractiveEncoder,
-    Functional,
-    GraphStress,
-    SampledGeometry,
-    SquaredWeights,
-)
+from training.functionals import Functional, GraphStress, NetworkFunctional, SampledGeometry
 from training.measures import EncodedPoints, Measure
 from training.reductions import processes
 from training.seeds import mixed
@@ -39,7 +32,7 @@ class Term:
         schedule: how it grows and shrinks, ``"linear"`` or ``"cosine"``, half a period of it.
     """
 
-    functional: Functional | ContractiveEncoder | GraphStress | SquaredWeights
+    functional: Functional | NetworkFunctional
     weight: float
     measure: Measure = field(default_factory=EncodedPoints)
     start: float = 0.0
@@ -187,13 +180,10 @@ class Terms(nn.Module):
             for name, number in zip(names, numbers, strict=True):
                 values[name] = weights[name], number
         for name, weight in weights.items():
-            functional, encoder = self.functionals[name], autoencoder.encoder
-            if isinstance(functional, ContractiveEncoder):
-                values[name] = weight, functional(encoder, x)
-            elif isinstance(functional, GraphStress):
-                values[name] = weight, functional(encoder, mixed(seed, [*self.terms].index(name)))
-            elif isinstance(functional, SquaredWeights):
-                values[name] = weight, functional(autoencoder)
+            functional = self.functionals[name]
+            if isinstance(functional, NetworkFunctional):
+                own_seed = mixed(seed, [*self.terms].index(name))
+                values[name] = weight, functional.of(autoencoder, x, own_seed)
         return values, degenerate
 
     def _evaluate(self, decoder, sample, names, estimator=None):
@@ -220,7 +210,7 @@ def _by_measure(active):
     """Pairs of (a measure, an estimator of R or None) and the names of the terms that use them."""
     groups = []
     for name, term in active.items():
-        if isinstance(term.functional, OF_NETWORKS):
+        if isinstance(term.functional, NetworkFunctional):
             continue
         key = term.measure, term.functional.estimator
         names = next((names for other, names in groups if other == key), None)

@@ -12,6 +12,7 @@ from training.functionals import (
     ContractiveEncoder,
     Functional,
     LearnedPotential,
+    NetworkFunctional,
     PerelmanF,
     RelaxedDistortion,
     SquaredWeights,
@@ -218,6 +219,18 @@ def test_the_contractive_term_goes_to_the_encoder_on_data(model, x, orders):
     value.backward()
     assert all(p.grad is None for p in model.decoder.parameters())
     assert any(p.grad is not None and p.grad.any() for p in model.encoder.parameters())
+
+
+def test_a_functional_of_networks_of_ones_own(model, x, orders):
+    class Spread(NetworkFunctional):
+        def of(self, autoencoder, x, seed):
+            return autoencoder.encoder(x).var() + seed % 2**20
+
+    first, second = values({"a": Term(Spread(), 2), "b": Term(Spread(), 3)}, model, x).values()
+    assert (first[0], second[0]) == (2, 3)
+    assert orders == []
+    drawn = [value.item() - model.encoder(x).var().item() for _, value in (first, second)]
+    assert drawn[0] != drawn[1]  # each term draws on its own
 
 
 def test_squared_weights_are_of_encoder_and_decoder(model, x, orders):

@@ -20,7 +20,7 @@ On encoded data the first and the gauge terms are integrals over the distributio
 probability measure, instead of dμ: :mod:`training.functionals.base`.
 """
 
-from training.functionals.base import Functional, LatentSample, SampledGeometry
+from training.functionals.base import Functional, LatentSample, NetworkFunctional, SampledGeometry
 from training.functionals.baselines import (
     ContractiveEncoder,
     FlatMetric,
@@ -34,8 +34,6 @@ from training.functionals.graph import GraphStress
 from training.functionals.perelman import PerelmanF, PerelmanW, Tau, gaussian_tau
 from training.functionals.potentials import FixedMeasure, LearnedPotential, NormalisedPotential
 
-OF_NETWORKS = ContractiveEncoder, GraphStress, SquaredWeights  # all others are of a metric
-
 __all__ = [
     "ContractiveEncoder",
     "DeTurckGauge",
@@ -45,6 +43,7 @@ __all__ = [
     "GraphStress",
     "LatentSample",
     "LearnedPotential",
+    "NetworkFunctional",
     "NormalisedPotential",
     "PerelmanF",
     "PerelmanW",

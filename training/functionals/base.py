@@ -272,3 +272,16 @@ class Functional(nn.Module, ABC):
     @abstractmethod
     def evaluate(self, on: SampledGeometry) -> torch.Tensor:
         """The same on a SampledGeometry, which several functionals may share."""
+
+
+class NetworkFunctional(nn.Module, ABC):
+    """A number that an autoencoder has without a metric: of its encoder on data, of its weights.
+
+    How one is called in a training loop of your own each says for itself.
+    """
+
+    __call__: Callable[..., torch.Tensor]
+
+    @abstractmethod
+    def of(self, autoencoder: nn.Module, x: torch.Tensor, seed: int) -> torch.Tensor:
+        """A scalar tensor, what a term of it adds: for a batch x (B, ...), draws by the seed."""

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from training.errors import TrainingError
-from training.functionals.base import Functional, SampledGeometry
+from training.functionals.base import Functional, NetworkFunctional, SampledGeometry
 
 
 class RelaxedDistortion(Functional):
@@ -63,13 +63,14 @@ class FlatMetric(Functional):
         return on.mean((metric - flat).square().sum((1, 2)))
 
 
-class ContractiveEncoder(nn.Module):
+class ContractiveEncoder(NetworkFunctional):
     """E ‖∂enc/∂x‖²_F over the data. Reference: Rifai et al., ICML 2011.
 
     Unlike the others it is a functional of the encoder, on data: ``functional(encoder, x)``.
     """
 
-    __call__: Callable[..., torch.Tensor]
+    def of(self, autoencoder: nn.Module, x: torch.Tensor, seed: int) -> torch.Tensor:
+        return self(autoencoder.encoder, x)
 
     def forward(
         self,
@@ -89,7 +90,7 @@ class ContractiveEncoder(nn.Module):
         return squares.mean() if weights is None else (weights * squares).sum()
 
 
-class SquaredWeights(nn.Module):
+class SquaredWeights(NetworkFunctional):
     """Σ W², over all weight matrices and kernels of the autoencoder, biases left out.
 
     It knows nothing of a metric: the control of every term that is said to make an autoencoder
@@ -97,7 +98,8 @@ class SquaredWeights(nn.Module):
     decay can improve generalization*, NeurIPS 1991.
     """
 
-    __call__: Callable[..., torch.Tensor]
+    def of(self, autoencoder: nn.Module, x: torch.Tensor, seed: int) -> torch.Tensor:
+        return self(autoencoder)
 
     def forward(self, autoencoder: nn.Module) -> torch.Tensor:
         """A scalar tensor."""

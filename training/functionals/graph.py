@@ -7,9 +7,10 @@ from torch import nn
 
 from training import waiting
 from training.errors import TrainingError
+from training.functionals.base import NetworkFunctional
 
 
-class GraphStress(nn.Module):
+class GraphStress(NetworkFunctional):
     """Σ (δ − |z_i − z_j|)² δ^{−p} / Σ δ^{2−p} over pairs of points, without units.
 
     δ_ij are geodesic distances of the data: lengths of shortest paths in the graph of nearest
@@ -35,8 +36,6 @@ class GraphStress(nn.Module):
         points, pairs: how many points are drawn at each call, and with how many landmarks each.
         power: p.
     """
-
-    __call__: Callable[..., torch.Tensor]
 
     def __init__(
         self,
@@ -74,6 +73,9 @@ class GraphStress(nn.Module):
         self._places = torch.from_numpy(places).to(x.device)
         self._distances = torch.from_numpy(distances).to(x)
         return self
+
+    def of(self, autoencoder: nn.Module, x: torch.Tensor, seed: int) -> torch.Tensor:
+        return self(autoencoder.encoder, seed)
 
     def forward(
         self, encoder: Callable[[torch.Tensor], torch.Tensor], seed: int | None = None

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,18 @@ def test_no_weight_may_be_allowed_and_diverging_is_none(written):
 def test_without_tuning_weights_are_as_written(written):
     design = read_design(written(tuning=None))
     assert chosen_weights(design, None) == {"none": (), "isometry": (1.0,), "both": (1.0, 1.0)}
+
+
+def test_the_seeds_of_a_weight_run_side_by_side(written, tmp_path, monkeypatch):
+    both = threading.Barrier(2)
+
+    def validation_error(self, design, row, weights, seed):
+        both.wait(timeout=20)  # raises where no other seed is asked for meanwhile
+        return 1.0
+
+    monkeypatch.setattr(Fits, "validation_error", validation_error)
+    design = read_design(written(tuning=DESIGN["tuning"] | {"seeds": [7, 8]}))
+    assert chosen_weights(design, Fits(tmp_path, 2))["both"] == (1, 1)
 
 
 # --- tables ---------------------------------------------------------------------------------------

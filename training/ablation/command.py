@@ -53,10 +53,12 @@ def ablate(path, out, runs, jobs, ledger=None):
         chosen = chosen_weights(design, fits)
         rows = [name for name in design.rows if chosen.get(name, ()) is not None]
         results = {name: {} for name in rows}
-        for seed in design.seeds:
-            found = fits.all(lambda row, seed=seed: _metrics(design, fits, chosen, row, seed), rows)
-            for row, metrics in zip(rows, found, strict=True):
-                results[row][str(seed)] = metrics
+        cases = [(row, seed) for seed in design.seeds for row in rows]
+        found = fits.each(lambda case: _metrics(design, fits, chosen, *case), cases)
+        for (row, seed), metrics in zip(cases, found, strict=True):
+            results[row][str(seed)] = metrics
+            if row != rows[-1]:
+                continue
             write_json(out / f"{design.name}.json", {"weights": chosen, "metrics": results})
             write_text(out / f"{design.name}.md", _text(path, design, chosen, results))
         agreed = _agreements(design, fits, chosen, rows) if design.downstream else {}

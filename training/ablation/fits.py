@@ -50,10 +50,14 @@ class Fits:
     def __exit__(self, *error):
         self._pool.shutdown(cancel_futures=True)
 
-    def all(self, function, cases):
-        """``function`` of each case, ``jobs`` at a time, in order."""
+    def each(self, function, cases):
+        """``function`` of each case, ``jobs`` at a time, in order, each as soon as it is there."""
         with ThreadPoolExecutor(self.jobs) as pool:
-            return [*pool.map(function, cases)]
+            yield from pool.map(function, cases)
+
+    def all(self, function, cases):
+        """The same as a list. ``function`` may ask for more: ``jobs`` processes share it all."""
+        return [*self.each(function, cases)]
 
     def validation_error(self, design, row, weights, seed):
         """The last ``val/mse`` of a run; infinite where it diverged."""

@@ -15,7 +15,7 @@ def chosen_weights(design, fits):
     if not design.tuning_seeds:
         return {name: (1.0,) * len(terms) for name, terms in design.fitted.items()}
     chosen = {design.row_of(()): ()}
-    plain = [_error(design, fits, design.row_of(()), (), seed) for seed in design.tuning_seeds]
+    plain = _errors(design, fits, design.row_of(()), ())
     rows = {name: terms for name, terms in design.fitted.items() if terms}
     for size in sorted({len(terms) for terms in rows.values()}):
         names = [name for name, terms in rows.items() if len(terms) == size]
@@ -33,15 +33,16 @@ def _largest(design, fits, row, before, plain):
     """The weights of a row, or None."""
 
     def is_too_much(weight):
-        quotients = [
-            _error(design, fits, row, (*before, weight), seed) / error
-            for seed, error in zip(design.tuning_seeds, plain, strict=True)
-        ]
+        errors = _errors(design, fits, row, (*before, weight))
+        quotients = [error / of_plain for error, of_plain in zip(errors, plain, strict=True)]
         return statistics.geometric_mean(quotients) > design.at_most
 
     place = bisect.bisect_left(design.weights, True, key=is_too_much)
     return (*before, design.weights[place - 1]) if place else None
 
 
-def _error(design, fits, row, weights, seed):
-    return fits.validation_error(design, row, weights, seed)
+def _errors(design, fits, row, weights):
+    """Those on validation points with the tuning seeds."""
+    return fits.all(
+        lambda seed: fits.validation_error(design, row, weights, seed), design.tuning_seeds
+    )

@@ -76,6 +76,7 @@ def test_rows_share_a_configuration_and_weights_are_relative(written):
         ({"against": [["none", "none"]]}, r"list of pairs of rows, .* got \['none', 'none'\]"),
         ({"against": ["none"]}, "list of pairs of rows, .* got none"),
         ({"against": 5}, "list of pairs of rows, .* got 5"),
+        ({"terms": {"x": {"like": "gone"}}}, "term x is like gone, which is no term before it"),
         ({"more": 1}, "see more"),
         ({"tuning": {"seeds": [7]}}, "see at_most, weights"),
     ],
@@ -96,6 +97,23 @@ def test_a_design_is_like_another_but_for_what_it_says(written, tmp_path):
     path.with_name("third.yaml").write_text("like: like.yaml\noptions: {}\n")
     third = read_design(path.with_name("third.yaml"))
     assert (third.seeds, third.rows, third.config) == ((3,), other.rows, other.config)
+
+
+def test_a_term_is_like_one_before_it_but_for_what_it_says(written, tmp_path):
+    written()
+    path = tmp_path / "like.yaml"
+    path.write_text(
+        "like: small.yaml\n"
+        "terms:\n"
+        "  R2: {like: R2, R2: {weight: 0.5}}\n"
+        "  late: {like: R2, R2: {start: 3, measure: null}}\n"
+        "rows: {none: [], late: [late], isometry: [isometry]}\n"
+    )
+    terms = read_design(path).terms
+    assert terms["isometry"] == ISOMETRY
+    assert terms["R2"] == {"R2": R2["R2"] | {"weight": 0.5}}
+    assert terms["late"] == {"R2": R2["R2"] | {"weight": 0.5, "start": 3, "measure": None}}
+    assert read_design(tmp_path / "small.yaml").terms == DESIGN["terms"]
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)

@@ -75,7 +75,8 @@ class Design:
 def read_design(path):
     """The Design in a YAML file; ``config`` in it is a path from there.
 
-    What it does not say is as in the design that it is ``like``, another such path.
+    What it does not say is as in the design that it is ``like``, another such path, whose terms it
+    has besides its own; a term that is ``like`` one before it, by name, says what it changes.
 
     Raises:
         TrainingError: something is missing, unknown or does not fit.
@@ -109,7 +110,22 @@ def _read(path):
         raise TrainingError(f"There is no file {path}.")
     options = read_yaml(path)
     like = options.pop("like", None)
-    return {**_read(path.parent / like), **options} if like else options
+    base = _read(path.parent / like) if like else {}
+    if "terms" in options:
+        options["terms"] = _terms(path, base.get("terms", {}), options["terms"])
+    return {**base, **options}
+
+
+def _terms(path, known, changes):
+    """Those known and those of a file, in its order, of which any may be ``like`` one before it."""
+    terms = dict(known)
+    for name, options in changes.items():
+        term = {key: value for key, value in options.items() if key != "like"}
+        like = options.get("like")
+        if like is not None and like not in terms:
+            raise TrainingError(f"{path}: term {name} is like {like}, which is no term before it.")
+        terms[name] = term if like is None else _merged(terms[like], term)
+    return terms
 
 
 def _pairs(path, pairs):
@@ -124,7 +140,9 @@ def _pairs(path, pairs):
 def _merged(options, changes):
     """Nested options, with changes."""
     both = {key: (options[key], changes[key]) for key in options.keys() & changes.keys()}
-    deep = {key: _merged(*pair) for key, pair in both.items() if isinstance(pair[0], dict)}
+    deep = {
+        key: _merged(*pair) for key, pair in both.items() if all(isinstance(x, dict) for x in pair)
+    }
     return {**options, **changes, **deep}
 
 

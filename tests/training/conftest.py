@@ -1,10 +1,12 @@
 """Runs that several modules look at; do not write there."""
 
+import functools
 import shutil
 
 import pytest
 
 from tests.support.chromium import NoBrowserError, browser
+from tests.support.small_designs import write_design
 from tests.support.small_runs import CURVATURE, fit, gaussians
 from training.report import chapters_of
 
@@ -46,3 +48,9 @@ def solid(plain):
 def run(plain, tmp_path):
     """A copy of a run, to write to."""
     return shutil.copytree(plain, tmp_path / "run")
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes the small design, with changes, and returns its path."""
+    return functools.partial(write_design, tmp_path)

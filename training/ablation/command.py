@@ -1,6 +1,8 @@
 """``python -m training study --design FILE``: weights by a rule, then all rows with all seeds."""
 
 import math
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 from training.ablation.agreement import FEWEST, agreement
@@ -54,13 +56,12 @@ def ablate(path, out, runs, jobs, ledger=None):
         rows = [name for name in design.rows if chosen.get(name, ()) is not None]
         results = {name: {} for name in rows}
         cases = [(row, seed) for seed in design.seeds for row in rows]
-        found = fits.each(lambda case: _metrics(design, fits, chosen, *case), cases)
-        for (row, seed), metrics in zip(cases, found, strict=True):
-            results[row][str(seed)] = metrics
-            if row != rows[-1]:
-                continue
-            write_json(out / f"{design.name}.json", {"weights": chosen, "metrics": results})
-            write_text(out / f"{design.name}.md", _text(path, design, chosen, results))
+        with closing(fits.each(lambda case: _metrics(design, fits, chosen, *case), cases)) as found:
+            for seed in design.seeds:
+                for row, metrics in zip(rows, islice(found, len(rows)), strict=True):
+                    results[row][str(seed)] = metrics
+                write_json(out / f"{design.name}.json", {"weights": chosen, "metrics": results})
+                write_text(out / f"{design.name}.md", _text(path, design, chosen, results))
         agreed = _agreements(design, fits, chosen, rows) if design.downstream else {}
     write_json(out / f"{design.name}.json", {"weights": chosen, "metrics": results, **agreed})
     text = _text(path, design, chosen, results) + agreement_table(agreed)

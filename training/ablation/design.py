@@ -119,12 +119,16 @@ def _read(path):
 def _terms(path, known, changes):
     """Those known and those of a file, in its order, of which any may be ``like`` one before it."""
     terms = dict(known)
-    for name, options in changes.items():
-        term = {key: value for key, value in options.items() if key != "like"}
-        like = options.get("like")
-        if like is not None and like not in terms:
+    for name, options in (changes if isinstance(changes, dict) else {None: changes}).items():
+        if not isinstance(options, dict):
+            raise TrainingError(f"{path}: terms are name: {{part: options}}; got {options}.")
+        if "like" not in options:
+            terms[name] = options
+            continue
+        like, own = options["like"], {key: x for key, x in options.items() if key != "like"}
+        if like not in [*terms]:
             raise TrainingError(f"{path}: term {name} is like {like}, which is no term before it.")
-        terms[name] = term if like is None else _merged(terms[like], term)
+        terms[name] = _merged(terms[like], own)
     return terms
 
 
@@ -138,7 +142,9 @@ def _pairs(path, pairs):
 
 
 def _merged(options, changes):
-    """Nested options, with changes."""
+    """Nested options, with changes; of another class none of the options are kept."""
+    if changes.get("class_path", options.get("class_path")) != options.get("class_path"):
+        return changes
     both = {key: (options[key], changes[key]) for key in options.keys() & changes.keys()}
     deep = {
         key: _merged(*pair) for key, pair in both.items() if all(isinstance(x, dict) for x in pair)
@@ -168,6 +174,9 @@ def _check(path, design):
     for pair in design.against:
         if unknown := {*pair} - design.rows.keys():
             raise TrainingError(f"{path}: against has no such row: {', '.join(sorted(unknown))}.")
+    for seeds in (design.seeds, design.tuning_seeds):
+        if len({*seeds}) < len(seeds):
+            raise TrainingError(f"{path}: seeds {[*seeds]} must differ.")
     if shared := {*design.seeds} & {*design.tuning_seeds}:
         raise TrainingError(f"{path}: seeds {sorted(shared)} choose weights and are compared too.")
     if unknown := {*design.metrics.values()} - {*KINDS}:

@@ -7,6 +7,7 @@ import json
 import math
 import multiprocessing
 import os
+import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -38,6 +39,8 @@ class Fits:
 
     def __init__(self, folder, jobs, ledger=None):
         self.folder, self.jobs, self._ledger = Path(folder), jobs, Ledger(ledger)
+        # With more tasks at once than processes a pool may forget to replace those that retire.
+        self._turns = threading.Semaphore(jobs)
 
     def __enter__(self):
         threads = max(1, _cores() // self.jobs)
@@ -51,7 +54,7 @@ class Fits:
         self._pool.shutdown(cancel_futures=True)
 
     def each(self, function, cases):
-        """``function`` of each case, ``jobs`` at a time, in order, each as soon as it is there."""
+        """Yields ``function`` of each case, in order; ``jobs`` are asked for at a time."""
         with ThreadPoolExecutor(self.jobs) as pool:
             yield from pool.map(function, cases)
 
@@ -139,7 +142,8 @@ class Fits:
     def apart(self, function, argument, what):
         """``function(argument)`` in one of the processes; ``what`` names it, for an error."""
         try:
-            return self._pool.submit(function, argument).result()
+            with self._turns:
+                return self._pool.submit(function, argument).result()
         except BrokenProcessPool as error:
             raise TrainingError(
                 f"A process that ran {what} was killed, for want of memory perhaps. "
@@ -213,8 +217,8 @@ def _last(run):
 
 
 def _keep(path, text):
-    """Write a file that must not change."""
-    if path.is_file() and path.read_text(encoding="utf-8") != text:
+    """Write a YAML file whose content must not change."""
+    if path.is_file() and yaml.safe_load(path.read_text(encoding="utf-8")) != yaml.safe_load(text):
         raise TrainingError(
             f"{path} was made by another design. Remove that folder, or choose another --runs."
         )

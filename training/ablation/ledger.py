@@ -6,6 +6,8 @@ import math
 import threading
 from pathlib import Path
 
+import yaml
+
 from training.errors import TrainingError
 from training.writing import write_json
 
@@ -15,7 +17,8 @@ VALIDATION, METRICS = "validation", "metrics"
 class Ledger:
     """Validation errors and metrics of runs, each written down as soon as it is there.
 
-    A run is known by its configuration and its seed, so that designs may change or share a file.
+    A run is known by its seed and by what its configuration says, in whatever order, so that
+    designs may change or share a file.
 
     Args:
         path: of the JSON file, new or to be gone on with; None keeps nothing.
@@ -54,7 +57,8 @@ class Ledger:
 
 
 def _key(configuration, seed):
-    return f"{hashlib.sha256(configuration.encode()).hexdigest()[:16]}/{seed}"
+    content = json.dumps(yaml.safe_load(configuration), sort_keys=True)
+    return f"{hashlib.sha256(content.encode()).hexdigest()[:16]}/{seed}"
 
 
 def _read(path):

@@ -1,12 +1,13 @@
 """What each term buys on data of classes, all studies in one picture: ``python docs/verdict.py``.
 
-Reads results/NAME.json of the studies below, writes docs/pictures/study_verdict.png, a panel for
-each metric: how a row with a term differs from the row without it, and whether for the better. Says
-how many of a term's comparisons are for the better, and for the worse.
+Reads results/NAME.json of the studies below. Writes docs/pictures/study_verdict.png, a panel for
+each metric: how a row with a term differs from the row without it, and whether for the better; and
+results/verdict.md, of how many comparisons in 8 and 16 dimensions that holds.
 """
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
@@ -15,7 +16,7 @@ from training.ablation.design import read_design
 from training.ablation.paired import NEUTRAL, paired
 from training.ablation.tables import pairs_of
 
-OUT, DPI = Path("docs/pictures/study_verdict.png"), 110
+PICTURE, TABLE, DPI = Path("docs/pictures/study_verdict.png"), Path("results/verdict.md"), 110
 DATA = {
     "digits": ("digits", "digits_8", "digits_16"),
     "MNIST": ("mnist", "mnist_8", "mnist_16"),
@@ -23,13 +24,13 @@ DATA = {
     "cells": ("pbmc", "pbmc_8", "pbmc_16"),
 }
 DIMENSIONS = 2, 8, 16
-# name -> (title, 1 where more is better and −1 where less is)
+# name -> (title, in a table, 1 where more is better and −1 where less is)
 METRICS = {
-    "mse": ("MSE, %", -1),
-    "kmeans_f1": ("F-score of clusters, hundredths", 1),
-    "knn_accuracy_5_labels": ("accuracy from five labels, hundredths", 1),
-    "knn_recall_at_10": ("kNN recall, hundredths", 1),
-    "geodesic_cycle_error": ("cycle error on geodesics, %", -1),
+    "mse": ("MSE, %", "MSE", -1),
+    "kmeans_f1": ("F-score of clusters, hundredths", "clusters", 1),
+    "knn_accuracy_5_labels": ("accuracy from five labels, hundredths", "accuracy", 1),
+    "knn_recall_at_10": ("kNN recall, hundredths", "recall", 1),
+    "geodesic_cycle_error": ("cycle error on geodesics, %", "ways", -1),
 }
 ROWS = {
     "R2": "∫R²",
@@ -46,36 +47,55 @@ ROWS = {
 }
 BREAKS = 3, 6  # rows before which a line is drawn: alone, beside isometry, without curvature
 # Colours that the colour-blind can tell apart: (beyond these points, of these points alone).
-BETTER, WORSE, NEITHER = ("#0072B2", "#a6cfe6"), ("#D55E00", "#f5c6a0"), ("#eeeeee",) * 2
+BETTER, WORSE, NEITHER = ("#0072B2", "#a6cfe6"), ("#D55E00", "#f5c6a0"), "#eeeeee"
+
+
+class Verdict(NamedTuple):
+    """How a row differs from the one without its last term.
+
+    The side is 1 for the better, −1 for the worse, 0 where Student's interval holds no difference;
+    ``beyond`` these splits it holds by Nadeau and Bengio's interval.
+    """
+
+    estimate: float
+    kind: str
+    side: int
+    beyond: bool
+
+    @property
+    def text(self):
+        """The change in per cent, or in hundredths."""
+        change = 100 * (self.estimate - NEUTRAL[self.kind])
+        return (f"{change:+.1f}" if abs(change) < 9.95 else f"{change:+.0f}").replace("-", "−")
+
+    @property
+    def colours(self):
+        """Of the cell and of its text."""
+        if not self.side:
+            return NEITHER, "#777777"
+        strong, pale = BETTER if self.side > 0 else WORSE
+        return (strong, "white") if self.beyond else (pale, "black")
 
 
 def verdicts(name):
-    """(row, metric) -> (estimate, kind, side, holds beyond) of a study; none where it is not run.
-
-    The side is 1 for the better, −1 for the worse, 0 where Student's interval holds no difference;
-    what holds beyond these splits does so by Nadeau and Bengio's interval.
-    """
+    """(row, metric) -> Verdict of a study; of none that is not run, no row that no weight has."""
     path = Path("results", f"{name}.json")
     if not path.is_file():
         return {}
     design = read_design(Path("training/studies", f"{name}.yaml"))
     results, found = json.loads(path.read_text())["metrics"], {}
     for row in ROWS.keys() & design.rows.keys():
-        pairs = pairs_of(results[row], results[design.row_of(design.rows[row][:-1])])
-        for metric, (_, good) in METRICS.items():
+        base = design.row_of(design.rows[row][:-1])
+        pairs = pairs_of(results.get(row, {}), results.get(base, {}))
+        for metric, (*_, good) in METRICS.items() if pairs else ():
             kind = design.metrics[metric]
             values = [*zip(*((one[metric], other[metric]) for one, other in pairs), strict=True)]
             comparison, beyond = paired(*values, kind), paired(*values, kind, design.overlap)
             differs = comparison.excludes(NEUTRAL[kind])
             side = good * (1 if comparison.estimate > NEUTRAL[kind] else -1) * differs
-            found[row, metric] = comparison.estimate, kind, side, beyond.excludes(NEUTRAL[kind])
+            holds = beyond.excludes(NEUTRAL[kind])
+            found[row, metric] = Verdict(comparison.estimate, kind, side, holds)
     return found
-
-
-def text_of(estimate, kind):
-    """A change in per cent, or in hundredths."""
-    change = 100 * (estimate - NEUTRAL[kind])
-    return f"{change:+.1f}" if abs(change) < 9.95 else f"{change:+.0f}"
 
 
 def draw(ax, metric, found):
@@ -84,13 +104,10 @@ def draw(ax, metric, found):
         for place, row in enumerate(ROWS):
             if (row, metric) not in verdict:
                 continue
-            estimate, kind, side, beyond = verdict[row, metric]
-            colours = {1: BETTER, -1: WORSE, 0: NEITHER}[side]
-            colour = colours[0 if beyond else 1]
+            cell, (colour, ink) = verdict[row, metric], verdict[row, metric].colours
             ax.add_patch(Rectangle((column, place), 1, 1, facecolor=colour, edgecolor="white"))
-            ink = "white" if side and beyond else "black" if side else "#777777"
-            text = text_of(estimate, kind).replace("-", "−")
-            ax.text(column + 0.5, place + 0.52, text, ha="center", va="center", color=ink, size=6.5)
+            middle = column + 0.5, place + 0.52
+            ax.text(*middle, cell.text, ha="center", va="center", color=ink, size=6.5)
     ax.set(xlim=(0, len(found)), ylim=(len(ROWS), 0), title=METRICS[metric][0])
     ax.title.set_fontsize(9)
     ax.set_yticks([place + 0.5 for place in range(len(ROWS))], ROWS.values(), fontsize=8)
@@ -110,7 +127,7 @@ def explain(ax):
     said = {
         "better, for other points too (Nadeau and Bengio)": BETTER[0],
         "better, on other splits of these points": BETTER[1],
-        "no difference beyond that of seeds": NEITHER[0],
+        "no difference beyond that of seeds": NEITHER,
         "worse, on other splits of these points": WORSE[1],
         "worse, for other points too": WORSE[0],
     }
@@ -122,28 +139,46 @@ def explain(ax):
     ax.legend(handles=patches, loc="center", frameon=False, fontsize=9, title=title)
 
 
-def counts(found):
-    """A line for each row: how many comparisons are better and worse, and beyond these points."""
+def table(found):
+    """Of each row: comparisons, those for the better and the worse by metric, those beyond."""
+    yield (
+        "`python docs/verdict.py`: comparisons of five metrics in the studies of data of classes "
+        "in 8 and 16 dimensions, each row against the row without its last term. Those whose 95 % "
+        "interval leaves out no difference, for the better and for the worse, by metric; in "
+        "brackets those for other points too (‡). By chance one in twenty would.\n"
+    )
+    yield "| row | comparisons | better | | worse | |"
+    yield "|---|---|---|---|---|---|"
     for row, label in ROWS.items():
-        cells = [cell for verdict in found for (of, _), cell in verdict.items() if of == row]
-        number = {side: sum(cell[2] == side for cell in cells) for side in (1, -1)}
-        beyond = {side: sum(cell[2] == side and cell[3] for cell in cells) for side in (1, -1)}
-        yield (
-            f"{label}: {len(cells)} comparisons, {number[1]} better ({beyond[1]} for other points "
-            f"too), {number[-1]} worse ({beyond[-1]})"
-        )
+        cells = [
+            (metric, verdict)
+            for study in found
+            for (other, metric), verdict in study.items()
+            if other == row
+        ]
+        sides = (_side(cells, side) for side in (1, -1))
+        yield " | ".join([f"| {label}", f"{len(cells)}", *sides]) + " |"
+
+
+def _side(cells, side):
+    """How many are on a side, and of which metrics."""
+    there = [(metric, verdict.beyond) for metric, verdict in cells if verdict.side == side]
+    numbers = {METRICS[m][1]: sum(other == m for other, _ in there) for m in METRICS}
+    listed = ", ".join(f"{name} {number}" for name, number in numbers.items() if number)
+    return f"{len(there)} ({sum(beyond for _, beyond in there)}) | {listed}"
 
 
 def main():
-    """Draw it."""
-    found = [verdicts(name) for names in DATA.values() for name in names]
+    """Draw and count."""
+    found = {name: verdicts(name) for names in DATA.values() for name in names}
     figure = Figure(figsize=(13.5, 6.4), layout="constrained")
     *panels, legend = figure.subplots(2, 3).flat
     for ax, metric in zip(panels, METRICS, strict=True):
-        draw(ax, metric, found)
+        draw(ax, metric, found.values())
     explain(legend)
-    figure.savefig(OUT, dpi=DPI)
-    print("\n".join(counts(found)))
+    figure.savefig(PICTURE, dpi=DPI)
+    lines = table([found[name] for _, *names in DATA.values() for name in names])
+    TABLE.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

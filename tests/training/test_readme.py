@@ -3,6 +3,7 @@
 Blocks of Python are run by ``tests/test_snippets.py``.
 """
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from sklearn.datasets import load_iris
 from tests.support import snippets
 from tests.support.small_runs import one_line
 from training.__main__ import main
+from training.ablation.design import read_design
+from training.ablation.fits import configuration as of_row
 
 PAGES = snippets.markdown(Path(__file__).parents[2])
 FEW = ["--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"]
@@ -40,16 +43,38 @@ def configuration(words):
     return code
 
 
-def test_a_configuration_for_a_csv(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    text = configuration("points.csv")
+def write_points():
+    """points.csv, of irises."""
     iris = load_iris()
     names = iris.target_names[iris.target]
     rows = [",".join([*map(str, x), name]) for x, name in zip(iris.data, names, strict=True)]
     Path("points.csv").write_text("\n".join(["a,b,c,d,species", *rows]))
-    Path("mine.yaml").write_text(text)
+
+
+def test_a_configuration_for_a_csv(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_points()
+    Path("mine.yaml").write_text(configuration("points.csv"))
     assert main(["fit", "--config", "mine.yaml", "--run", "runs/mine", *FEW, *CPU]) == 0
     assert Path("runs/mine/metrics.json").is_file()
+
+
+def test_a_design_for_a_csv(tmp_path, monkeypatch):
+    """Of the row that differs most from the configuration, a run."""
+    monkeypatch.chdir(tmp_path)
+    write_points()
+    plain = yaml.safe_load(configuration("points.csv"))
+    del plain["model"]["terms"]
+    Path("plain.yaml").write_text(yaml.safe_dump(plain))
+    Path("study.yaml").write_text(configuration("against:"))
+    design = read_design(Path("study.yaml"))
+    assert design.tuning_seeds
+    assert design.downstream
+    assert design.against == (("isometry + F", "isometry + F without R"),)
+    Path("row.yaml").write_text(of_row(design, "isometry + F without R", (1e-3, 1e-4)))
+    assert main(["fit", "--config", "row.yaml", "--run", "runs/row", *FEW, *CPU]) == 0
+    found = json.loads(Path("runs/row/metrics.json").read_text())
+    assert found.keys() >= design.metrics.keys()
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """What Perelman's F is made of: ``python docs/parts_of_f.py --runs RUNS --out results/parts_of_f``.
 
-Reads the runs of the designs ``digits_16_controls`` and ``pbmc_8_controls`` in the folder that was
-given to ``python -m training study --runs``, and writes RESULT.json and RESULT.md: of the law that
+Reads the runs of the designs below in the folder that was given to
+``python -m training study --runs``, and writes RESULT.json and RESULT.md: of the law that
 F was trained on, the mean over the seeds of ∫ R dm and ∫ |∇f|² dm, f = log √det g − log ρ, and of
 ∫ |∇ log √det g|² dm and ∫ |∇ log ρ|² dm, whose sum is the second but for the mixed term.
 """
@@ -18,7 +18,11 @@ from training.measures import SmoothedPoints
 from training.writing import write_json, write_text
 
 ROWS = ("none", "isometry", "F", "F_without_R", "W", "W_without_R")
-CASES = {"digits_16_controls": "digits, d = 16", "pbmc_8_controls": "cells, d = 8"}
+CASES = {
+    "digits_16_controls": "digits, d = 16",
+    "pbmc_8_controls": "cells, d = 8",
+    "mnist_5_8_d8_controls": "5 against 8, d = 8",
+}
 PARTS = ("∫ R dm", "∫ \\|∇f\\|² dm", "∫ \\|∇ log √det g\\|² dm", "∫ \\|∇ log ρ\\|² dm")
 BATCHES, POINTS = 4, 64
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from training.ablation.design import ISOMAP, read_design
-from training.ablation.paired import NEUTRAL, paired
-from training.ablation.tables import pairs_of
+from training.ablation.paired import NEUTRAL
+from training.ablation.tables import metric_comparison, pairs_of
 
 OUT, DPI = Path("docs/pictures"), 110
 # Colours that the colour-blind can tell apart: an interval without 1, or 0, and one with it.
@@ -32,9 +32,8 @@ def comparisons(design, results, metric):
         pairs = pairs_of(results.get(name, {}), results.get(base, {}))
         if not pairs:
             continue
-        values = [(one[metric], other[metric]) for one, other in pairs]
         label = terms[-1] if base == design.row_of(()) else f"{terms[-1]}, to {base}"
-        found.append((label, paired(*zip(*values, strict=True), design.metrics[metric])))
+        found.append((label, metric_comparison(pairs, metric, design.metrics[metric])))
     return found
 
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from training.ablation.design import read_design
-from training.ablation.paired import NEUTRAL, paired
-from training.ablation.tables import pairs_of
+from training.ablation.paired import NEUTRAL
+from training.ablation.tables import metric_comparison, pairs_of
 
 PICTURE, TABLE, DPI = Path("docs/pictures/study_verdict.png"), Path("results/verdict.md"), 110
 DATA = {
@@ -32,19 +32,10 @@ METRICS = {
     "knn_recall_at_10": ("kNN recall, hundredths", "recall", 1),
     "geodesic_cycle_error": ("cycle error on geodesics, %", "ways", -1),
 }
-ROWS = {
-    "R2": "∫R²",
-    "F": "F",
-    "W": "W",
-    "isometry + R2": "isometry + ∫R²",
-    "isometry + F": "isometry + F",
-    "isometry + W": "isometry + W",
-    "isometry": "isometry",
-    "gauge": "gauge",
-    "log det": "log det",
-    "flat metric": "flat metric",
-    "weight decay": "weight decay",
-}
+ALONE = "R2", "F", "W"
+BESIDE = tuple(f"isometry + {term}" for term in ALONE)
+ROWS = *ALONE, *BESIDE, "isometry", "gauge", "log det", "flat metric", "weight decay"
+LABELS = [row.replace("R2", "∫R²") for row in ROWS]
 BREAKS = 3, 6  # rows before which a line is drawn: alone, beside isometry, without curvature
 # Colours that the colour-blind can tell apart: (beyond these points, of these points alone).
 BETTER, WORSE, NEITHER = ("#0072B2", "#a6cfe6"), ("#D55E00", "#f5c6a0"), "#eeeeee"
@@ -84,13 +75,13 @@ def verdicts(name):
         return {}
     design = read_design(Path("training/studies", f"{name}.yaml"))
     results, found = json.loads(path.read_text())["metrics"], {}
-    for row in ROWS.keys() & design.rows.keys():
+    for row in {*ROWS} & design.rows.keys():
         base = design.row_of(design.rows[row][:-1])
         pairs = pairs_of(results.get(row, {}), results.get(base, {}))
         for metric, (*_, good) in METRICS.items() if pairs else ():
             kind = design.metrics[metric]
-            values = [*zip(*((one[metric], other[metric]) for one, other in pairs), strict=True)]
-            comparison, beyond = paired(*values, kind), paired(*values, kind, design.overlap)
+            comparison = metric_comparison(pairs, metric, kind)
+            beyond = metric_comparison(pairs, metric, kind, design.overlap)
             differs = comparison.excludes(NEUTRAL[kind])
             side = good * (1 if comparison.estimate > NEUTRAL[kind] else -1) * differs
             holds = beyond.excludes(NEUTRAL[kind])
@@ -110,7 +101,7 @@ def draw(ax, metric, found):
             ax.text(*middle, cell.text, ha="center", va="center", color=ink, size=6.5)
     ax.set(xlim=(0, len(found)), ylim=(len(ROWS), 0), title=METRICS[metric][0])
     ax.title.set_fontsize(9)
-    ax.set_yticks([place + 0.5 for place in range(len(ROWS))], ROWS.values(), fontsize=8)
+    ax.set_yticks([place + 0.5 for place in range(len(ROWS))], LABELS, fontsize=8)
     columns = [f"{d}" for _ in DATA for d in DIMENSIONS]
     ax.set_xticks([place + 0.5 for place in range(len(columns))], columns, fontsize=7)
     ax.tick_params(length=0)
@@ -149,7 +140,7 @@ def table(found):
     )
     yield "| row | comparisons | better | | worse | |"
     yield "|---|---|---|---|---|---|"
-    for row, label in ROWS.items():
+    for row, label in zip(ROWS, LABELS, strict=True):
         cells = [
             (metric, verdict)
             for study in found

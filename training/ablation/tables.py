@@ -44,7 +44,7 @@ def _compared(one, other, labels, pairs_of_rows, design, results):
     """A table of comparisons: a line for each pair of rows, a column for each metric."""
     pairs = [pairs_of(results.get(a, {}), results.get(b, {})) for a, b in pairs_of_rows]
     asked = [(p, key, kind) for p in pairs for key, kind in design.metrics.items()]
-    found = [_comparison(*case) for case in asked]
+    found = [metric_comparison(*case) for case in asked]
     marked = zip(asked, found, survivors([comparison.p for comparison in found]), strict=True)
     cells = [_cell(*case, design.overlap, comparison, fell) for case, comparison, fell in marked]
     lines = _head([one, other, "seeds", *design.metrics])
@@ -79,7 +79,7 @@ def pairs_of(one, other):
     return [(one[s], other[s]) for s in one if one[s] and other.get(s)]
 
 
-def _comparison(pairs, key, kind, overlap=0.0):
+def metric_comparison(pairs, key, kind, overlap=0.0):
     """A metric's Comparison over pairs of runs; NaN where some of them lack it."""
     values = [(one.get(key), other.get(key)) for one, other in pairs]
     if any(x is None for pair in values for x in pair):
@@ -99,7 +99,7 @@ def _cell(pairs, key, kind, overlap, found, fell):
     if not found.excludes(NEUTRAL[kind]):
         return text
     # Errors on training points are of those that every split has: none are held out.
-    of_others = not key.startswith("train_") and _comparison(pairs, key, kind, overlap)
+    of_others = not key.startswith("train_") and metric_comparison(pairs, key, kind, overlap)
     beyond = of_others and of_others.excludes(NEUTRAL[kind])
     return f"**{text}**" + "†" * fell + "‡" * beyond
 

@@ -77,6 +77,9 @@ class _CLI(LightningCLI):
             help="go on with the run there",
         )  # fmt: skip
         parser.add_argument("--trust", default=False, type=bool, nargs="?", const=True, help=TRUST)
+        parser.add_argument(
+            "--evaluate", default=True, type=bool, help="whether metrics.json is written at the end"
+        )
 
     def instantiate_trainer(self, **options):
         """With a progress bar where somebody looks, unless told; configurations do not tell it."""
@@ -123,7 +126,7 @@ def _fit(arguments):
         runs.check_same(run, cli.model, cli.parser, cli.config, trust)
     with runs.held(run, resume, cli.parser.dump(cli.config, skip_none=False)):
         _train(cli.trainer, cli.model, cli.datamodule, run, resume)
-        if cli.trainer.is_global_zero:
+        if cli.config.evaluate and cli.trainer.is_global_zero:
             _evaluate([f"--checkpoint={KEPT[0]}", "--trust", "--", run])
 
 

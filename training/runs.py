@@ -25,8 +25,9 @@ from training.writing import write_text
 CONFIG, METRICS = "config.yaml", "metrics.json"
 SECTIONS = ("model", "data")  # of a configuration: what decides which numbers a run gives
 NO_NUMBER = {
-    "run", "resume", "trust", "trainer.accelerator", "trainer.devices", "trainer.num_nodes",
-    "trainer.strategy", "trainer.enable_progress_bar", "trainer.enable_model_summary",
+    "run", "resume", "trust", "evaluate", "trainer.accelerator", "trainer.devices",
+    "trainer.num_nodes", "trainer.strategy", "trainer.enable_progress_bar",
+    "trainer.enable_model_summary",
 }  # fmt: skip
 METRICS_OF = dict(zip(KEPT, (METRICS, "metrics_best.json"), strict=True))
 

@@ -101,12 +101,41 @@ def test_what_is_no_ledger(text, message, tmp_path):
 
 
 def test_metrics_that_cannot_be_made_stop_the_study(written, tmp_path, monkeypatch):
-    """A run is there, and its encoder gives NaN, say."""
     monkeypatch.setattr(Fits, "_fit", lambda *_: True)
-    monkeypatch.setattr(Fits, "_done", lambda *_: (2, "Error: points are not finite"))
+    monkeypatch.setattr(Fits, "_done", lambda *_: (2, "Error: Too few points"))
     fits, design = Fits(tmp_path / "runs", 1), read_design(written(downstream=True))
-    with pytest.raises(TrainingError, match="exit code 2: Error: points are not finite"):
+    with pytest.raises(TrainingError, match="exit code 2: Error: Too few points"):
         fits.fitted(design, "isometry", (0.1,), 0, evaluate=True)
+
+
+def test_a_run_with_an_encoder_that_gives_nan_has_diverged(written, tmp_path, monkeypatch):
+    """Its last step may make it so, after the last loss was finite."""
+    monkeypatch.setattr(
+        Fits, "_done", lambda _, command: (2 * (command[0] == "evaluate"), "Error: not finite")
+    )
+    fits, design = Fits(tmp_path / "runs", 1), read_design(written(downstream=True))
+    assert fits.fitted(design, "isometry", (0.1,), 0) is not None
+    for wanted in (True, False):
+        assert fits.fitted(design, "isometry", (0.1,), 0, evaluate=wanted) is None
+
+
+def test_a_run_that_chooses_a_weight_is_fitted_once_and_not_evaluated(
+    written, tmp_path, monkeypatch
+):
+    calls = []
+
+    def done(self, command):
+        calls.append(command)
+        return 0, ""
+
+    monkeypatch.setattr(Fits, "_done", done)
+    fits, design = Fits(tmp_path / "runs", 1), read_design(written())
+    for _ in range(2):
+        fits.validation_error(design, "isometry", (0.1,), 0)
+    assert [command[0] for command in calls] == ["fit"]
+    assert calls[0][calls[0].index("--evaluate") + 1] == "false"
+    fits.fitted(design, "isometry", (0.1,), 0, evaluate=True)
+    assert [command[0] for command in calls] == ["fit", "evaluate"]
 
 
 def end(command):
@@ -148,6 +177,7 @@ def test_a_study_by_design(written, tmp_path, capsys):
     assert "jackknife" in text
     assert text in capsys.readouterr().out
     kept = sorted((tmp_path / "runs").rglob("metrics.json"))
+    assert len(kept) == 3 * 3  # none of runs that chose a weight
     assert [path.name for path in (kept[0].parent / "checkpoints").iterdir()] == ["last.ckpt"]
     times = [path.stat().st_mtime_ns for path in kept]
     assert main([*command, *places]) == 0

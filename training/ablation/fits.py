@@ -106,37 +106,51 @@ class Fits:
         place = self._place(design, row, weights)
         run, failed = place / f"seed_{seed}", place / f"seed_{seed}.failed"
         _keep(place / "row.yaml", configuration(design, row, weights))
-        if failed.is_file():
+        if failed.is_file() or not self._fit(place / "row.yaml", run, seed, failed):
             return None
-        if not (run / METRICS_FILE).is_file() and not self._fit(
-            place / "row.yaml", run, seed, failed
-        ):
+        if evaluate and not self._evaluate(run, design.downstream, failed):
             return None
-        if evaluate and design.downstream and not (run / DOWNSTREAM).is_file():
-            code, reason = self._done(["evaluate", "--downstream", "--", str(run)])
-            if code:
-                raise _ended(run, code, reason)
         return run
 
     def _place(self, design, row, weights):
         return self.folder / design.name / _as_path(row) / _as_path("_".join(map(_short, weights)))
 
     def _fit(self, config, run, seed, failed):
+        """Whether a run is finished, made if it is not there; False where it diverged."""
+        finished = run.with_name(f"{run.name}.finished")
+        if finished.is_file() or (run / METRICS_FILE).is_file():
+            return True
         seeds = ("--seed_everything", "--data.seed", "--model.seed")
         command = [
             *("fit", "--config", str(config), "--run", str(run)),
             *(part for option in seeds for part in (option, str(seed))),
-            *("--trainer.enable_progress_bar", "false"),
+            *("--trainer.enable_progress_bar", "false", "--evaluate", "false"),
             *["--resume"] * (run / CONFIG).is_file(),
         ]
+        if not self._succeeds(command, run, failed):
+            return False
+        for path in (*snapshots(run).values(), run / "checkpoints" / "best.ckpt"):
+            path.unlink(missing_ok=True)
+        write_text(finished, "Trained to the end.\n")
+        return True
+
+    def _evaluate(self, run, downstream, failed):
+        """Writes the metrics of a run that are not there; False where it has none: it diverged."""
+        wanted = {METRICS_FILE: [], **({DOWNSTREAM: ["--downstream"]} if downstream else {})}
+        return all(
+            (run / name).is_file()
+            or self._succeeds(["evaluate", "--trust", *options, "--", str(run)], run, failed)
+            for name, options in wanted.items()
+        )
+
+    def _succeeds(self, command, run, failed):
+        """Do a command; False where the run has diverged, which ``failed`` then says."""
         code, reason = self._done(command)
         if code == BAD_INPUT and _is_divergence(reason):
             write_text(failed, reason + "\n")
             return False
         if code:
             raise _ended(run, code, reason)
-        for path in (*snapshots(run).values(), run / "checkpoints" / "best.ckpt"):
-            path.unlink(missing_ok=True)
         return True
 
     def apart(self, function, argument, what):

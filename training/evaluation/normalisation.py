@@ -16,8 +16,8 @@ Everything else does: √det g, the box that ∫ R² dμ is taken over, angles a
 import torch
 from torch import nn
 
+import curvcore
 from training.errors import TrainingError
-from training.evaluation.curvature import local_geometry
 from training.evaluation.reconstruction import encoded
 
 INVARIANT = frozenset(
@@ -39,15 +39,20 @@ def linear_normalisation(decoder, z, chunk_size=4096):
     that curvature and gauge terms leave open. Not for periodic latents. TrainingError where the
     mean over the regular points is singular.
     """
-    geometry = local_geometry(decoder, z, chunk_size)
-    regular = geometry.regular
-    if not regular.any():
+    metrics = torch.cat([_regular_metrics(decoder, piece) for piece in z.split(chunk_size)])
+    if not len(metrics):
         raise TrainingError(f"The metric is degenerate at all {len(z)} points: it has no mean.")
-    eigenvalues, basis = torch.linalg.eigh(geometry.metric[regular].mean(0))
+    eigenvalues, basis = torch.linalg.eigh(metrics.mean(0))
     if eigenvalues[0] <= torch.finfo(z.dtype).eps * eigenvalues[-1]:
         raise TrainingError(f"The mean metric has eigenvalues {eigenvalues.tolist()}: singular.")
     roots = eigenvalues.sqrt()
     return tuple(((basis * power) @ basis.mT).to(z) for power in (roots, 1 / roots))
+
+
+def _regular_metrics(decoder, z):
+    """The metric (m, d, d) where it is not degenerate, in float64 on the CPU."""
+    geometry = curvcore.pullback(decoder, z, order=1, on_degenerate="nan")
+    return geometry.metric[~geometry.is_degenerate].cpu().double()
 
 
 class Normalised(nn.Module):

@@ -29,7 +29,7 @@ from tests.training.exact_autoencoders import (
 )
 from training.errors import TrainingError
 from training.evaluation import evaluate
-from training.evaluation.curvature import isometry, quadrature
+from training.evaluation.curvature import FEWER_SOBOL_POINTS, isometry, quadrature
 
 # --- an exact isometry, and what all metrics say of it --------------------------------------------
 
@@ -123,6 +123,17 @@ def test_quadrature_integrates_monomials_over_the_box(d):
     exact = (high**3 - low**3).div(3).prod()  # ∫ Π z_i²
     error = (weights @ nodes.square().prod(1) / exact - 1).abs()
     assert error < (1e-12 if d <= 2 else 3e-3)
+
+
+def test_quadrature_in_many_dimensions_has_fewer_nodes():
+    """In each coordinate one Sobol point lies in each of n intervals: errors are at most V(φ)/n."""
+    z = random_points(5, 9, batch=40)
+    nodes, weights = quadrature(z)
+    assert nodes.shape == (FEWER_SOBOL_POINTS, 9)
+    low, high = z.amin(0), z.amax(0)
+    assert (weights.sum() / (high - low).prod() - 1).abs() < 1e-12
+    means = (weights @ nodes) / weights.sum()
+    assert ((means - (low + high) / 2).abs() <= (high - low) / FEWER_SOBOL_POINTS).all()
 
 
 @pytest.mark.parametrize("d", [1, 2, 3])

@@ -80,6 +80,7 @@ def test_numbers_of_runs_that_were_made_elsewhere(written, tmp_path, monkeypatch
             run = design, "isometry", (0.1,), seed
             assert (fits.validation_error(*run), fits.metrics(*run)) == expected
         assert made == [("isometry", 0)] * 2 + [("isometry", 1)] * 2
+        (fits._place(design, "isometry", (0.1,)) / "seed_2").mkdir(parents=True, exist_ok=True)
         assert fits.here(design, "isometry", (0.1,), 0) is None
     turned = dict(reversed(R2["R2"].items()))
     for terms in (DESIGN["terms"], DESIGN["terms"] | {"R2": {"R2": turned}}):

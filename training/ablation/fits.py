@@ -80,11 +80,8 @@ class Fits:
 
     def here(self, design, row, weights, seed):
         """The folder of a run, or None where it diverged or its numbers are from elsewhere."""
-        config = configuration(design, row, weights)
-        if (
-            self._ledger.has_metrics(config, seed)
-            and not self._place(design, row, weights).is_dir()
-        ):
+        is_known = self._ledger.has_metrics(configuration(design, row, weights), seed)
+        if is_known and not (self._place(design, row, weights) / f"seed_{seed}").is_dir():
             return None
         return self.fitted(design, row, weights, seed)
 

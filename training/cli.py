@@ -119,14 +119,15 @@ DEFAULTS = {
 def _fit(arguments):
     trust = _is_trusted(arguments)
     cli = _read(_CLI, arguments)
-    run, resume = cli.config.run, cli.config.resume
+    run, resume, evaluate = cli.config.run, cli.config.resume, cli.config.evaluate
+    cli.config.evaluate = True  # whoever trains by the run's configuration again wants metrics
     cli.datamodule.check(len(cli.model.scale.mean), cli.trainer.world_size)
     cli.trainer.precision_plugin.convert_module(cli.model)  # before a checkpoint is loaded into it
     if resume:
         runs.check_same(run, cli.model, cli.parser, cli.config, trust)
     with runs.held(run, resume, cli.parser.dump(cli.config, skip_none=False)):
         _train(cli.trainer, cli.model, cli.datamodule, run, resume)
-        if cli.config.evaluate and cli.trainer.is_global_zero:
+        if evaluate and cli.trainer.is_global_zero:
             _evaluate([f"--checkpoint={KEPT[0]}", "--trust", "--", run])
 
 

@@ -91,6 +91,7 @@ def _arguments(config, seed, run, overrides):
         *("--config", str(config), "--run", str(run)),
         *(part for option in seeds for part in (option, str(seed))),
         *overrides,
+        *("--evaluate", "true"),
     ]
 
 

@@ -3,8 +3,10 @@
 import json
 import math
 import os
+import shutil
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,17 +111,6 @@ def test_metrics_that_cannot_be_made_stop_the_study(written, tmp_path, monkeypat
         fits.fitted(design, "isometry", (0.1,), 0, evaluate=True)
 
 
-def test_a_run_with_an_encoder_that_gives_nan_has_diverged(written, tmp_path, monkeypatch):
-    """Its last step may make it so, after the last loss was finite."""
-    monkeypatch.setattr(
-        Fits, "_done", lambda _, command: (2 * (command[0] == "evaluate"), "Error: not finite")
-    )
-    fits, design = Fits(tmp_path / "runs", 1), read_design(written(downstream=True))
-    assert fits.fitted(design, "isometry", (0.1,), 0) is not None
-    for wanted in (True, False):
-        assert fits.fitted(design, "isometry", (0.1,), 0, evaluate=wanted) is None
-
-
 def test_a_run_that_chooses_a_weight_is_fitted_once_and_not_evaluated(
     written, tmp_path, monkeypatch
 ):
@@ -127,6 +118,8 @@ def test_a_run_that_chooses_a_weight_is_fitted_once_and_not_evaluated(
 
     def done(self, command):
         calls.append(command)
+        if command[0] == "fit":
+            Path(command[command.index("--run") + 1]).mkdir()
         return 0, ""
 
     monkeypatch.setattr(Fits, "_done", done)
@@ -135,8 +128,11 @@ def test_a_run_that_chooses_a_weight_is_fitted_once_and_not_evaluated(
         fits.validation_error(design, "isometry", (0.1,), 0)
     assert [command[0] for command in calls] == ["fit"]
     assert calls[0][calls[0].index("--evaluate") + 1] == "false"
-    fits.fitted(design, "isometry", (0.1,), 0, evaluate=True)
+    run = fits.fitted(design, "isometry", (0.1,), 0, evaluate=True)
     assert [command[0] for command in calls] == ["fit", "evaluate"]
+    shutil.rmtree(run)
+    fits.fitted(design, "isometry", (0.1,), 0)
+    assert [command[0] for command in calls] == ["fit", "evaluate", "fit"]
 
 
 def end(command):
@@ -179,6 +175,9 @@ def test_a_study_by_design(written, tmp_path, capsys):
     assert text in capsys.readouterr().out
     kept = sorted((tmp_path / "runs").rglob("metrics.json"))
     assert len(kept) == 3 * 3  # none of runs that chose a weight
+    configs = [path.read_text() for path in (tmp_path / "runs").rglob("config.yaml")]
+    assert len(configs) > len(kept)
+    assert all("\nevaluate: true\n" in config for config in configs)
     assert [path.name for path in (kept[0].parent / "checkpoints").iterdir()] == ["last.ckpt"]
     times = [path.stat().st_mtime_ns for path in kept]
     assert main([*command, *places]) == 0

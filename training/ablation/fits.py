@@ -24,6 +24,7 @@ from training.runs import METRICS as METRICS_FILE
 from training.snapshots import snapshots
 from training.writing import write_text
 
+FINISHED = "finished.txt"  # in a run that is trained to the end
 BAD_INPUT = 2  # the exit code of fit where the loss is not finite or the latents have collapsed
 RUNS_OF_A_PROCESS = 100  # before it is replaced
 
@@ -105,8 +106,8 @@ class Fits:
         _keep(place / "row.yaml", configuration(design, row, weights))
         if failed.is_file() or not self._fit(place / "row.yaml", run, seed, failed):
             return None
-        if evaluate and not self._evaluate(run, design.downstream, failed):
-            return None
+        if evaluate:
+            self._evaluate(run, design.downstream)
         return run
 
     def _place(self, design, row, weights):
@@ -114,7 +115,7 @@ class Fits:
 
     def _fit(self, config, run, seed, failed):
         """Whether a run is finished, made if it is not there; False where it diverged."""
-        finished = run.with_name(f"{run.name}.finished")
+        finished = run / FINISHED
         if finished.is_file() or (run / METRICS_FILE).is_file():
             return True
         seeds = ("--seed_everything", "--data.seed", "--model.seed")
@@ -124,31 +125,25 @@ class Fits:
             *("--trainer.enable_progress_bar", "false", "--evaluate", "false"),
             *["--resume"] * (run / CONFIG).is_file(),
         ]
-        if not self._succeeds(command, run, failed):
-            return False
-        for path in (*snapshots(run).values(), run / "checkpoints" / "best.ckpt"):
-            path.unlink(missing_ok=True)
-        write_text(finished, "Trained to the end.\n")
-        return True
-
-    def _evaluate(self, run, downstream, failed):
-        """Writes the metrics of a run that are not there; False where it has none: it diverged."""
-        wanted = {METRICS_FILE: [], **({DOWNSTREAM: ["--downstream"]} if downstream else {})}
-        return all(
-            (run / name).is_file()
-            or self._succeeds(["evaluate", "--trust", *options, "--", str(run)], run, failed)
-            for name, options in wanted.items()
-        )
-
-    def _succeeds(self, command, run, failed):
-        """Do a command; False where the run has diverged, which ``failed`` then says."""
         code, reason = self._done(command)
         if code == BAD_INPUT and _is_divergence(reason):
             write_text(failed, reason + "\n")
             return False
         if code:
             raise _ended(run, code, reason)
+        write_text(finished, "Trained to the end.\n")
+        for path in (*snapshots(run).values(), run / "checkpoints" / "best.ckpt"):
+            path.unlink(missing_ok=True)
         return True
+
+    def _evaluate(self, run, downstream):
+        """Writes the metrics of a run that are not there."""
+        wanted = {METRICS_FILE: [], **({DOWNSTREAM: ["--downstream"]} if downstream else {})}
+        for name, options in wanted.items():
+            if not (run / name).is_file():
+                code, reason = self._done(["evaluate", "--trust", *options, "--", str(run)])
+                if code:
+                    raise _ended(run, code, reason)
 
     def apart(self, function, argument, what):
         """``function(argument)`` in one of the processes; ``what`` names it, for an error."""

@@ -37,7 +37,7 @@ def linear_normalisation(decoder, z, chunk_size=4096):
 
     In the coordinates w = A z the metric is A⁻¹ G A⁻¹, whose mean is I: this uses up the linear map
     that curvature and gauge terms leave open. Not for periodic latents. TrainingError where the
-    mean over the regular points is singular.
+    mean over the points at which the metric is not degenerate is singular.
     """
     metrics = torch.cat([_regular_metrics(decoder, piece) for piece in z.split(chunk_size)])
     if not len(metrics):

@@ -96,7 +96,7 @@ class Fits:
             row: its name.
             weights: of each of its terms, in order.
             seed: of weights, split, order and samples.
-            evaluate: whether the design's further metrics are wanted too.
+            evaluate: whether its metrics are wanted too, all that the design asks for.
 
         Raises:
             TrainingError: it ended for another reason, or the design has changed since.
@@ -138,7 +138,7 @@ class Fits:
 
     def _evaluate(self, run, downstream):
         """Writes the metrics of a run that are not there."""
-        wanted = {METRICS_FILE: [], **({DOWNSTREAM: ["--downstream"]} if downstream else {})}
+        wanted = {METRICS_FILE: []} | ({DOWNSTREAM: ["--downstream"]} if downstream else {})
         for name, options in wanted.items():
             if not (run / name).is_file():
                 code, reason = self._done(["evaluate", "--trust", *options, "--", str(run)])

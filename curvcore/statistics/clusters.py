@@ -55,30 +55,40 @@ def riemannian_kmeans(
     *,
     box: torch.Tensor | None = None,
     generator: torch.Generator | None = None,
+    starts: int = 1,
 ) -> KMeans:
     """k clusters of points with small Σ d(z_i, centre)² in g = ∇Ψᵀ∇Ψ.
 
     For d ≤ 3 they are found in a spline of the metric, as by :func:`distance_matrix`; then every
     centre becomes the Fréchet mean of its cluster by the decoder itself, to 1e-8. A local minimum:
-    which one depends on the seeds. No gradients flow.
+    which one depends on the seeds, of several ``starts`` the least. No gradients flow.
 
     Args:
         decoder, z: as of :func:`frechet_mean`.
         k: how many, the number of points at most.
         box: as of :func:`distance_matrix`.
         generator: of the seeds, on the CPU; None is torch's own.
+        starts: how many times seeds are drawn. The clusters of least objective are kept, those that
+            have not converged only where none has; the spline is made once.
 
     Raises: what :func:`frechet_mean` does; ModuleNotFoundError without scipy.
     """
     decoder, z = checked(decoder, z)
     check_count("k", k, len(z))
+    check_count("starts", starts)
     box = checked_limits(box, z, LARGEST_DIMENSION)
     check_scipy()
     with one_warning_of_kinks(), torch.autocast(z.device.type, enabled=False):
         clusters = _Clusters(decoder, z, box)
-        found = clusters.lloyd(clusters.seeds(k, generator))
-        result = _means(decoder, z, *found)
+        found = [clusters.lloyd(clusters.seeds(k, generator)) for _ in range(starts)]
+        result = _means(decoder, z, *min(found, key=_cost))
     return KMeans(*(like(part, z) for part in result))
+
+
+def _cost(found):
+    """What of several starts is least: the last objective, after those that have converged."""
+    *_, objective, converged = found
+    return not converged, objective[-1].item()
 
 
 def _means(decoder, z, centres, labels, objective, converged):
@@ -140,7 +150,7 @@ class _Clusters:
             if not shrink.any():
                 break
             ahead = centres + shrink[:, None] * step
-            trial = self._curves(ahead)
+            trial = self._moved(curves, ahead, shrink > 0)
             better = torch.where(own > 0, _table(trial, k) ** 2, 0).sum(1) < before
             centres = torch.where(better[:, None], ahead, centres)
             curves = trial.where(better.repeat_interleave(n), curves)
@@ -166,6 +176,12 @@ class _Clusters:
             self._field, centres, gradient, zero.index_add(0, number, hessian)
         )
         return step, promised
+
+    def _moved(self, curves, centres, moving):
+        """Curves from all centres, sought anew for those that are ``moving`` (k,)."""
+        index, anew = torch.arange(len(curves.length)), moving.repeat_interleave(len(self._points))
+        index[anew] = len(index) + torch.arange(int(anew.sum()))
+        return joined([curves, self._curves(centres[moving])]).of(index)
 
     def _curves(self, centres):
         """Curves from all centres to all points, (k N,)."""

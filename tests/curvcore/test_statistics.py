@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import curvcore
+from curvcore.statistics.clusters import _cost
 from curvcore.statistics.fields import DecoderField
 from curvcore.statistics.means import _PRECISION, _Objective
 from tests.support.curves import hill, sphere_by_angles
@@ -151,6 +152,22 @@ def test_lloyd_never_rises(d, count):
     assert (distance.amin(1) - found.distance).abs().max() <= 1e-4 * distance.max()
 
 
+def test_the_best_of_several_starts():
+    z, together, apart = 0.5 * random_points(0, 2, 30), generator(3), generator(3)
+    found = curvcore.riemannian_kmeans(sphere, z, 5, generator=together, starts=4)
+    single = [curvcore.riemannian_kmeans(sphere, z, 5, generator=apart) for _ in range(4)]
+    best = min(single, key=lambda clusters: clusters.objective[-1])
+    assert torch.equal(found.labels, best.labels)
+    assert torch.equal(found.objective, best.objective)
+    assert found.objective[-1] < single[0].objective[-1]
+
+
+def test_a_start_that_has_not_converged_is_the_last_to_be_kept():
+    of_each = ((1.0, False), (3.0, True), (2.0, True))
+    clusters = [(None, torch.tensor([last]), torch.tensor(ok)) for last, ok in of_each]
+    assert min(clusters, key=_cost) is clusters[-1]
+
+
 def test_as_many_clusters_as_points():
     z = random_points(0, 2, 4)
     found = curvcore.riemannian_kmeans(sphere, z, 4, generator=generator())
@@ -284,6 +301,7 @@ SQUARE = torch.tensor([[0.0, 1], [0, 1]], dtype=D)
         (lambda z: curvcore.frechet_mean(sphere, z[:0]), "number of points must be"),
         (lambda z: curvcore.riemannian_kmeans(sphere, z, 6), "k must be 5 at most"),
         (lambda z: curvcore.riemannian_kmeans(sphere, z, 2.0), "k must be a positive integer"),
+        (lambda z: curvcore.riemannian_kmeans(sphere, z, 2, starts=0), "starts must be a positive"),
         (lambda z: curvcore.brownian_motion(sphere, z, -1.0, 3), "time must be a positive"),
         (lambda z: curvcore.brownian_motion(sphere, z, 1.0, 0), "steps must be a positive"),
         (lambda z: curvcore.brownian_motion(sphere, z, 1.0, 2, box=SQUARE[:1]), "box must be"),

@@ -18,7 +18,7 @@ from training.__main__ import main
 from training.ablation.agreement import KEYS, _jackknife, agreement
 from training.ablation.command import ablate
 from training.ablation.design import read_design
-from training.ablation.fits import Fits
+from training.ablation.fits import Fits, metrics_of
 from training.errors import TrainingError
 
 
@@ -133,6 +133,20 @@ def test_a_run_that_chooses_a_weight_is_fitted_once_and_not_evaluated(
     shutil.rmtree(run)
     fits.fitted(design, "isometry", (0.1,), 0)
     assert [command[0] for command in calls] == ["fit", "evaluate", "fit"]
+
+
+def test_a_design_may_ask_for_clusters(written, tmp_path, monkeypatch):
+    def done(self, command):
+        (tmp_path / "run" / f"{command[0]}.json").write_text('{"riemannian": 0.5}')
+        return 0, ""
+
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(Fits, "_done", done)
+    for asked in (False, True):
+        design = read_design(written(clusters=asked))
+        Fits(tmp_path / "runs", 1)._evaluate(tmp_path / "run", design)
+        assert (tmp_path / "run" / "kmeans.json").is_file() == asked
+    assert metrics_of(tmp_path / "run")["kmeans_f1_riemannian"] == 0.5
 
 
 def end(command):

@@ -1,7 +1,6 @@
 """``python -m training kmeans``: clusters of data, latents, decoded points, and in the metric."""
 
 import json
-import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,10 +10,18 @@ import torch
 from tests.support.small_runs import fit, gaussians, of_file, one_line
 from training.__main__ import main
 from training.errors import TrainingError
-from training.evaluation.clusters import DECODED, KMEANS, LATENT, RAW, RIEMANNIAN, clusters
+from training.evaluation.clusters import (
+    CONVERGED,
+    DECODED,
+    KMEANS,
+    LATENT,
+    RAW,
+    RIEMANNIAN,
+    clusters,
+)
 
 rng = np.random.default_rng(0)
-NAMES = {RAW, LATENT, DECODED, RIEMANNIAN}
+NAMES = {RAW, LATENT, DECODED, RIEMANNIAN, CONVERGED}
 
 
 def exact(encode, decode):
@@ -45,7 +52,7 @@ def test_the_metric_tells_classes_apart_that_latents_do_not():
     module = exact(lambda x: x / stretch, lambda z: z * stretch)
     found = clusters(module, data_of(z * stretch.numpy(), labels))
     assert found.keys() == NAMES
-    assert found[RAW] == found[DECODED] == found[RIEMANNIAN] == 1
+    assert found[RAW] == found[DECODED] == found[RIEMANNIAN] == found[CONVERGED] == 1
     assert found[LATENT] < 0.7
 
 
@@ -72,7 +79,7 @@ def test_the_command(tmp_path, capsys):
     assert main(["kmeans", str(run)]) == 0
     found = json.loads((run / KMEANS).read_text())
     assert found.keys() == NAMES
-    assert all(0 <= value <= 1 for value in found.values() if value is not None)
+    assert all(0 <= value <= 1 for value in found.values())
     assert "F1 of k-means" in capsys.readouterr().out
     again = json.loads((run / KMEANS).read_text())
     assert main(["kmeans", str(run)]) == 0
@@ -91,9 +98,11 @@ def test_a_torus():
         clusters(module, data_of(*two_rows()))
 
 
-def test_starts_that_do_not_converge(monkeypatch):
+def test_clusters_that_have_not_converged(monkeypatch):
+    """They are told as they are, with a flag."""
     z, labels = two_rows(4)
-    lost = SimpleNamespace(converged=torch.tensor(False))
-    monkeypatch.setattr("curvcore.riemannian_kmeans", lambda *_, **__: lost, raising=False)
+    lost = SimpleNamespace(converged=torch.tensor(False), labels=torch.from_numpy(labels))
+    monkeypatch.setattr("curvcore.riemannian_kmeans", lambda *_, **__: lost)
     found = clusters(exact(lambda x: x, lambda z: z), data_of(z, labels))
-    assert math.isnan(found[RIEMANNIAN])
+    assert found[RIEMANNIAN] == 1
+    assert found[CONVERGED] == 0

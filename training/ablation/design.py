@@ -8,7 +8,7 @@ from training.errors import TrainingError
 from training.trust import read_yaml
 
 KEYS = {"config", "seeds", "tuning", "terms", "rows", "metrics"}
-OPTIONAL = {"options", "downstream", "against"}
+OPTIONAL = {"options", "downstream", "clusters", "against"}
 TUNING = {"seeds", "weights", "at_most"}
 AS_WRITTEN = {"seeds": [], "weights": [1], "at_most": 1}  # no tuning: terms have their own weights
 KINDS = ("ratio", "difference")
@@ -34,6 +34,8 @@ class Design:
         metrics: name -> ``"ratio"`` or ``"difference"``, how rows are compared.
         downstream: whether the metrics of :mod:`training.evaluation.downstream` are made, and how
             well runs of a row agree (:mod:`training.ablation.agreement`).
+        clusters: whether F1 of clusters in four spaces is measured, ``kmeans_f1_riemannian`` and
+            others (:mod:`training.evaluation.clusters`).
         against: pairs of rows to be compared besides, (row, other).
     """
 
@@ -47,6 +49,7 @@ class Design:
     rows: dict[str, tuple[str, ...]]
     metrics: dict[str, str]
     downstream: bool = False
+    clusters: bool = False
     against: tuple[tuple[str, str], ...] = ()
 
     def row_of(self, terms):
@@ -98,6 +101,7 @@ def read_design(path):
         rows=rows,
         metrics=options["metrics"],
         downstream=options.get("downstream", False),
+        clusters=options.get("clusters", False),
         against=_pairs(path, options.get("against") or []),
     )
     _check(path, design)

@@ -17,6 +17,7 @@ import yaml
 
 from training.ablation.ledger import METRICS, VALIDATION, Ledger
 from training.errors import TrainingError
+from training.evaluation.clusters import KMEANS
 from training.evaluation.held_out import DOWNSTREAM
 from training.log import log_of
 from training.runs import CONFIG
@@ -107,7 +108,7 @@ class Fits:
         if failed.is_file() or not self._fit(place / "row.yaml", run, seed, failed):
             return None
         if evaluate:
-            self._evaluate(run, design.downstream)
+            self._evaluate(run, design)
         return run
 
     def _place(self, design, row, weights):
@@ -136,12 +137,14 @@ class Fits:
             path.unlink(missing_ok=True)
         return True
 
-    def _evaluate(self, run, downstream):
+    def _evaluate(self, run, design):
         """Writes the metrics of a run that are not there."""
-        wanted = {METRICS_FILE: []} | ({DOWNSTREAM: ["--downstream"]} if downstream else {})
-        for name, options in wanted.items():
+        wanted = {METRICS_FILE: ["evaluate"]}
+        wanted |= {DOWNSTREAM: ["evaluate", "--downstream"]} if design.downstream else {}
+        wanted |= {KMEANS: ["kmeans"]} if design.clusters else {}
+        for name, command in wanted.items():
             if not (run / name).is_file():
-                code, reason = self._done(["evaluate", "--trust", *options, "--", str(run)])
+                code, reason = self._done([*command, "--trust", "--", str(run)])
                 if code:
                     raise _ended(run, code, reason)
 
@@ -210,9 +213,11 @@ def metrics_of(run):
     """The metrics on held-out points, and the last means in training; None if it diverged."""
     if run is None:
         return None
-    files = [run / name for name in (METRICS_FILE, DOWNSTREAM) if (run / name).is_file()]
-    texts = [json.loads(path.read_text(encoding="utf-8")) for path in files]
-    metrics = {key: value for text in texts for key, value in text.items()}
+    prefixes, metrics = {METRICS_FILE: "", DOWNSTREAM: "", KMEANS: "kmeans_f1_"}, {}
+    for name, prefix in prefixes.items():
+        if (run / name).is_file():
+            found = json.loads((run / name).read_text(encoding="utf-8"))
+            metrics |= {prefix + key: value for key, value in found.items()}
     means = {name: x for name, x in _last(run).items() if name.startswith("train/")}
     return metrics | {name.replace("/", "_"): x for name, x in means.items() if math.isfinite(x)}
 

@@ -69,7 +69,7 @@ def riemannian_kmeans(
         box: as of :func:`distance_matrix`.
         generator: of the seeds, on the CPU; None is torch's own.
         starts: how many times seeds are drawn. The clusters of least objective are kept, those that
-            have not converged only where none has; the spline is made once.
+            have not converged in it only where none has; the spline is made once.
 
     Raises: what :func:`frechet_mean` does; ModuleNotFoundError without scipy.
     """
@@ -146,7 +146,8 @@ class _Clusters:
             before = torch.where(own > 0, _table(curves, k) ** 2, 0).sum(1)
             objective.append(before.sum())
             step, promised = self._steps(curves, centres, own)
-            shrink = torch.where(promised <= _DONE * before, 0, shrink)
+            # Neither where a geodesic was not found, and what is promised not a number.
+            shrink = torch.where(promised > _DONE * before, shrink, 0)
             if not shrink.any():
                 break
             ahead = centres + shrink[:, None] * step

@@ -162,6 +162,19 @@ def test_the_best_of_several_starts():
     assert found.objective[-1] < single[0].objective[-1]
 
 
+def test_centres_stay_where_geodesics_are_not_found():
+    """Around a hole, where the decoder is not finite."""
+
+    def decode(z):
+        return torch.cat([z, (z.square().sum(1, keepdim=True) - 0.04).sqrt()], 1)
+
+    z = random_points(0, 2, 14)
+    z = z / z.norm(dim=1, keepdim=True) * (0.3 + 0.7 * z.norm(dim=1, keepdim=True))
+    found = curvcore.riemannian_kmeans(decode, z, 3, generator=generator())
+    assert found.centres.isfinite().all()
+    assert not found.converged
+
+
 def test_a_start_that_has_not_converged_is_the_last_to_be_kept():
     of_each = ((1.0, False), (3.0, True), (2.0, True))
     clusters = [(None, torch.tensor([last]), torch.tensor(ok)) for last, ok in of_each]

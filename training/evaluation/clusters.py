@@ -21,9 +21,9 @@ def clusters(module, data, seed=0):
     ``data``: the points themselves; ``latents``; ``decoded``: what decoder and encoder make of
     them; ``riemannian``: latents, with distances and means of the pullback metric
     (:func:`curvcore.riemannian_kmeans`), from the best start of five. F1 as of
-    :func:`training.evaluation.downstream.kmeans_f1`. ``riemannian_converged`` is 1 or 0: whether
-    all geodesics to the centres were found, and these are Fréchet means, to 1e-8. Where it is 0
-    labels are by the shortest curves that were found.
+    :func:`training.evaluation.downstream.kmeans_f1`. ``riemannian_converged`` is 1 or 0: what
+    its ``converged`` says, which asks for Fréchet means to 1e-8. Where it is 0 labels are by the
+    shortest curves to the last centres.
 
     Args:
         module: the trained RegularizedAutoEncoder.

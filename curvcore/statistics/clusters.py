@@ -146,7 +146,7 @@ class _Clusters:
             before = torch.where(own > 0, _table(curves, k) ** 2, 0).sum(1)
             objective.append(before.sum())
             step, promised = self._steps(curves, centres, own)
-            # Neither where a geodesic was not found, and what is promised not a number.
+            # NaN is promised where a geodesic was not found: such a centre stays too.
             shrink = torch.where(promised > _DONE * before, shrink, 0)
             if not shrink.any():
                 break

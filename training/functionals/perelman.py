@@ -90,7 +90,7 @@ class PerelmanF(_Perelman):
     - Descending is no flow: it lowers ∫ |∇ log √det g|² dm, as UniformVolume does, and R, below
       zero where that is cheap.
     - In 8 and 16 latent dimensions, at weights that a reconstruction bears, it did without R what
-      it does with it (docs/study.md, "Is it curvature?"). ∫ |∇f|² dm did it: 26 where ∫ R dm is
+      it does with it (docs/study_curvature.md). ∫ |∇f|² dm did it: 26 where ∫ R dm is
       −0.4, and about tr (gC)⁻¹ where the latents' law is nearly normal, of covariance C.
     - A step of an optimiser is none of the flow: on the torus of ``python -m training flow`` the
       change of metric by ∂_θF has a cosine of 0.39 with −2(Ric + ∇²f), and dF/dt is 0.047 where

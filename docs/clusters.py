@@ -7,55 +7,77 @@ these decode to.
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from training.ablation.design import read_design
-from training.ablation.paired import paired
+from training.ablation.paired import paired, survivors
+from training.evaluation.clusters import CONVERGED, STARTS
 
 TABLE = Path("results/clusters.md")
 DATA = {"pbmc_clusters": "cells"}
-RIEMANNIAN, LATENTS, DECODED = (f"kmeans_f1_{of}" for of in ("riemannian", "latents", "decoded"))
-CONVERGED = f"{RIEMANNIAN}_converged"
+SPACES = "data", "latents", "decoded", "riemannian"
+OTHERS = SPACES[:-1]  # that the last is compared with
 HEADER = (
     "`python docs/clusters.py`: F-scores of clusters of held-out points, k the number of classes, "
-    "mean ± standard deviation over seeds: of k-means of the latents, of k-means of what they "
-    "decode to, and of Riemannian k-means, the best of five starts; and by how much the last is "
-    "higher, with the 95 % interval (Student's, of one comparison). Bold: it leaves out 0, for "
-    "other splits of these points; ‡: for other points too. Last, in how many runs Riemannian "
-    "k-means converged.\n"
+    "mean ± standard deviation over seeds: of k-means, the best of ten starts, of the data "
+    "themselves, of latents, and of what these decode to; and of Riemannian k-means of latents, "
+    f"the best of {STARTS} starts, of those that converged if any did. By how much the last is "
+    "higher than each, with the 95 % interval (Student's, of one comparison). It is bold where it "
+    "leaves out 0, for other splits of these points; † where it still does for all comparisons of "
+    "the table at once (Holm); ‡ where it does so for other points too (Nadeau and Bengio, 2003). "
+    "Last, in how many runs Riemannian k-means converged.\n"
 )
-COLUMNS = "data", "row", "latents", "decoded", "Riemannian", "to latents", "to decoded", "converged"
+COLUMNS = "data set", "row", *SPACES, *(f"riemannian − {other}" for other in OTHERS), "converged"
 
 
-def table():
+class Row(NamedTuple):
+    """F-scores of a row of a study, seed by seed, and of its comparisons (splits, points)."""
+
+    title: str
+    scores: dict
+    converged: np.ndarray
+    comparisons: list
+
+
+def rows():
+    """Of all studies."""
+    for name, data in DATA.items():
+        overlap = read_design(Path("training/studies", f"{name}.yaml")).overlap
+        results = json.loads(Path("results", f"{name}.json").read_text())["metrics"]
+        for row, runs in results.items():
+            found = {
+                space: np.array([run[f"kmeans_f1_{space}"] for run in runs.values()])
+                for space in (*SPACES, CONVERGED)
+            }
+            comparisons = [
+                [paired(found[SPACES[-1]], found[other], "difference", x) for x in (0, overlap)]
+                for other in OTHERS
+            ]
+            title = f"{data} | {row.replace('R2', '∫R²')}"
+            yield Row(title, found, found[CONVERGED], comparisons)
+
+
+def table(found):
     """Line by line."""
     yield HEADER
     yield f"| {' | '.join(COLUMNS)} |"
     yield "|---" * len(COLUMNS) + "|"
-    for name, data in DATA.items():
-        overlap = read_design(Path("training/studies", f"{name}.yaml")).overlap
-        rows = json.loads(Path("results", f"{name}.json").read_text())["metrics"]
-        for row, runs in rows.items():
-            yield f"| {data} | {row.replace('R2', '∫R²')} | {' | '.join(cells(runs, overlap))} |"
+    falls = iter(survivors([splits.p for row in found for splits, _ in row.comparisons]))
+    for row in found:
+        scores = [f"{x.mean():.3f} ± {x.std(ddof=1):.3f}" for x in map(row.scores.get, SPACES)]
+        differences = [_cell(*both, next(falls)) for both in row.comparisons]
+        share = f"{row.converged.sum():.0f} of {len(row.converged)}"
+        yield f"| {' | '.join([row.title, *scores, *differences, share])} |"
 
 
-def cells(runs, overlap):
-    """Of a row, from its runs, seed -> metric -> number."""
-    scores = {
-        metric: np.array([run[metric] for run in runs.values()])
-        for metric in (LATENTS, DECODED, RIEMANNIAN, CONVERGED)
-    }
-    for metric in (LATENTS, DECODED, RIEMANNIAN):
-        yield f"{scores[metric].mean():.3f} ± {scores[metric].std(ddof=1):.3f}"
-    for other in (LATENTS, DECODED):
-        of_splits, of_points = (
-            paired(scores[RIEMANNIAN], scores[other], "difference", share) for share in (0, overlap)
-        )
-        text = "{:+.3f} [{:.3f}, {:.3f}]".format(*of_splits[:3]).replace("-", "−")
-        yield f"**{text}**{'‡' * of_points.excludes(0)}" if of_splits.excludes(0) else text
-    yield f"{scores[CONVERGED].sum():.0f} of {len(runs)}"
+def _cell(of_splits, of_points, falls):
+    text = "{:+.3f} [{:.3f}, {:.3f}]".format(*of_splits[:3]).replace("-", "−")
+    if not of_splits.excludes(0):
+        return text
+    return f"**{text}**" + "†" * falls + "‡" * of_points.excludes(0)
 
 
 if __name__ == "__main__":
-    TABLE.write_text("\n".join(table()) + "\n")
+    TABLE.write_text("\n".join(table(list(rows()))) + "\n")

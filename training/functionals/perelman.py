@@ -90,8 +90,9 @@ class PerelmanF(_Perelman):
     - Descending is no flow: it lowers ∫ |∇ log √det g|² dm, as UniformVolume does, and R, below
       zero where that is cheap.
     - In 8 and 16 latent dimensions, at weights that a reconstruction bears, it did without R what
-      it does with it (docs/study_curvature.md). ∫ |∇f|² dm did it: 26 where ∫ R dm is
-      −0.4, and about tr (gC)⁻¹ where the latents' law is nearly normal, of covariance C.
+      it does with it, but for one case of five (docs/study_curvature.md). ∫ |∇f|² dm did it: 24
+      where ∫ R dm is −0.4, and about tr (gC)⁻¹ where the latents' law is nearly normal, of
+      covariance C.
     - A step of an optimiser is none of the flow: on the torus of ``python -m training flow`` the
       change of metric by ∂_θF has a cosine of 0.39 with −2(Ric + ∇²f), and dF/dt is 0.047 where
       Perelman's is 0.168; by the projection it is 0.166, the cosine 0.998.

@@ -16,7 +16,7 @@ from training.ablation.paired import paired, survivors
 from training.evaluation.clusters import CONVERGED, STARTS
 
 TABLE = Path("results/clusters.md")
-DATA = {"pbmc_clusters": "cells"}
+DATA = {"pbmc_clusters": "cells", "mnist_5_8_clusters": "5 against 8"}
 SPACES = "data", "latents", "decoded", "riemannian"
 OTHERS = SPACES[:-1]  # that the last is compared with
 HEADER = (

@@ -1,8 +1,8 @@
 """Clusters by the geodesic distance beside those by the Euclidean one: ``python docs/clusters.py``.
 
 Reads results/NAME.json of the studies below and writes results/clusters.md: in each row, how much
-higher the F-score of Riemannian k-means is than that of k-means of the same latents, and of what
-these decode to.
+higher the F-score of Riemannian k-means is than those of k-means of the data, of the same latents,
+and of what these decode to.
 """
 
 import json
@@ -13,12 +13,12 @@ import numpy as np
 
 from training.ablation.design import read_design
 from training.ablation.paired import paired, survivors
-from training.evaluation.clusters import CONVERGED, STARTS
+from training.evaluation.clusters import CONVERGED, DECODED, LATENT, RAW, RIEMANNIAN, STARTS
 
 TABLE = Path("results/clusters.md")
 DATA = {"pbmc_clusters": "cells", "mnist_5_8_clusters": "5 against 8"}
-SPACES = "data", "latents", "decoded", "riemannian"
-OTHERS = SPACES[:-1]  # that the last is compared with
+OTHERS = RAW, LATENT, DECODED  # that the last space is compared with
+SPACES = *OTHERS, RIEMANNIAN
 HEADER = (
     "`python docs/clusters.py`: F-scores of clusters of held-out points, k the number of classes, "
     "mean ± standard deviation over seeds: of k-means, the best of ten starts, of the data "
@@ -33,11 +33,10 @@ COLUMNS = "data set", "row", *SPACES, *(f"riemannian − {other}" for other in O
 
 
 class Row(NamedTuple):
-    """F-scores of a row of a study, seed by seed, and of its comparisons (splits, points)."""
+    """Numbers of a row of a study, seed by seed, and its comparisons (splits, points)."""
 
     title: str
     scores: dict
-    converged: np.ndarray
     comparisons: list
 
 
@@ -46,17 +45,17 @@ def rows():
     for name, data in DATA.items():
         overlap = read_design(Path("training/studies", f"{name}.yaml")).overlap
         results = json.loads(Path("results", f"{name}.json").read_text())["metrics"]
-        for row, runs in results.items():
-            found = {
-                space: np.array([run[f"kmeans_f1_{space}"] for run in runs.values()])
-                for space in (*SPACES, CONVERGED)
+        for row, by_seed in results.items():
+            runs = [run for run in by_seed.values() if run]  # but those that diverged
+            scores = {
+                name: np.array([run[f"kmeans_f1_{name}"] for run in runs])
+                for name in (*SPACES, CONVERGED)
             }
             comparisons = [
-                [paired(found[SPACES[-1]], found[other], "difference", x) for x in (0, overlap)]
+                [paired(scores[RIEMANNIAN], scores[other], "difference", x) for x in (0, overlap)]
                 for other in OTHERS
             ]
-            title = f"{data} | {row.replace('R2', '∫R²')}"
-            yield Row(title, found, found[CONVERGED], comparisons)
+            yield Row(f"{data} | {row.replace('R2', '∫R²')}", scores, comparisons)
 
 
 def table(found):
@@ -68,7 +67,8 @@ def table(found):
     for row in found:
         scores = [f"{x.mean():.3f} ± {x.std(ddof=1):.3f}" for x in map(row.scores.get, SPACES)]
         differences = [_cell(*both, next(falls)) for both in row.comparisons]
-        share = f"{row.converged.sum():.0f} of {len(row.converged)}"
+        converged = row.scores[CONVERGED]
+        share = f"{converged.sum():.0f} of {len(converged)}"
         yield f"| {' | '.join([row.title, *scores, *differences, share])} |"
 
 

@@ -72,6 +72,15 @@ def test_a_design_is_like_another_but_for_what_it_says(written, tmp_path):
     assert (third.seeds, third.rows, third.config) == ((3,), other.rows, other.config)
 
 
+def test_a_design_elsewhere_has_the_configuration_of_the_one_it_is_like(written, tmp_path):
+    (tmp_path / "own.yaml").write_text("trainer: {max_epochs: 4}\n")
+    design = read_design(written(config="own.yaml"))
+    path = tmp_path / "mine" / "like.yaml"
+    path.parent.mkdir()
+    path.write_text("like: ../small.yaml\n")
+    assert read_design(path).config == design.config
+
+
 def test_a_term_is_like_one_before_it_but_for_what_it_says(written, tmp_path):
     written()
     path = tmp_path / "like.yaml"

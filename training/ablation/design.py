@@ -76,7 +76,7 @@ class Design:
 
 
 def read_design(path):
-    """The Design in a YAML file; ``config`` in it is a path from there.
+    """The Design in a YAML file; ``config`` is a path from the file that says it.
 
     What it does not say is as in the design that it is ``like``, another such path, whose terms it
     has besides its own; a term that is ``like`` one before it, by name, says what it changes.
@@ -92,7 +92,7 @@ def read_design(path):
     rows = {name: tuple(terms) for name, terms in options["rows"].items()}
     design = Design(
         name=path.stem,
-        config=_merged(read_yaml(path.parent / options["config"]), options.get("options", {})),
+        config=_merged(read_yaml(options["config"]), options.get("options", {})),
         seeds=tuple(options["seeds"]),
         tuning_seeds=tuple(tuning["seeds"]),
         weights=tuple(sorted(map(float, tuning["weights"]))),
@@ -115,6 +115,8 @@ def _read(path):
     options = read_yaml(path)
     like = options.pop("like", None)
     base = _read(path.parent / like) if like else {}
+    if "config" in options:
+        options["config"] = path.parent / options["config"]
     if "terms" in options:
         options["terms"] = _terms(path, base.get("terms", {}), options["terms"])
     return {**base, **options}
